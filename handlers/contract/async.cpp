@@ -1,0 +1,33 @@
+#include <weft/async.hpp>
+
+#include <atomic>
+#include <stdexcept>
+
+#include <weft/detail/async_runtime.hpp>
+
+namespace weft {
+
+namespace {
+
+std::atomic<detail::IAsyncRuntime*> g_runtime{nullptr};
+
+detail::IAsyncRuntime& Runtime() {
+  auto* const runtime = g_runtime.load(std::memory_order_acquire);
+  if (runtime == nullptr) {
+    throw std::logic_error(
+        "weft/async.hpp: there is no runtime; call it from a handler that a host runs");
+  }
+  return *runtime;
+}
+
+}  // namespace
+
+void detail::SetAsyncRuntime(IAsyncRuntime* runtime) noexcept {
+  g_runtime.store(runtime, std::memory_order_release);
+}
+
+void SleepUntil(std::chrono::steady_clock::time_point time) { Runtime().SleepUntil(time); }
+
+void detail::RunBlocking(const std::function<void()>& function) { Runtime().RunBlocking(function); }
+
+}  // namespace weft

@@ -1,0 +1,13 @@
+#include <weft/http_context.hpp>
+
+#include <utility>
+
+namespace weft {
+
+HttpContext::HttpContext(ServerVariableCollection variables, HttpWorkerRequest& worker_request,
+                         CancellationToken cancellation, std::size_t response_buffer_bytes)
+    : request_(std::move(variables), worker_request),
+      response_(worker_request, request_.HttpMethod(), response_buffer_bytes),
+      cancellation_(std::move(cancellation)) {}
+
+}  // namespace weft

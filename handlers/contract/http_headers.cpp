@@ -1,0 +1,78 @@
+#include <weft/http_headers.hpp>
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace weft {
+
+namespace {
+
+char Lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+
+/// tchar of RFC 9110, section 5.6.2.
+bool IsTokenCharacter(char c) noexcept {
+  if ((c >= '0' && c <= '9') || (Lower(c) >= 'a' && Lower(c) <= 'z')) {
+    return true;
+  }
+  return std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+}
+
+void CheckField(std::string_view name, std::string_view value) {
+  if (name.empty() || !std::all_of(name.begin(), name.end(), IsTokenCharacter)) {
+    throw std::invalid_argument("header name '" + std::string(name) +
+                                "' is no token: use letters, digits and hyphens");
+  }
+  const auto is_control = [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return (byte < 0x20 && c != '\t') || byte == 0x7f;
+  };
+  if (std::any_of(value.begin(), value.end(), is_control)) {
+    throw std::invalid_argument("the value of header '" + std::string(name) +
+                                "' holds a control character (CR, LF or NUL, say)");
+  }
+}
+
+}  // namespace
+
+bool EqualsIgnoreCase(std::string_view a, std::string_view b) noexcept {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return Lower(x) == Lower(y); });
+}
+
+std::optional<std::string_view> HttpHeaders::Find(std::string_view name) const noexcept {
+  for (const auto& [field_name, value] : fields_) {
+    if (EqualsIgnoreCase(field_name, name)) {
+      return value;
+    }
+  }
+  return std::nullopt;
+}
+
+void HttpHeaders::Append(std::string_view name, std::string_view value) {
+  CheckField(name, value);
+  fields_.emplace_back(name, value);
+}
+
+void HttpHeaders::Set(std::string_view name, std::string_view value) {
+  CheckField(name, value);
+  const auto first = std::find_if(fields_.begin(), fields_.end(), [name](const Field& field) {
+    return EqualsIgnoreCase(field.first, name);
+  });
+  if (first == fields_.end()) {
+    fields_.emplace_back(name, value);
+    return;
+  }
+  first->second = value;
+  fields_.erase(
+      std::remove_if(first + 1, fields_.end(),
+                     [name](const Field& field) { return EqualsIgnoreCase(field.first, name); }),
+      fields_.end());
+}
+
+bool HttpHeaders::Remove(std::string_view name) noexcept {
+  return std::erase_if(fields_, [name](const Field& field) {
+           return EqualsIgnoreCase(field.first, name);
+         }) != 0;
+}
+
+}  // namespace weft

@@ -1,0 +1,212 @@
+#include <weft/http_request.hpp>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <utility>
+
+#include <weft/http_cookie.hpp>
+#include <weft/http_worker_request.hpp>
+
+namespace weft {
+
+namespace {
+
+/// A body is read in steps of this size; larger ones gained nothing in a run of 20 MiB uploads.
+constexpr std::size_t kReadStep = 64 * 1024;
+/// At most so much is reserved on the word of a CONTENT_LENGTH; the rest comes with the bytes.
+constexpr std::uint64_t kReserveAtMost = 1024 * 1024;
+
+/// "ACCEPT_ENCODING" becomes "Accept-Encoding".
+std::string FieldName(std::string_view variable) {
+  std::string name(variable);
+  bool first = true;
+  for (char& c : name) {
+    if (c == '_') {
+      c = '-';
+      first = true;
+    } else if (first) {
+      first = false;
+    } else if (c >= 'A' && c <= 'Z') {
+      c = static_cast<char>(c + 32);
+    }
+  }
+  return name;
+}
+
+bool EndsWith(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
+/// What mod_proxy_fcgi puts before the path, and the query behind it, are no part of a file's name.
+std::string_view CleanScriptFilename(std::string_view name) {
+  for (const std::string_view scheme : {"proxy:fcgi://", "proxy:balancer://", "proxy:unix:"}) {
+    if (name.substr(0, scheme.size()) == scheme) {
+      const auto slash = name.find('/', scheme.size());
+      name = slash == std::string_view::npos ? std::string_view() : name.substr(slash);
+      return name.substr(0, name.find('?'));
+    }
+  }
+  return name;
+}
+
+}  // namespace
+
+std::size_t HttpInputStream::Read(std::span<char> buffer) {
+  if (!buffered_) {
+    return source_.ReadBody(buffer);
+  }
+  const auto count = rest_.copy(buffer.data(), buffer.size());
+  rest_.remove_prefix(count);
+  return count;
+}
+
+HttpRequest::HttpRequest(ServerVariableCollection variables, HttpWorkerRequest& source)
+    : variables_(std::move(variables)),
+      method_(variables_.Get("REQUEST_METHOD")),
+      source_(source),
+      stream_(source) {
+  const auto script_name = variables_.Get("SCRIPT_NAME");
+  const auto path_info = variables_.Get("PATH_INFO");
+  path_.reserve(script_name.size() + path_info.size());
+  path_.append(script_name).append(path_info);
+  file_path_length_ = script_name.size();
+}
+
+std::string_view HttpRequest::RawUrl() const noexcept {
+  if (const auto uri = variables_.Find("REQUEST_URI")) {
+    return *uri;
+  }
+  return path_;
+}
+
+const NameValueCollection& HttpRequest::QueryString() const {
+  if (!query_) {
+    query_ = ParseQueryString(QueryStringText());
+  }
+  return *query_;
+}
+
+std::string HttpRequest::PhysicalPath() const {
+  const auto root = variables_.Get("DOCUMENT_ROOT");
+  const auto script_name = variables_.Get("SCRIPT_NAME");
+  auto script_file = CleanScriptFilename(variables_.Get("SCRIPT_FILENAME"));
+  // The web server's own translation holds (it knows of aliases) as far as it speaks of the same path.
+  if (!script_file.empty()) {
+    if (script_name == FilePath()) {
+      return std::string(script_file);
+    }
+    const auto tail = script_name.substr(std::min(FilePath().size(), script_name.size()));
+    if (script_name.substr(0, FilePath().size()) == FilePath() && EndsWith(script_file, tail)) {
+      return std::string(script_file.substr(0, script_file.size() - tail.size()));
+    }
+  }
+  if (root.empty()) {
+    return {};
+  }
+  std::string path(root);
+  while (!path.empty() && path.back() == '/') {
+    path.pop_back();
+  }
+  return path.append(FilePath());
+}
+
+const HttpHeaders& HttpRequest::Headers() const {
+  if (headers_) {
+    return *headers_;
+  }
+  HttpHeaders headers;
+  for (const auto& [name, value] : variables_) {
+    std::string field;
+    if (name.substr(0, 5) == "HTTP_") {
+      field = FieldName(name.substr(5));
+    } else if (name == "CONTENT_TYPE" || name == "CONTENT_LENGTH") {
+      field = FieldName(name);
+    } else {
+      continue;
+    }
+    if (value.empty() && name.substr(0, 5) != "HTTP_") {
+      continue;
+    }
+    try {
+      if (const auto present = headers.Find(field)) {
+        // Some servers repeat a parameter for a repeated field instead of joining the values.
+        const auto* separator = field == "Cookie" ? "; " : ", ";
+        headers.Set(field, std::string(*present) + separator + std::string(value));
+      } else {
+        headers.Append(field, value);
+      }
+    } catch (const std::invalid_argument&) {
+      // No HTTP field has this name or value; it stays visible among the server variables.
+    }
+  }
+  headers_ = std::move(headers);
+  return *headers_;
+}
+
+const NameValueCollection& HttpRequest::Cookies() const {
+  if (!cookies_) {
+    cookies_ = ParseCookies(Headers().Find("Cookie").value_or(std::string_view()));
+  }
+  return *cookies_;
+}
+
+std::optional<std::uint64_t> HttpRequest::ContentLength() const noexcept {
+  const auto text = variables_.Get("CONTENT_LENGTH");
+  std::uint64_t length = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), length);
+  if (text.empty() || error != std::errc() || end != text.data() + text.size()) {
+    return std::nullopt;
+  }
+  return length;
+}
+
+std::string_view HttpRequest::Body() {
+  if (body_mode_ == weft::ReadEntityBodyMode::kBufferless) {
+    throw std::logic_error(
+        "HttpRequest::Body() after GetBufferlessInputStream(): the body was not kept");
+  }
+  if (body_mode_ == weft::ReadEntityBodyMode::kNone) {
+    // Most requests have no body: they shall cost no memory.
+    std::array<char, 512> first;
+    auto count = source_.ReadBody(first);
+    if (count != 0) {
+      body_.reserve(std::min(ContentLength().value_or(0), kReserveAtMost));
+      body_.assign(first.data(), count);
+    }
+    while (count != 0) {
+      const auto used = body_.size();
+      body_.resize(used + kReadStep);
+      count = source_.ReadBody(std::span(body_.data() + used, kReadStep));
+      body_.resize(used + count);
+    }
+    body_mode_ = weft::ReadEntityBodyMode::kBuffered;
+  }
+  return body_;
+}
+
+HttpInputStream& HttpRequest::GetBufferlessInputStream() {
+  if (body_mode_ == weft::ReadEntityBodyMode::kBuffered) {
+    if (!stream_.buffered_) {
+      stream_.buffered_ = true;
+      stream_.rest_ = body_;
+    }
+  } else {
+    body_mode_ = weft::ReadEntityBodyMode::kBufferless;
+  }
+  return stream_;
+}
+
+void HttpRequest::RewritePath(std::string_view file_path, std::string_view path_info) {
+  if (path_.size() == file_path.size() + path_info.size() && FilePath() == file_path &&
+      PathInfo() == path_info) {
+    return;
+  }
+  std::string path;
+  path.reserve(file_path.size() + path_info.size());
+  path.append(file_path).append(path_info);
+  path_ = std::move(path);
+  file_path_length_ = file_path.size();
+}
+
+}  // namespace weft

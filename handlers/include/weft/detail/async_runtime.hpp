@@ -1,0 +1,24 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+
+#include <weft/export.hpp>
+
+namespace weft::detail {
+
+/// What <weft/async.hpp> calls: the host's runtime, or a test kit's. Not for handlers.
+///
+/// Threads: called from request fibers and from threads of the blocking pool; it finds out itself for which
+/// request.
+class IAsyncRuntime {
+ public:
+  virtual ~IAsyncRuntime() = default;
+  virtual void SleepUntil(std::chrono::steady_clock::time_point time) = 0;
+  virtual void RunBlocking(const std::function<void()>& function) = 0;
+};
+
+/// Sets the process's runtime; null takes it away. Call it before the first request and after the last.
+WEFT_API void SetAsyncRuntime(IAsyncRuntime* runtime) noexcept;
+
+}  // namespace weft::detail

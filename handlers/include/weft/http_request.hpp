@@ -1,0 +1,113 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include <weft/export.hpp>
+#include <weft/http_headers.hpp>
+#include <weft/name_value_collection.hpp>
+#include <weft/server_variables.hpp>
+
+namespace weft {
+
+class HttpWorkerRequest;
+
+/// How a request's body was read.
+enum class ReadEntityBodyMode {
+  kNone,        ///< nothing was read
+  kBuffered,    ///< whole, in memory
+  kBufferless,  ///< as it arrives
+};
+
+/// A body as it arrives. Obtained from HttpRequest::GetBufferlessInputStream().
+class WEFT_API HttpInputStream {
+ public:
+  /// Waits for bytes and copies at most `buffer.size()` of them; 0 is the end of the body.
+  /// Throws as HttpWorkerRequest.
+  std::size_t Read(std::span<char> buffer);
+
+ private:
+  friend class HttpRequest;
+  explicit HttpInputStream(HttpWorkerRequest& source) noexcept : source_(source) {}
+
+  HttpWorkerRequest& source_;
+  bool buffered_ = false;
+  std::string_view rest_;  // of a body that is in memory already
+};
+
+/// What the client asked for.
+///
+/// Every text is owned by the request, and lives as long as its HttpContext, unless a member says otherwise.
+/// Threads: one at a time, the handler's.
+class WEFT_API HttpRequest {
+ public:
+  HttpRequest(ServerVariableCollection variables, HttpWorkerRequest& source);
+  HttpRequest(const HttpRequest&) = delete;
+  HttpRequest& operator=(const HttpRequest&) = delete;
+
+  /// The method as it was sent (RFC 9110, section 9); letter case counts.
+  std::string_view HttpMethod() const noexcept { return method_; }
+  /// FilePath() and PathInfo() together: the decoded path, without query.
+  const std::string& Path() const noexcept { return path_; }
+  /// The decoded path of the handler's own file, as the mapping split it. Lifetime: until RewritePath().
+  std::string_view FilePath() const noexcept {
+    return std::string_view(path_).substr(0, file_path_length_);
+  }
+  /// What follows FilePath(): empty, or beginning with `/`. Lifetime: until RewritePath().
+  std::string_view PathInfo() const noexcept {
+    return std::string_view(path_).substr(file_path_length_);
+  }
+  /// Path and query as the client sent them, undecoded; unaffected by rewrites.
+  std::string_view RawUrl() const noexcept;
+  /// The query as it was sent, without `?`.
+  std::string_view QueryStringText() const noexcept { return variables_.Get("QUERY_STRING"); }
+  /// The decoded query. Throws HttpException(400) at the first call for a broken percent-escape.
+  const NameValueCollection& QueryString() const;
+
+  /// The file that FilePath() names below the document root; it need not exist. Empty where the web server
+  /// named no document root.
+  std::string PhysicalPath() const;
+
+  /// The header fields that the web server passed on, made from the HTTP_* variables, CONTENT_TYPE and
+  /// CONTENT_LENGTH: names in their usual spelling, fields of one name joined (RFC 9110, section 5.3).
+  const HttpHeaders& Headers() const;
+  const NameValueCollection& Cookies() const;
+  const ServerVariableCollection& ServerVariables() const noexcept { return variables_; }
+
+  /// The Content-Type field, or empty.
+  std::string_view ContentType() const noexcept { return variables_.Get("CONTENT_TYPE"); }
+  /// The announced length of the body; absent when the client did not say (a chunked body), and when what
+  /// it said is no number.
+  std::optional<std::uint64_t> ContentLength() const noexcept;
+  /// The address of the web server's client (REMOTE_ADDR).
+  std::string_view UserHostAddress() const noexcept { return variables_.Get("REMOTE_ADDR"); }
+
+  /// The whole body. A handler that is not an IHttpBufferlessHandler has it in memory before it is called;
+  /// any other reads it here, to its end. Throws std::logic_error after GetBufferlessInputStream().
+  std::string_view Body();
+  /// The body as it arrives. For an IHttpBufferlessHandler; where the body is in memory already it is read
+  /// from there. Throws std::logic_error after Body().
+  HttpInputStream& GetBufferlessInputStream();
+  weft::ReadEntityBodyMode ReadEntityBodyMode() const noexcept { return body_mode_; }
+
+  /// Sets FilePath() and PathInfo(). The host does so once, with what the mapping found.
+  void RewritePath(std::string_view file_path, std::string_view path_info);
+
+ private:
+  ServerVariableCollection variables_;
+  std::string_view method_;
+  std::string path_;
+  std::size_t file_path_length_ = 0;
+  HttpWorkerRequest& source_;
+  HttpInputStream stream_;
+  weft::ReadEntityBodyMode body_mode_ = weft::ReadEntityBodyMode::kNone;
+  std::string body_;
+  mutable std::optional<NameValueCollection> query_;
+  mutable std::optional<NameValueCollection> cookies_;
+  mutable std::optional<HttpHeaders> headers_;
+};
+
+}  // namespace weft

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include <weft/export.hpp>
+#include <weft/http_cookie.hpp>
+#include <weft/http_headers.hpp>
+
+namespace weft {
+
+class HttpWorkerRequest;
+
+/// What the client gets.
+///
+/// Body bytes are gathered, and sent with a Content-Length when the handler returns, unless they outgrow the
+/// buffer or Flush() is called: then the header block goes out and the body follows as it is written.
+///
+/// Threads: one at a time, the handler's.
+/// Throws: members that change status or headers throw std::logic_error once HeadersWritten(); members that
+/// send throw OperationCancelled when the client has gone.
+class WEFT_API HttpResponse {
+ public:
+  /// `buffer_bytes` bounds what is gathered before the body is sent piece by piece.
+  HttpResponse(HttpWorkerRequest& sink, std::string_view request_method, std::size_t buffer_bytes);
+  HttpResponse(const HttpResponse&) = delete;
+  HttpResponse& operator=(const HttpResponse&) = delete;
+
+  int StatusCode() const noexcept { return status_; }
+  /// 200 to 599; 200 at first. Resets the description.
+  void SetStatusCode(int status);
+  std::string_view StatusDescription() const noexcept;
+  /// Throws std::invalid_argument for control characters, or more than 512 bytes.
+  void SetStatusDescription(std::string_view description);
+
+  const HttpHeaders& Headers() const noexcept { return headers_; }
+  /// Replaces the fields of that name. Throws as HttpHeaders::Set(); Connection and Transfer-Encoding are the
+  /// web server's to send, and throw std::invalid_argument.
+  void SetHeader(std::string_view name, std::string_view value);
+  /// Adds a field beside others of its name. Throws as SetHeader().
+  void AppendHeader(std::string_view name, std::string_view value);
+  bool RemoveHeader(std::string_view name);
+  /// "text/html; charset=utf-8" unless set; an empty text sends none.
+  void SetContentType(std::string_view content_type);
+  void AppendCookie(const HttpCookie& cookie);
+
+  /// Adds to the body.
+  void Write(std::string_view text);
+  void BinaryWrite(std::span<const std::byte> bytes);
+  /// Sends what was written so far to the client now.
+  void Flush();
+  /// Drops body bytes that were not sent yet.
+  void ClearContent() noexcept { buffer_.clear(); }
+  /// Drops everything: status, headers, body. Throws std::logic_error once HeadersWritten().
+  void Clear();
+
+  bool HeadersWritten() const noexcept { return headers_written_; }
+  /// Body bytes written by the handler so far, also those that HEAD suppresses.
+  std::uint64_t BytesWritten() const noexcept { return bytes_written_; }
+
+  /// Sends what is left. The host calls it after the handler returned; a second call does nothing.
+  void Complete();
+
+ private:
+  void RequireHeadersNotWritten(const char* member) const;
+  void SendHeaders();
+  void SendBuffer();
+  bool StatusAllowsBody() const noexcept;
+
+  HttpWorkerRequest& sink_;
+  bool head_;
+  std::size_t buffer_bytes_;
+  int status_ = 200;
+  std::string description_;
+  HttpHeaders headers_;
+  std::string buffer_;
+  std::uint64_t bytes_written_ = 0;
+  bool headers_written_ = false;
+  bool completed_ = false;
+};
+
+}  // namespace weft

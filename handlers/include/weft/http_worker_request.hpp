@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+#include <weft/export.hpp>
+#include <weft/http_headers.hpp>
+
+namespace weft {
+
+/// What an HttpContext needs of the host beneath it: the body coming in and the response going out.
+///
+/// The host implements it over FastCGI; test kits implement it in memory. Handlers do not call it.
+///
+/// Threads: one caller at a time, on the thread or fiber that runs the handler.
+/// Throws: OperationCancelled when the request was cancelled; HttpException(400 or 413) for a body that is
+/// shorter than announced, or over its bound.
+class WEFT_API HttpWorkerRequest {
+ public:
+  virtual ~HttpWorkerRequest() = default;
+
+  /// Waits for body bytes and copies at most `buffer.size()` of them; 0 is the end of the body.
+  virtual std::size_t ReadBody(std::span<char> buffer) = 0;
+  /// Sends the header block. Called once, before any SendBody().
+  virtual void SendHeaders(int status, std::string_view description,
+                           const HttpHeaders& headers) = 0;
+  /// Sends body bytes; waits while the peer takes no more. `bytes` are needed only during the call.
+  virtual void SendBody(std::string_view bytes) = 0;
+  /// Pushes what was sent so far to the web server.
+  virtual void Flush() = 0;
+};
+
+}  // namespace weft
