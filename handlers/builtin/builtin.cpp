@@ -1,0 +1,20 @@
+#include "handlers/builtin/builtin.hpp"
+
+#include <utility>
+
+#include "handlers/builtin/simple_handler_factory.hpp"
+#include "handlers/builtin/static_file_handler.hpp"
+#include "handlers/builtin/status_handlers.hpp"
+
+namespace weft::builtin {
+
+void RegisterHandlers(IHandlerRegistry& registry, CreateHandler create_handler) {
+  AddHandler<StaticFileHandler>(registry, "weft::StaticFileHandler");
+  AddHandler<HttpForbiddenHandler>(registry, "weft::HttpForbiddenHandler");
+  AddHandler<HttpNotFoundHandler>(registry, "weft::HttpNotFoundHandler");
+  AddHandler<HttpMethodNotAllowedHandler>(registry, "weft::HttpMethodNotAllowedHandler");
+  registry.AddFactory("weft::SimpleHandlerFactory",
+                      std::make_unique<SimpleHandlerFactory>(std::move(create_handler)));
+}
+
+}  // namespace weft::builtin

@@ -1,0 +1,109 @@
+#include "handlers/builtin/simple_handler_factory.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include <weft/async.hpp>
+#include <weft/http_exception.hpp>
+#include "handlers/builtin/web_handler_directive.hpp"
+
+namespace weft::builtin {
+
+namespace {
+
+/// Blocks. Throws HttpException(404) where there is no such file.
+std::string ReadFile(const std::string& path) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (file < 0) {
+    const int error = errno;
+    if (error == EACCES || error == EPERM) {
+      throw HttpException(403, {}, path + ": " + std::generic_category().message(error));
+    }
+    if (error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG || error == ELOOP ||
+        error == ENXIO) {
+      throw HttpException(404, {}, path + ": " + std::generic_category().message(error));
+    }
+    throw std::system_error(error, std::generic_category(), "open " + path);
+  }
+  struct stat status = {};
+  std::string text;
+  int error = 0;
+  if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) {
+    error = ENOENT;
+  }
+  while (error == 0 && text.size() <= SimpleHandlerFactory::kMaxFileBytes) {
+    std::array<char, 4096> piece;
+    const auto count = read(file, piece.data(), piece.size());
+    if (count > 0) {
+      text.append(piece.data(), static_cast<std::size_t>(count));
+    } else if (count == 0) {
+      break;
+    } else if (errno != EINTR) {
+      error = errno;
+    }
+  }
+  close(file);
+  if (error == ENOENT) {
+    throw HttpException(404, {}, path + " is no file");
+  }
+  if (error != 0) {
+    throw std::system_error(error, std::generic_category(), "read " + path);
+  }
+  if (text.size() > SimpleHandlerFactory::kMaxFileBytes) {
+    throw HttpException(500, {}, path + ": larger than a .ashx file can be");
+  }
+  return text;
+}
+
+}  // namespace
+
+SimpleHandlerFactory::SimpleHandlerFactory(CreateHandler create_handler)
+    : create_handler_(std::move(create_handler)) {}
+
+std::unique_ptr<IHttpHandler> SimpleHandlerFactory::GetHandler(HttpContext&, std::string_view,
+                                                               std::string_view,
+                                                               std::string_view path_translated) {
+  const auto now = std::chrono::steady_clock::now();
+  const std::string path(path_translated);
+  if (path.empty()) {
+    throw HttpException(404, {}, "the web server sent neither SCRIPT_FILENAME nor DOCUMENT_ROOT");
+  }
+  auto known = files_.find(path);
+  if (known == files_.end() || now - known->second.read_at >= kFresh) {
+    File file;
+    try {
+      file = {ParseWebHandlerDirective(Offload([&path] { return ReadFile(path); })), now};
+    } catch (const DirectiveError& error) {
+      throw HttpException(500, {}, path + ": " + error.what());
+    } catch (const HttpException&) {
+      files_.erase(path);
+      throw;
+    }
+    // Others came by while the file was read: the map is looked at anew.
+    if (files_.size() >= kMaxFiles) {
+      files_.clear();
+    }
+    known = files_.insert_or_assign(path, std::move(file)).first;
+  }
+  // The text is copied: making a handler runs foreign code.
+  const auto type = known->second.type;
+  try {
+    return create_handler_(type);
+  } catch (const HttpException&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw HttpException(500, {}, path + ": " + error.what());
+  }
+}
+
+void SimpleHandlerFactory::ReleaseHandler(std::unique_ptr<IHttpHandler> handler) {
+  handler.reset();
+}
+
+}  // namespace weft::builtin

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <unordered_map>
+
+#include <weft/http_handler.hpp>
+#include "handlers/builtin/builtin.hpp"
+
+namespace weft::builtin {
+
+/// Serves `.ashx` files: each names a class, of which every request gets an instance of its own.
+///
+/// What a file says is remembered, and looked at again when it was not for `kFresh`: a changed file takes effect
+/// within that time.
+class SimpleHandlerFactory final : public IHttpHandlerFactory {
+ public:
+  static constexpr std::chrono::milliseconds kFresh{1000};
+  /// Remembered files; at that many all are forgotten. A site has fewer, and only files that exist count.
+  static constexpr std::size_t kMaxFiles = 10'000;
+  /// A directive takes a line; what is larger than this is no `.ashx` file.
+  static constexpr std::size_t kMaxFileBytes = 64 * 1024;
+
+  explicit SimpleHandlerFactory(CreateHandler create_handler);
+
+  std::unique_ptr<IHttpHandler> GetHandler(HttpContext& context, std::string_view verb,
+                                           std::string_view file_path,
+                                           std::string_view path_translated) override;
+  void ReleaseHandler(std::unique_ptr<IHttpHandler> handler) override;
+
+ private:
+  struct File {
+    std::string type;
+    std::chrono::steady_clock::time_point read_at;
+  };
+
+  CreateHandler create_handler_;
+  std::unordered_map<std::string, File> files_;
+};
+
+}  // namespace weft::builtin

@@ -1,0 +1,151 @@
+#include "handlers/builtin/static_file_handler.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <ctime>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <weft/http_exception.hpp>
+
+namespace weft::builtin {
+
+namespace {
+
+/// Read and written in pieces of this size, so that a large file costs no more memory than a small one.
+constexpr std::size_t kPieceBytes = 64 * 1024;
+
+class Descriptor {
+ public:
+  explicit Descriptor(int number) noexcept : number_(number) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (number_ >= 0) {
+      close(number_);
+    }
+  }
+  int Number() const noexcept { return number_; }
+
+ private:
+  int number_;
+};
+
+constexpr std::array<std::pair<std::string_view, std::string_view>, 24> kContentTypes{{
+    {"avif", "image/avif"},
+    {"css", "text/css; charset=utf-8"},
+    {"csv", "text/csv; charset=utf-8"},
+    {"gif", "image/gif"},
+    {"htm", "text/html; charset=utf-8"},
+    {"html", "text/html; charset=utf-8"},
+    {"ico", "image/vnd.microsoft.icon"},
+    {"jpeg", "image/jpeg"},
+    {"jpg", "image/jpeg"},
+    {"js", "text/javascript; charset=utf-8"},
+    {"json", "application/json"},
+    {"md", "text/markdown; charset=utf-8"},
+    {"mjs", "text/javascript; charset=utf-8"},
+    {"mp4", "video/mp4"},
+    {"pdf", "application/pdf"},
+    {"png", "image/png"},
+    {"svg", "image/svg+xml"},
+    {"txt", "text/plain; charset=utf-8"},
+    {"wasm", "application/wasm"},
+    {"webm", "video/webm"},
+    {"webp", "image/webp"},
+    {"woff2", "font/woff2"},
+    {"xml", "application/xml"},
+    {"zip", "application/zip"},
+}};
+
+std::string_view ContentTypeOf(std::string_view path) {
+  const auto name = path.substr(path.rfind('/') + 1);
+  const auto dot = name.rfind('.');
+  if (dot != std::string_view::npos) {
+    for (const auto& [extension, type] : kContentTypes) {
+      if (EqualsIgnoreCase(name.substr(dot + 1), extension)) {
+        return type;
+      }
+    }
+  }
+  return "application/octet-stream";
+}
+
+/// IMF-fixdate of RFC 9110, section 5.6.7.
+std::string HttpDate(std::time_t time) {
+  constexpr std::array<const char*, 7> kDays{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+  constexpr std::array<const char*, 12> kMonths{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                                "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  std::tm utc{};
+  gmtime_r(&time, &utc);
+  std::array<char, 64> text{};
+  // Names by hand: strftime's follow the locale, which a handler may have set.
+  std::snprintf(text.data(), text.size(), "%s, %02d %s %04d %02d:%02d:%02d GMT",
+                kDays[static_cast<std::size_t>(utc.tm_wday)], utc.tm_mday,
+                kMonths[static_cast<std::size_t>(utc.tm_mon)], utc.tm_year + 1900, utc.tm_hour,
+                utc.tm_min, utc.tm_sec);
+  return text.data();
+}
+
+}  // namespace
+
+void StaticFileHandler::ProcessRequest(HttpContext& context) {
+  const auto path = context.Request().PhysicalPath();
+  const auto file_path = context.Request().FilePath();
+  // The name that was mapped, not a tail behind it; and nothing that its owner hid.
+  if (path.empty() || !context.Request().PathInfo().empty() || file_path.back() == '/' ||
+      file_path.find("/.") != std::string_view::npos) {
+    throw HttpException(404, {}, "no file is served by this name");
+  }
+  // Not waiting for the other end of a FIFO that somebody put there.
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (file.Number() < 0) {
+    const int error = errno;
+    if (error == EACCES || error == EPERM) {
+      throw HttpException(403, {}, path + ": " + std::generic_category().message(error));
+    }
+    if (error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG || error == ELOOP ||
+        error == ENXIO) {
+      throw HttpException(404, {}, path + ": " + std::generic_category().message(error));
+    }
+    throw std::system_error(error, std::generic_category(), "open " + path);
+  }
+  struct stat status = {};
+  if (fstat(file.Number(), &status) != 0) {
+    throw std::system_error(errno, std::generic_category(), "fstat " + path);
+  }
+  if (!S_ISREG(status.st_mode)) {
+    throw HttpException(404, {}, path + " is no file");
+  }
+  auto& response = context.Response();
+  response.SetContentType(ContentTypeOf(file_path));
+  response.SetHeader("Content-Length", std::to_string(status.st_size));
+  response.SetHeader("Last-Modified", HttpDate(std::min(status.st_mtime, std::time(nullptr))));
+  response.SetHeader("X-Content-Type-Options", "nosniff");
+  if (context.Request().HttpMethod() == "HEAD") {
+    return;
+  }
+  std::vector<char> piece(kPieceBytes);
+  for (auto left = status.st_size; left > 0;) {
+    const auto count = read(file.Number(), piece.data(),
+                            static_cast<std::size_t>(std::min<off_t>(left, kPieceBytes)));
+    if (count < 0 && errno == EINTR) {
+      continue;
+    }
+    if (count <= 0) {
+      // It shrank, or broke: what was promised cannot be kept, and the answer must not look whole.
+      throw std::system_error(count < 0 ? errno : EIO, std::generic_category(), "read " + path);
+    }
+    response.Write(std::string_view(piece.data(), static_cast<std::size_t>(count)));
+    left -= count;
+  }
+}
+
+}  // namespace weft::builtin

@@ -1,0 +1,93 @@
+#include <openssl/evp.h>
+
+#include <array>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
+
+#include <weft/weft.hpp>
+
+namespace samples {
+
+/// Takes bytes as they come and gives their SHA-256.
+class Sha256 {
+ public:
+  Sha256() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
+    if (!context_ || EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) != 1) {
+      throw std::runtime_error("SHA-256 cannot be started");
+    }
+  }
+
+  void Update(std::string_view bytes) {
+    if (EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()) != 1) {
+      throw std::runtime_error("SHA-256 failed");
+    }
+  }
+
+  std::string Hex() {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+    unsigned length = 0;
+    if (EVP_DigestFinal_ex(context_.get(), digest.data(), &length) != 1) {
+      throw std::runtime_error("SHA-256 failed");
+    }
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    std::string text;
+    for (unsigned i = 0; i < length; ++i) {
+      text.push_back(kDigits[digest[i] >> 4]);
+      text.push_back(kDigits[digest[i] & 0xf]);
+    }
+    return text;
+  }
+
+ private:
+  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
+};
+
+/// /echo.ashx: all of the request as JSON; of the body its length and SHA-256. The body is read as it
+/// arrives, so that its size does not matter.
+class Echo : public weft::IHttpHandler, public weft::IHttpBufferlessHandler {
+ public:
+  void ProcessRequest(weft::HttpContext& context) override {
+    auto& request = context.Request();
+    Sha256 sha256;
+    std::size_t length = 0;
+    std::array<char, 64 * 1024> piece;
+    while (const auto count = request.GetBufferlessInputStream().Read(piece)) {
+      sha256.Update(std::string_view(piece.data(), count));
+      length += count;
+    }
+
+    nlohmann::ordered_json json;
+    json["method"] = request.HttpMethod();
+    json["path"] = request.Path();
+    json["filePath"] = request.FilePath();
+    json["pathInfo"] = request.PathInfo();
+    json["rawUrl"] = request.RawUrl();
+    json["queryString"] = request.QueryStringText();
+    auto& query = json["query"] = nlohmann::ordered_json::object();
+    for (const auto& [name, value] : request.QueryString()) {
+      query[name].push_back(value);
+    }
+    auto& headers = json["headers"] = nlohmann::ordered_json::array();
+    for (const auto& [name, value] : request.Headers()) {
+      headers.push_back({name, value});
+    }
+    auto& variables = json["serverVariables"] = nlohmann::ordered_json::array();
+    for (const auto& [name, value] : request.ServerVariables()) {
+      variables.push_back({name, value});
+    }
+    json["body"] = {{"length", length}, {"sha256", sha256.Hex()}};
+
+    context.Response().SetContentType("application/json");
+    // What a client sent need not be UTF-8; what is not becomes U+FFFD.
+    context.Response().Write(
+        json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+    context.Response().Write("\n");
+  }
+  bool IsReusable() const override { return true; }
+};
+
+}  // namespace samples
+
+WEFT_MODULE(registry) { weft::AddHandler<samples::Echo>(registry, "samples::Echo"); }
