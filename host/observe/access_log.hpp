@@ -1,0 +1,29 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "host/observe/line_writer.hpp"
+#include "host/observe/request_record.hpp"
+
+namespace weft::host::observe {
+
+/// Writes a line for each request, where it is asked to.
+class AccessLog {
+ public:
+  /// `target`: empty for none, `-` for standard error, else a file that lines are appended to.
+  /// Throws std::system_error when the file cannot be opened.
+  explicit AccessLog(const std::string& target);
+  AccessLog(const AccessLog&) = delete;
+  AccessLog& operator=(const AccessLog&) = delete;
+  ~AccessLog();
+
+  bool Enabled() const noexcept { return writer_ != nullptr; }
+  void Write(const RequestRecord& record) noexcept;
+
+ private:
+  int descriptor_ = -1;
+  std::unique_ptr<LineWriter> writer_;
+};
+
+}  // namespace weft::host::observe

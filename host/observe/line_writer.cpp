@@ -1,0 +1,83 @@
+#include "host/observe/line_writer.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <utility>
+
+namespace weft::host::observe {
+
+namespace {
+
+/// How long lines may hold up the end of the process when nobody reads them.
+constexpr std::chrono::milliseconds kFarewell{200};
+
+}  // namespace
+
+LineWriter::LineWriter(int descriptor)
+    : descriptor_(descriptor), thread_([this] { RunThread(); }) {}
+
+LineWriter::~LineWriter() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+void LineWriter::Write(std::string_view line) noexcept {
+  try {
+    const std::lock_guard lock(mutex_);
+    if (waiting_.size() + line.size() + 1 > kMaxWaitingBytes) {
+      ++dropped_;
+      return;
+    }
+    const bool idle = waiting_.empty();
+    waiting_.append(line).push_back('\n');
+    if (idle) {
+      wake_.notify_one();
+    }
+  } catch (...) {
+    // No memory for a line: the request that it tells of matters more.
+  }
+}
+
+void LineWriter::RunThread() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    wake_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+    if (waiting_.empty()) {
+      return;
+    }
+    std::string lines = std::exchange(waiting_, {});
+    if (const auto dropped = std::exchange(dropped_, 0)) {
+      lines +=
+          "weft: " + std::to_string(dropped) + " lines of the log were dropped: nobody read it\n";
+    }
+    lock.unlock();
+    for (std::size_t written = 0; written < lines.size();) {
+      pollfd writable{descriptor_, POLLOUT, 0};
+      if (poll(&writable, 1, static_cast<int>(kFarewell.count())) == 0) {
+        const std::lock_guard relock(mutex_);
+        if (stopping_) {
+          return;
+        }
+        continue;
+      }
+      // At most PIPE_BUF bytes, so that a pipe said to be writable takes them all without blocking.
+      const auto piece = std::string_view(lines).substr(written, 4096);
+      const auto count = write(descriptor_, piece.data(), piece.size());
+      if (count < 0 && errno != EINTR && errno != EAGAIN) {
+        break;
+      }
+      written += count > 0 ? static_cast<std::size_t>(count) : 0;
+    }
+    lock.lock();
+  }
+}
+
+}  // namespace weft::host::observe

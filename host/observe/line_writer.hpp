@@ -1,0 +1,44 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+
+namespace weft::host::observe {
+
+/// Writes whole lines to a descriptor on a thread of its own, so that a reader who does not read (a full
+/// pipe, a slow disk) never holds up who logs. What does not fit in the buffer is dropped, and counted in a
+/// line of its own.
+///
+/// Threads: Write() from any.
+class LineWriter {
+ public:
+  /// Lines that may wait. 1 MiB is some 5,000 of them: a second or more of a busy worker.
+  static constexpr std::size_t kMaxWaitingBytes = 1024 * 1024;
+
+  /// `descriptor` must stay open as long as this object.
+  explicit LineWriter(int descriptor);
+  LineWriter(const LineWriter&) = delete;
+  LineWriter& operator=(const LineWriter&) = delete;
+  /// Writes what waits, for at most `kFarewell`, and ends.
+  ~LineWriter();
+
+  /// `line` without its end of line.
+  void Write(std::string_view line) noexcept;
+
+ private:
+  void RunThread();
+
+  const int descriptor_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::string waiting_;
+  std::uint64_t dropped_ = 0;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace weft::host::observe

@@ -1,0 +1,99 @@
+#include "host/observe/log.hpp"
+
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+
+namespace weft::host::observe {
+
+namespace {
+
+std::atomic<Level> g_level{Level::kInfo};
+std::atomic<LineWriter*> g_writer{nullptr};
+
+std::string_view NameOf(Level level) noexcept {
+  switch (level) {
+    case Level::kDebug:
+      return "debug";
+    case Level::kInfo:
+      return "info";
+    case Level::kWarning:
+      return "warning";
+    case Level::kError:
+      return "error";
+  }
+  return "unknown";
+}
+
+void AppendEscaped(std::string& to, std::string_view text, bool quotes) {
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) {
+      std::array<char, 8> escape{};
+      std::snprintf(escape.data(), escape.size(), "\\u%04x", static_cast<unsigned>(byte));
+      to += escape.data();
+    } else {
+      if (quotes && (c == '"' || c == '\\')) {
+        to.push_back('\\');
+      }
+      to.push_back(c);
+    }
+  }
+}
+
+}  // namespace
+
+std::string Timestamp() {
+  const auto now = std::chrono::system_clock::now();
+  const auto seconds = std::chrono::system_clock::to_time_t(now);
+  const auto milliseconds =
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  std::array<char, 40> text{};
+  const auto length = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &utc);
+  std::snprintf(text.data() + length, text.size() - length, ".%03dZ",
+                static_cast<int>(milliseconds));
+  return text.data();
+}
+
+std::string Escaped(std::string_view text) {
+  std::string escaped;
+  AppendEscaped(escaped, text, true);
+  return escaped;
+}
+
+void SetLogLevel(Level level) noexcept { g_level.store(level, std::memory_order_relaxed); }
+
+bool LogsAt(Level level) noexcept { return level >= g_level.load(std::memory_order_relaxed); }
+
+void Log(Level level, std::string_view text) noexcept {
+  if (!LogsAt(level)) {
+    return;
+  }
+  try {
+    std::string line = Timestamp() + " weft[" + std::to_string(getpid()) + "] ";
+    line.append(NameOf(level)).append(": ");
+    AppendEscaped(line, text, false);
+    if (auto* const writer = g_writer.load(std::memory_order_acquire)) {
+      writer->Write(line);
+      return;
+    }
+    line.push_back('\n');
+    static_cast<void>(!write(STDERR_FILENO, line.data(), line.size()));
+  } catch (...) {
+    // A line that cannot be made is no reason to fail what it tells of.
+  }
+}
+
+LogThread::LogThread() : writer_(STDERR_FILENO) {
+  g_writer.store(&writer_, std::memory_order_release);
+}
+
+LogThread::~LogThread() { g_writer.store(nullptr, std::memory_order_release); }
+
+}  // namespace weft::host::observe

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace weft::host::observe {
+
+/// How a request ended, beside its status.
+enum class Outcome : std::uint8_t {
+  kCompleted,   ///< the client's web server got a whole answer
+  kAborted,     ///< it failed after the header block had left: the answer was cut
+  kClientGone,  ///< the client left; status 499, nothing was sent
+  kRefused,     ///< no handler saw it: malformed, or over a limit
+};
+
+/// What is known of a request when it is over. There is exactly one for each request.
+struct RequestRecord {
+  std::uint64_t id = 0;  ///< of this worker, counted from 1
+  std::string remote_address;
+  std::string method;
+  std::string raw_url;
+  int status = 0;
+  std::uint64_t body_bytes_sent = 0;
+  std::chrono::nanoseconds duration{0};
+  std::string entry;       ///< `verb path` of the mapping entry; empty where none was found
+  std::string type;        ///< its type
+  std::string_view cause;  ///< machine-readable, of an answer that no handler gave; static storage
+  Outcome outcome = Outcome::kCompleted;
+};
+
+std::string_view ToString(Outcome outcome) noexcept;
+
+/// The line of the access log: `key=value` pairs, values that a peer sent quoted and escaped.
+std::string FormatAccessLine(const RequestRecord& record);
+
+}  // namespace weft::host::observe
