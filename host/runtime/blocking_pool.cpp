@@ -1,0 +1,65 @@
+#include "host/runtime/blocking_pool.hpp"
+
+#include <system_error>
+
+namespace weft::host::runtime {
+
+BlockingPool::BlockingPool(std::size_t max_threads, std::size_t max_queue)
+    : max_threads_(max_threads), max_queue_(max_queue) {
+  threads_.reserve(max_threads);
+}
+
+BlockingPool::~BlockingPool() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  for (auto& thread : threads_) {
+    thread.join();
+  }
+}
+
+bool BlockingPool::TryPost(ITask& task) {
+  {
+    const std::lock_guard lock(mutex_);
+    // What an idle thread is about to take does not count as waiting.
+    const bool thread_free = queue_.size() < idle_;
+    if (!thread_free && threads_.size() < max_threads_) {
+      try {
+        threads_.emplace_back([this] { RunThread(); });
+      } catch (const std::system_error&) {
+        if (threads_.empty()) {
+          return false;
+        }
+      }
+    } else if (!thread_free && queue_.size() - idle_ >= max_queue_) {
+      return false;
+    }
+    queue_.push_back(&task);
+  }
+  wake_.notify_one();
+  return true;
+}
+
+void BlockingPool::RunThread() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    if (queue_.empty()) {
+      if (stopping_) {
+        return;
+      }
+      ++idle_;
+      wake_.wait(lock, [this] { return !queue_.empty() || stopping_; });
+      --idle_;
+      continue;
+    }
+    ITask* const task = queue_.front();
+    queue_.pop_front();
+    lock.unlock();
+    task->Run();
+    lock.lock();
+  }
+}
+
+}  // namespace weft::host::runtime

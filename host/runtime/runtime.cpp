@@ -1,0 +1,324 @@
+#include "host/runtime/runtime.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/fiber/algo/round_robin.hpp>
+#include <boost/fiber/fiber.hpp>
+#include <boost/fiber/operations.hpp>
+#include <condition_variable>
+#include <cstring>
+#include <exception>
+#include <mutex>
+#include <semaphore>
+#include <stdexcept>
+#include <vector>
+
+#include <weft/http_exception.hpp>
+#include "host/runtime/scheduler.hpp"
+#include "host/runtime/stack_pool.hpp"
+
+namespace weft::host::runtime {
+
+namespace {
+
+/// What a thread of the pool runs, as far as <weft/async.hpp> must know; null on other threads.
+thread_local const CancellationToken* t_pool_cancellation = nullptr;
+thread_local bool t_on_pool = false;
+/// The runtime whose reactor this thread is.
+thread_local const Runtime* t_reactor = nullptr;
+
+StackPool* g_stacks = nullptr;  // for the signal handler
+
+constexpr std::size_t kSignalStackBytes = 64 * 1024;
+
+void WriteAll(std::string_view text) noexcept {
+  static_cast<void>(!write(STDERR_FILENO, text.data(), text.size()));
+}
+
+/// Names the handler whose stack ran into its guard page, then lets the process die as it would have.
+void OnSegmentationFault(int signal, siginfo_t* info, void*) noexcept {
+  if (const char* const label =
+          g_stacks == nullptr ? nullptr : g_stacks->OverflowedLabel(info->si_addr)) {
+    WriteAll("weft: fatal: stack overflow in ");
+    WriteAll(*label == '\0' ? "a fiber" : label);
+    WriteAll("; a larger --stack-size helps, or a handler that uses less of it\n");
+  }
+  ::signal(signal, SIG_DFL);
+  raise(signal);
+}
+
+}  // namespace
+
+struct Runtime::Implementation {
+  /// A fiber that runs one task after another.
+  struct Lane {
+    ITask* task = nullptr;
+    FiberEvent wake;
+  };
+
+  Implementation(const Options& options)
+      : io(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO),
+        work(io.get_executor()),
+        stacks(options.stack_bytes, options.idle_stacks),
+        max_idle_lanes(options.idle_stacks),
+        pool(options.blocking_threads, options.blocking_queue),
+        signal_stack(new char[kSignalStackBytes]) {}
+
+  void RunLane(Lane& lane) {
+    for (;;) {
+      lane.task->Run();
+      lane.task = nullptr;
+      --lanes_in_use;
+      if (stopping || idle_lanes.size() >= max_idle_lanes) {
+        break;
+      }
+      idle_lanes.push_back(&lane);
+      lane.wake.Wait();
+      if (lane.task == nullptr) {
+        break;
+      }
+    }
+    if (--lanes == 0 && stopping) {
+      all_ended.Notify();
+    }
+  }
+
+  /// Only on a fiber.
+  StackHeader& CurrentHeader() const noexcept {
+    return stacks.HeaderOf(__builtin_frame_address(0));
+  }
+  const CancellationToken* CurrentCancellation() const noexcept {
+    return CurrentHeader().cancellation;
+  }
+
+  boost::asio::io_context io;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work;
+  StackPool stacks;
+  std::vector<Lane*> idle_lanes;
+  std::size_t max_idle_lanes;
+  std::size_t lanes = 0;
+  std::size_t lanes_in_use = 0;
+  bool stopping = false;
+  FiberEvent stop;
+  FiberEvent all_ended;
+  BlockingPool pool;
+  std::unique_ptr<char[]> signal_stack;
+  struct sigaction old_action = {};
+  stack_t old_signal_stack = {};
+};
+
+Runtime::Runtime(const Options& options) : implementation_(new Implementation(options)) {
+  boost::fibers::use_scheduling_algorithm<Scheduler>(implementation_->io);
+  t_reactor = this;
+  g_stacks = &implementation_->stacks;
+  stack_t signal_stack = {};
+  signal_stack.ss_sp = implementation_->signal_stack.get();
+  signal_stack.ss_size = kSignalStackBytes;
+  sigaltstack(&signal_stack, &implementation_->old_signal_stack);
+  struct sigaction action = {};
+  action.sa_sigaction = &OnSegmentationFault;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigaction(SIGSEGV, &action, &implementation_->old_action);
+  weft::detail::SetAsyncRuntime(this);
+}
+
+Runtime::~Runtime() {
+  weft::detail::SetAsyncRuntime(nullptr);
+  sigaction(SIGSEGV, &implementation_->old_action, nullptr);
+  sigaltstack(&implementation_->old_signal_stack, nullptr);
+  g_stacks = nullptr;
+  t_reactor = nullptr;
+  // The io_context dies with this object; the thread's scheduler lives until the thread ends.
+  boost::fibers::use_scheduling_algorithm<boost::fibers::algo::round_robin>();
+}
+
+boost::asio::io_context& Runtime::Io() noexcept { return implementation_->io; }
+
+void Runtime::Run() {
+  auto& self = *implementation_;
+  self.stop.Wait();
+  self.stopping = true;
+  for (auto* const lane : std::exchange(self.idle_lanes, {})) {
+    lane->wake.Notify();
+  }
+  if (self.lanes != 0) {
+    self.all_ended.Wait();
+  }
+  // The last fiber said so just before it ended: let the dispatcher clear it away.
+  boost::this_fiber::yield();
+}
+
+void Runtime::Stop() noexcept { implementation_->stop.Notify(); }
+
+void Runtime::Spawn(ITask& task) {
+  auto& self = *implementation_;
+  if (!self.idle_lanes.empty()) {
+    auto* const lane = self.idle_lanes.back();
+    self.idle_lanes.pop_back();
+    lane->task = &task;
+    ++self.lanes_in_use;
+    lane->wake.Notify();
+    return;
+  }
+  boost::fibers::fiber(boost::fibers::launch::post, std::allocator_arg, PooledStack(self.stacks),
+                       [&self, &task] {
+                         Implementation::Lane lane;
+                         lane.task = &task;
+                         self.RunLane(lane);
+                       })
+      .detach();
+  ++self.lanes;
+  ++self.lanes_in_use;
+}
+
+std::size_t Runtime::FibersInUse() const noexcept { return implementation_->lanes_in_use; }
+
+namespace {
+
+/// One call from a fiber to a thread of the pool, and the calls back.
+class PoolCall final : public ITask, public IFiberGateway {
+ public:
+  PoolCall(boost::asio::io_context& io, const std::function<void(IFiberGateway&)>& function,
+           const CancellationToken* cancellation)
+      : io_(io), function_(function), cancellation_(cancellation) {}
+
+  /// On a thread of the pool.
+  void Run() noexcept override {
+    t_on_pool = true;
+    t_pool_cancellation = cancellation_;
+    try {
+      function_(*this);
+    } catch (...) {
+      error_ = std::current_exception();
+    }
+    t_on_pool = false;
+    t_pool_cancellation = nullptr;
+    // The last thing: the fiber may destroy this call as soon as it runs.
+    boost::asio::post(io_, [this] {
+      done_ = true;
+      event_.Notify();
+    });
+  }
+
+  /// On a thread of the pool.
+  void RunOnFiber(const std::function<void()>& function) override {
+    request_error_ = nullptr;
+    boost::asio::post(io_, [this, &function] {
+      request_ = &function;
+      event_.Notify();
+    });
+    answered_.acquire();
+    if (request_error_) {
+      std::rethrow_exception(std::exchange(request_error_, nullptr));
+    }
+  }
+
+  /// On the fiber: serves the gateway until the function has ended.
+  void WaitOnFiber() {
+    while (!done_) {
+      event_.Wait();
+      if (request_ != nullptr) {
+        try {
+          (*std::exchange(request_, nullptr))();
+        } catch (...) {
+          request_error_ = std::current_exception();
+        }
+        answered_.release();
+      }
+    }
+    if (error_) {
+      std::rethrow_exception(error_);
+    }
+  }
+
+ private:
+  boost::asio::io_context& io_;
+  const std::function<void(IFiberGateway&)>& function_;
+  const CancellationToken* cancellation_;
+  FiberEvent event_;
+  bool done_ = false;
+  std::exception_ptr error_;
+  const std::function<void()>* request_ = nullptr;
+  std::exception_ptr request_error_;
+  std::binary_semaphore answered_{0};
+};
+
+bool OnFiberOf(const Runtime* runtime) {
+  return t_reactor == runtime &&
+         boost::fibers::context::active()->is_context(boost::fibers::type::worker_context);
+}
+
+}  // namespace
+
+void Runtime::RunOnPool(const std::function<void(IFiberGateway&)>& function) {
+  auto& self = *implementation_;
+  PoolCall call(self.io, function, self.CurrentCancellation());
+  if (!self.pool.TryPost(call)) {
+    throw HttpException(503, {}, "the queue of the blocking pool is full (--blocking-queue)");
+  }
+  call.WaitOnFiber();
+}
+
+void Runtime::SetCurrentCancellation(const CancellationToken* token) noexcept {
+  implementation_->CurrentHeader().cancellation = token;
+}
+
+void Runtime::SetCurrentLabel(std::string_view label) noexcept {
+  auto& header = implementation_->CurrentHeader();
+  header.label[label.copy(header.label, StackHeader::kLabelBytes - 1)] = '\0';
+}
+
+void Runtime::SleepUntil(std::chrono::steady_clock::time_point time) {
+  if (t_on_pool) {
+    std::mutex mutex;
+    std::condition_variable wake;
+    bool cancelled = false;
+    const auto token = t_pool_cancellation == nullptr ? CancellationToken() : *t_pool_cancellation;
+    {
+      const auto registration = token.Register([&] {
+        const std::lock_guard lock(mutex);
+        cancelled = true;
+        wake.notify_one();
+      });
+      std::unique_lock lock(mutex);
+      wake.wait_until(lock, time, [&] { return cancelled; });
+      // The lock goes before the registration: its destructor may wait for a callback that wants it.
+      lock.unlock();
+    }
+    token.ThrowIfCancellationRequested();
+    return;
+  }
+  if (!OnFiberOf(this)) {
+    throw std::logic_error("weft::SleepUntil() outside a request");
+  }
+  const auto* const current = implementation_->CurrentCancellation();
+  const auto token = current == nullptr ? CancellationToken() : *current;
+  // Shared: a cancellation on another thread is posted, and may arrive after this wait has ended.
+  const auto wake = std::make_shared<FiberEvent>();
+  const auto registration = token.Register([this, wake] {
+    if (t_reactor == this) {
+      wake->Notify();
+    } else {
+      boost::asio::post(implementation_->io, [wake] { wake->Notify(); });
+    }
+  });
+  static_cast<void>(wake->WaitUntil(time));
+  token.ThrowIfCancellationRequested();
+}
+
+void Runtime::RunBlocking(const std::function<void()>& function) {
+  if (t_on_pool) {
+    function();
+    return;
+  }
+  if (!OnFiberOf(this)) {
+    throw std::logic_error("weft::Offload() outside a request");
+  }
+  RunOnPool([&function](IFiberGateway&) { function(); });
+}
+
+}  // namespace weft::host::runtime

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string_view>
+
+#include <weft/cancellation.hpp>
+#include <weft/detail/async_runtime.hpp>
+#include "host/runtime/blocking_pool.hpp"
+#include "host/runtime/fiber_event.hpp"
+
+namespace weft::host::runtime {
+
+/// Lets code on a pool's thread have something done on the fiber that waits for it.
+class IFiberGateway {
+ public:
+  virtual ~IFiberGateway() = default;
+  /// Runs `function` on the fiber while this thread waits; what it throws is thrown here.
+  virtual void RunOnFiber(const std::function<void()>& function) = 0;
+};
+
+/// The worker's one reactor thread with its fibers, and its pool of threads for what blocks.
+///
+/// It runs tasks without knowing what they are for. Each task may set what the functions of <weft/async.hpp>
+/// obey while it runs: SetCurrentCancellation().
+///
+/// Threads: construct, Run() and destroy on one thread, the reactor; Post() from any; the rest on the reactor
+/// or where a member says so. One at a time in a process.
+class Runtime final : public weft::detail::IAsyncRuntime {
+ public:
+  struct Options {
+    std::size_t stack_bytes = 256 * 1024;
+    std::size_t idle_stacks = 256;
+    std::size_t blocking_threads = 64;
+    std::size_t blocking_queue = 1024;
+  };
+
+  explicit Runtime(const Options& options);
+  ~Runtime() override;
+
+  boost::asio::io_context& Io() noexcept;
+
+  /// Serves until Stop(), then waits for every fiber that was started.
+  void Run();
+  void Stop() noexcept;
+
+  /// Runs `task` on a fiber of its own, soon. Throws std::bad_alloc when there is no stack to be had.
+  void Spawn(ITask& task);
+  std::size_t FibersInUse() const noexcept;
+
+  /// Runs `function` on a thread of the pool while this fiber waits, and serves its gateway meanwhile. What it
+  /// throws is thrown here. Throws HttpException(503) when the pool's queue is full.
+  void RunOnPool(const std::function<void(IFiberGateway&)>& function);
+
+  /// What waits of the current fiber obey from now on; null: nothing. Lifetime: until it is set anew.
+  void SetCurrentCancellation(const CancellationToken* token) noexcept;
+  /// Names the current fiber's work in the report of a stack overflow.
+  void SetCurrentLabel(std::string_view label) noexcept;
+
+  // <weft/async.hpp>, from a fiber or a thread of the pool.
+  void SleepUntil(std::chrono::steady_clock::time_point time) override;
+  void RunBlocking(const std::function<void()>& function) override;
+
+ private:
+  struct Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace weft::host::runtime

@@ -1,0 +1,106 @@
+#include "host/runtime/stack_pool.hpp"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <new>
+
+namespace weft::host::runtime {
+
+namespace {
+
+constexpr std::size_t kMinStackBytes = 64 * 1024;
+
+}  // namespace
+
+StackPool::StackPool(std::size_t stack_bytes, std::size_t idle_stacks)
+    : stack_bytes_(std::bit_ceil(std::max(stack_bytes, kMinStackBytes))),
+      idle_stacks_(idle_stacks),
+      page_bytes_(static_cast<std::size_t>(sysconf(_SC_PAGESIZE))) {}
+
+StackPool::~StackPool() {
+  while (slabs_ != nullptr) {
+    Slab* const slab = slabs_;
+    slabs_ = slab->next;
+    munmap(slab->base, stack_bytes_ * kStacksPerSlab);
+    delete slab;
+  }
+}
+
+void StackPool::AddSlab() {
+  const std::size_t bytes = stack_bytes_ * kStacksPerSlab;
+  // One stack more than needed, so that a multiple of the stack's size lies within; the rest is given back.
+  void* const mapped = mmap(nullptr, bytes + stack_bytes_, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+  if (mapped == MAP_FAILED) {
+    throw std::bad_alloc();
+  }
+  auto* const begin = static_cast<char*>(mapped);
+  const auto misalignment = reinterpret_cast<std::uintptr_t>(begin) & (stack_bytes_ - 1);
+  char* const base = misalignment == 0 ? begin : begin + (stack_bytes_ - misalignment);
+  if (base != begin) {
+    munmap(begin, static_cast<std::size_t>(base - begin));
+  }
+  const auto tail = stack_bytes_ - static_cast<std::size_t>(base - begin);
+  if (tail != 0) {
+    munmap(base + bytes, tail);
+  }
+  // Without this, a system set to transparent huge pages would back each touched stack with 2 MiB.
+  madvise(base, bytes, MADV_NOHUGEPAGE);
+  for (std::size_t i = 0; i < kStacksPerSlab; ++i) {
+    if (mprotect(base + i * stack_bytes_, page_bytes_, PROT_NONE) != 0) {
+      munmap(base, bytes);
+      throw std::bad_alloc();
+    }
+  }
+  auto* const slab = new Slab{base, slabs_};
+  std::atomic_signal_fence(std::memory_order_release);
+  slabs_ = slab;
+  for (std::size_t i = kStacksPerSlab; i-- > 0;) {
+    free_without_memory_.push_back(base + i * stack_bytes_);
+  }
+}
+
+boost::context::stack_context StackPool::Allocate() {
+  auto* source = &free_;
+  if (free_.empty()) {
+    if (free_without_memory_.empty()) {
+      AddSlab();
+    }
+    source = &free_without_memory_;
+  }
+  char* const base = source->back();
+  source->pop_back();
+  new (base + stack_bytes_ - kHeaderBytes) StackHeader();
+  boost::context::stack_context stack;
+  stack.size = stack_bytes_ - kHeaderBytes - page_bytes_;
+  stack.sp = base + stack_bytes_ - kHeaderBytes;
+  return stack;
+}
+
+void StackPool::Deallocate(boost::context::stack_context& stack) noexcept {
+  char* const base = static_cast<char*>(stack.sp) + kHeaderBytes - stack_bytes_;
+  if (free_.size() < idle_stacks_) {
+    free_.push_back(base);
+    return;
+  }
+  madvise(base + page_bytes_, stack_bytes_ - page_bytes_, MADV_DONTNEED);
+  free_without_memory_.push_back(base);
+}
+
+const char* StackPool::OverflowedLabel(const void* address) const noexcept {
+  const auto* const at = static_cast<const char*>(address);
+  for (const Slab* slab = slabs_; slab != nullptr; slab = slab->next) {
+    if (at < slab->base || at >= slab->base + stack_bytes_ * kStacksPerSlab) {
+      continue;
+    }
+    const auto offset = static_cast<std::size_t>(at - slab->base) & (stack_bytes_ - 1);
+    return offset < page_bytes_ ? HeaderOf(at).label : nullptr;
+  }
+  return nullptr;
+}
+
+}  // namespace weft::host::runtime
