@@ -1,0 +1,43 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "host/handling/module_loader.hpp"
+#include "mappings/mapping_table.hpp"
+#include "mappings/problem.hpp"
+
+namespace weft::host::handling {
+
+/// A mapping table with the classes that its entries name.
+///
+/// Every type is looked up when the table is built, so that no request waits for a module to load. A type
+/// that cannot be used is a problem of the table where an entry validates it; where none does, it is
+/// remembered, and those entries alone answer with 500.
+///
+/// Threads: immutable once built; used on the reactor. Lifetime: `resolver` must outlive it.
+class HandlerTable {
+ public:
+  HandlerTable(std::shared_ptr<const mappings::MappingTable> mappings, TypeResolver& resolver);
+
+  /// One for each validating entry whose type cannot be used, at its place in the file. With any, the table
+  /// must not serve.
+  const std::vector<mappings::Problem>& Problems() const noexcept { return problems_; }
+
+  const mappings::MappingTable& Mappings() const noexcept { return *mappings_; }
+  /// The class of an entry of this table. Throws TypeError where it cannot be used.
+  HandlerClass& ClassOf(const mappings::Entry& entry) const;
+
+ private:
+  struct Type {
+    HandlerClass* handler_class = nullptr;
+    std::string error;
+  };
+
+  std::shared_ptr<const mappings::MappingTable> mappings_;
+  std::vector<Type> types_;  // by Entry::type_index
+  std::vector<mappings::Problem> problems_;
+};
+
+}  // namespace weft::host::handling

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <weft/http_worker_request.hpp>
+
+namespace weft::host::pipeline {
+
+/// How the pipeline reaches the peer of one request: FastCGI, a replayed recording, or a test's memory.
+///
+/// Threads: called on the request's fiber alone, also for handlers that run elsewhere.
+class IExchange : public HttpWorkerRequest {
+ public:
+  /// What was sent so far must not look like a whole answer. Nothing is sent after it.
+  virtual void Abort() noexcept = 0;
+};
+
+}  // namespace weft::host::pipeline

@@ -1,0 +1,95 @@
+#include "host/pipeline/request_io.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <string>
+
+#include <weft/http_exception.hpp>
+
+namespace weft::host::pipeline {
+
+namespace {
+
+HttpException TooLarge(std::uint64_t bytes, std::uint64_t max_bytes, const char* what) {
+  return HttpException(413, {},
+                       "the body " + std::string(what) + " " + std::to_string(bytes) +
+                           " bytes, the limit is " + std::to_string(max_bytes) +
+                           " (--max-request-bytes, or maxRequestBytes of a mapping)");
+}
+
+}  // namespace
+
+void RequestIo::SetBodyBounds(std::string_view announced, std::uint64_t max_bytes) {
+  max_bytes_ = max_bytes;
+  // Absent and empty both say that the length is not known: the body then ends where STDIN does.
+  if (announced.empty()) {
+    return;
+  }
+  std::uint64_t length = 0;
+  const auto* const end = announced.data() + announced.size();
+  const auto [parsed, error] = std::from_chars(announced.data(), end, length);
+  if (error != std::errc() || parsed != end) {
+    throw HttpException(400, "Content-Length is no number of bytes.", std::string(announced));
+  }
+  if (length > max_bytes) {
+    throw TooLarge(length, max_bytes, "is announced with");
+  }
+  announced_ = length;
+}
+
+template <typename F>
+void RequestIo::OnFiber(F&& function) {
+  if (gateway_ == nullptr) {
+    function();
+  } else {
+    gateway_->RunOnFiber(function);
+  }
+}
+
+std::size_t RequestIo::ReadBody(std::span<char> buffer) {
+  if (announced_) {
+    buffer = buffer.first(
+        static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), *announced_ - received_)));
+  }
+  if (buffer.empty()) {
+    return 0;
+  }
+  cancellation_.ThrowIfCancellationRequested();
+  std::size_t count = 0;
+  OnFiber([&] {
+    count = exchange_.ReadBody(buffer);
+    if (count_) {
+      if (budget_.used_bytes + count > budget_.max_bytes) {
+        throw HttpException(503, {},
+                            "request bodies in memory exceed " + std::to_string(budget_.max_bytes) +
+                                " bytes (--max-buffered-bytes)");
+      }
+      budget_.used_bytes += count;
+      held_ += count;
+    }
+  });
+  received_ += count;
+  if (count == 0 && announced_ && received_ < *announced_) {
+    throw HttpException(
+        400, "The body is shorter than its Content-Length.",
+        std::to_string(received_) + " of " + std::to_string(*announced_) + " bytes came");
+  }
+  if (received_ > max_bytes_) {
+    throw TooLarge(received_, max_bytes_, "has more than");
+  }
+  return count;
+}
+
+void RequestIo::SendHeaders(int status, std::string_view description, const HttpHeaders& headers) {
+  OnFiber([&] { exchange_.SendHeaders(status, description, headers); });
+}
+
+void RequestIo::SendBody(std::string_view bytes) {
+  OnFiber([&] { exchange_.SendBody(bytes); });
+}
+
+void RequestIo::Flush() {
+  OnFiber([&] { exchange_.Flush(); });
+}
+
+}  // namespace weft::host::pipeline
