@@ -1,0 +1,241 @@
+#include "host/fastcgi/channel.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "host/fastcgi/connection.hpp"
+
+namespace weft::host::fastcgi {
+
+namespace {
+
+/// The prologue's BEGIN_REQUEST record, and the header of its first PARAMS record.
+constexpr std::size_t kBeginBytes = kHeaderBytes + 8;
+constexpr std::size_t kFirstParamsAt = kBeginBytes + kHeaderBytes;
+
+/// Numbers of open channels. libfcgi asks by number, and only on the reactor's thread.
+struct ChannelTable {
+  std::vector<Channel*> channels;
+  std::vector<int> free;
+};
+
+ChannelTable& Table() {
+  static ChannelTable table;
+  return table;
+}
+
+}  // namespace
+
+Channel::Channel(IRequestServer& server, Connection& connection, std::uint16_t id, Role role,
+                 bool keep_connection, std::chrono::steady_clock::time_point begun_at)
+    : server_(server),
+      connection_(&connection),
+      id_(id),
+      keep_connection_(keep_connection),
+      begun_at_(begun_at) {
+  char begin[kFirstParamsAt] = {};
+  EncodeHeader(begin, RecordType::kBeginRequest, id, 8);
+  begin[kHeaderBytes + 1] = static_cast<char>(role);
+  // libfcgi is told that nothing is kept: it then closes the channel with its request, and the connection
+  // alone decides what becomes of the socket.
+  prologue_.assign(begin, sizeof begin);
+}
+
+int Channel::Open() {
+  auto& table = Table();
+  if (table.free.empty()) {
+    table.channels.push_back(this);
+    number_ = static_cast<int>(table.channels.size()) - 1;
+  } else {
+    number_ = table.free.back();
+    table.free.pop_back();
+    table.channels[static_cast<std::size_t>(number_)] = this;
+  }
+  return number_;
+}
+
+Channel* Channel::Find(int number) noexcept {
+  auto& channels = Table().channels;
+  return number < 0 || static_cast<std::size_t>(number) >= channels.size()
+             ? nullptr
+             : channels[static_cast<std::size_t>(number)];
+}
+
+void Channel::Close() noexcept {
+  auto& table = Table();
+  table.channels[static_cast<std::size_t>(number_)] = nullptr;
+  table.free.push_back(number_);
+  number_ = -1;
+  if (connection_ != nullptr) {
+    // libfcgi gave the request up without END_REQUEST.
+    connection_->Fail(*this);
+  }
+  started = false;
+  DeleteIfUnheld();
+}
+
+void Channel::DeleteIfUnheld() noexcept {
+  if (connection_ == nullptr && !started) {
+    delete this;
+  }
+}
+
+void Channel::Detach() noexcept {
+  connection_ = nullptr;
+  readable_.Notify();
+  writable_.Notify();
+  DeleteIfUnheld();
+}
+
+std::string_view Channel::Params() const noexcept {
+  return std::string_view(prologue_).substr(kFirstParamsAt);
+}
+
+void Channel::SealParams() {
+  const auto total = prologue_.size() - kFirstParamsAt;
+  if (total <= kMaxContentBytes) {
+    // One record holds them: its header was left room for.
+    EncodeHeader(prologue_.data() + kBeginBytes, RecordType::kParams, id_, total);
+  } else {
+    const std::string params(Params());
+    prologue_.resize(kBeginBytes);
+    for (std::size_t at = 0; at < params.size(); at += kMaxContentBytes) {
+      const auto piece = std::string_view(params).substr(at, kMaxContentBytes);
+      char header[kHeaderBytes];
+      EncodeHeader(header, RecordType::kParams, id_, piece.size());
+      prologue_.append(header, kHeaderBytes).append(piece);
+    }
+  }
+  if (total != 0) {
+    char header[kHeaderBytes];
+    EncodeHeader(header, RecordType::kParams, id_, 0);
+    prologue_.append(header, kHeaderBytes);
+  }
+}
+
+void Channel::AppendStdin(std::string_view bytes, std::size_t max_buffered) {
+  stdin_received_ += bytes.size();
+  if (stdin_overflowed_ || StdinBuffered() + bytes.size() > max_buffered) {
+    stdin_overflowed_ = true;
+  } else {
+    if (stdin_head_ == stdin_.size()) {
+      stdin_.clear();
+      stdin_head_ = 0;
+    } else if (stdin_head_ > stdin_.size() / 2) {
+      stdin_.erase(0, stdin_head_);
+      stdin_head_ = 0;
+    }
+    stdin_.append(bytes);
+  }
+  readable_.Notify();
+}
+
+void Channel::EndStdin() noexcept {
+  stdin_ended_ = true;
+  readable_.Notify();
+}
+
+void Channel::Abort() noexcept {
+  aborted_ = true;
+  cancellation_.Cancel(CancellationReason::kClientGone);
+  readable_.Notify();
+  writable_.Notify();
+}
+
+bool Channel::WaitForStdin(std::chrono::steady_clock::time_point time) noexcept {
+  const auto ready = [this] {
+    return StdinBuffered() != 0 || stdin_ended_ || stdin_overflowed_ || aborted_ ||
+           connection_ == nullptr || cancellation_.Token().IsCancellationRequested();
+  };
+  while (!ready()) {
+    if (!readable_.WaitUntil(time)) {
+      return ready();
+    }
+  }
+  return true;
+}
+
+int Channel::Read(char* buffer, std::size_t size) noexcept {
+  if (prologue_read_ < prologue_.size()) {
+    const auto count = prologue_.copy(buffer, size, prologue_read_);
+    prologue_read_ += count;
+    if (prologue_read_ == prologue_.size()) {
+      std::string().swap(prologue_);
+      prologue_read_ = 0;
+    }
+    return static_cast<int>(count);
+  }
+  for (;;) {
+    if (stdin_overflowed_) {
+      errno = EMSGSIZE;
+      return -1;
+    }
+    if (StdinBuffered() != 0) {
+      std::size_t used = 0;
+      if (record_left_ == 0) {
+        if (size <= kHeaderBytes) {
+          // libfcgi reads into a buffer of several KiB; smaller than a header it never is.
+          errno = EINVAL;
+          return -1;
+        }
+        record_left_ = std::min({StdinBuffered(), kMaxContentBytes, size - kHeaderBytes});
+        EncodeHeader(buffer, RecordType::kStdin, id_, record_left_);
+        used = kHeaderBytes;
+      }
+      const auto count = std::min({record_left_, StdinBuffered(), size - used});
+      std::memcpy(buffer + used, stdin_.data() + stdin_head_, count);
+      stdin_head_ += count;
+      record_left_ -= count;
+      if (stdin_head_ == stdin_.size()) {
+        stdin_.clear();
+        stdin_head_ = 0;
+      }
+      if (connection_ != nullptr) {
+        connection_->StdinDrained();
+      }
+      return static_cast<int>(used + count);
+    }
+    if (stdin_ended_) {
+      if (stdin_end_read_) {
+        return 0;
+      }
+      stdin_end_read_ = true;
+      EncodeHeader(buffer, RecordType::kStdin, id_, 0);
+      return kHeaderBytes;
+    }
+    if (aborted_ || connection_ == nullptr || cancellation_.Token().IsCancellationRequested()) {
+      errno = ECANCELED;
+      return -1;
+    }
+    readable_.Wait();
+  }
+}
+
+int Channel::Write(const char* records, std::size_t size) noexcept {
+  if (connection_ == nullptr) {
+    errno = EPIPE;
+    return -1;
+  }
+  const bool ended = connection_->WriteRecords(*this, std::string_view(records, size));
+  while (!ended && connection_ != nullptr && connection_->OutputFull() && !aborted_) {
+    waits_to_write_ = true;
+    connection_->WaitForOutput(*this);
+    writable_.Wait();
+    waits_to_write_ = false;
+  }
+  if (!ended && connection_ == nullptr) {
+    errno = EPIPE;
+    return -1;
+  }
+  return static_cast<int>(size);
+}
+
+void Channel::Flush() noexcept {
+  if (connection_ != nullptr) {
+    connection_->Flush();
+  }
+}
+
+}  // namespace weft::host::fastcgi

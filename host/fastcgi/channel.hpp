@@ -1,0 +1,130 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <weft/cancellation.hpp>
+#include "host/fastcgi/protocol.hpp"
+#include "host/runtime/blocking_pool.hpp"
+#include "host/runtime/fiber_event.hpp"
+
+namespace weft::host::fastcgi {
+
+class Channel;
+class Connection;
+
+/// Serves a request whose parameters have come.
+class IRequestServer {
+ public:
+  virtual ~IRequestServer() = default;
+  /// On the reactor: has Serve() called on a fiber soon. Throws when there is none to be had.
+  virtual void Start(Channel& channel) = 0;
+  /// On the request's fiber, from its first byte to its END_REQUEST.
+  virtual void Serve(Channel& channel) noexcept = 0;
+};
+
+/// One request's byte stream, between the connection that it came on and libfcgi, which takes the channel's
+/// number for a descriptor.
+///
+/// What libfcgi reads here is whole and in order whatever the web server sent: BEGIN_REQUEST, the checked
+/// parameters, and the request's own STDIN. What libfcgi writes goes to the connection.
+///
+/// Lifetime: the connection holds it until the request ended, the fiber until libfcgi closed it; the last one
+/// destroys it. Threads: the reactor's.
+class Channel final : public runtime::ITask {
+ public:
+  Channel(IRequestServer& server, Connection& connection, std::uint16_t id, Role role,
+          bool keep_connection, std::chrono::steady_clock::time_point begun_at);
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+
+  std::uint16_t Id() const noexcept { return id_; }
+  bool KeepConnection() const noexcept { return keep_connection_; }
+  std::chrono::steady_clock::time_point BegunAt() const noexcept { return begun_at_; }
+  CancellationSource& Cancellation() noexcept { return cancellation_; }
+
+  // For libfcgi, through the OS port, on the request's fiber. Errors as of read(2) and write(2): -1 and a
+  // positive errno.
+
+  /// The number that stands for this channel; from Open() to Close().
+  int Open();
+  static Channel* Find(int number) noexcept;
+  /// True the first time: the channel is handed to libfcgi once.
+  bool TakeAccept() noexcept { return !std::exchange(accepted_, true); }
+  /// Waits for bytes. 0: the end.
+  int Read(char* buffer, std::size_t size) noexcept;
+  /// Takes whole records; waits while the connection's output is full. -1: nobody will read them.
+  int Write(const char* records, std::size_t size) noexcept;
+  /// libfcgi is done: gives up the fiber's hold.
+  void Close() noexcept;
+
+  // For what reads the body and writes the response beside libfcgi, on the request's fiber.
+
+  /// Waits until STDIN has bytes that libfcgi did not read yet, or has ended, or `time` comes, or the request is
+  /// cancelled. False: the time came.
+  [[nodiscard]] bool WaitForStdin(std::chrono::steady_clock::time_point time) noexcept;
+  /// STDIN bytes that came so far, whoever read them.
+  std::uint64_t StdinReceived() const noexcept { return stdin_received_; }
+  /// STDIN went over its bound; what came after is lost.
+  bool StdinOverflowed() const noexcept { return stdin_overflowed_; }
+  /// Has the connection send what was written so far.
+  void Flush() noexcept;
+  /// The response must not look complete: instead of END_REQUEST the connection ends, or, where it carries
+  /// other requests, END_REQUEST tells a failure.
+  void Cut() noexcept { cut_ = true; }
+
+  // For the connection.
+
+  void AppendParams(std::string_view bytes) { prologue_.append(bytes); }
+  std::string_view Params() const noexcept;
+  /// The parameters are whole and checked: makes the stream that libfcgi reads first.
+  void SealParams();
+  void AppendStdin(std::string_view bytes, std::size_t max_buffered);
+  void EndStdin() noexcept;
+  std::size_t StdinBuffered() const noexcept { return stdin_.size() - stdin_head_; }
+  bool StdinEnded() const noexcept { return stdin_ended_; }
+  bool WaitsToWrite() const noexcept { return waits_to_write_; }
+  bool Aborted() const noexcept { return aborted_; }
+  bool IsCut() const noexcept { return cut_; }
+  void Abort() noexcept;
+  /// There is room for output again, or the connection has gone.
+  void NotifyWritable() noexcept { writable_.Notify(); }
+  /// The connection lets go: the request has ended, or its peer has gone.
+  void Detach() noexcept;
+
+  bool started = false;  ///< the fiber has, or will have, a hold; the connection sets it
+
+  void Run() noexcept override { server_.Serve(*this); }
+
+ private:
+  void DeleteIfUnheld() noexcept;
+
+  IRequestServer& server_;
+  Connection* connection_;
+  std::uint16_t id_;
+  bool keep_connection_;
+  bool stdin_ended_ = false;
+  bool stdin_overflowed_ = false;
+  bool stdin_end_read_ = false;
+  bool accepted_ = false;
+  bool aborted_ = false;
+  bool cut_ = false;
+  bool waits_to_write_ = false;
+  int number_ = -1;
+  std::chrono::steady_clock::time_point begun_at_;
+  std::string prologue_;
+  std::size_t prologue_read_ = 0;
+  std::string stdin_;
+  std::size_t stdin_head_ = 0;
+  std::size_t record_left_ = 0;  // of the STDIN record that libfcgi reads
+  std::uint64_t stdin_received_ = 0;
+  runtime::FiberEvent readable_;
+  runtime::FiberEvent writable_;
+  CancellationSource cancellation_;
+};
+
+}  // namespace weft::host::fastcgi

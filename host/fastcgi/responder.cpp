@@ -1,0 +1,132 @@
+#include "host/fastcgi/responder.hpp"
+
+#include <fcgiapp.h>
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+#include <string>
+
+#include <weft/http_exception.hpp>
+#include "host/fastcgi/params.hpp"
+#include "host/pipeline/exchange.hpp"
+
+namespace weft::host::fastcgi {
+
+namespace {
+
+constexpr std::size_t kMaxInt = std::numeric_limits<int>::max();
+
+/// One request's body and response, through libfcgi's streams.
+class FastCgiExchange final : public pipeline::IExchange {
+ public:
+  FastCgiExchange(Channel& channel, FCGX_Request& request, std::chrono::milliseconds body_timeout)
+      : channel_(channel), request_(request), body_timeout_(body_timeout) {}
+
+  std::size_t ReadBody(std::span<char> buffer) override {
+    // libfcgi's reads wait until the whole buffer is full. So wait here, for anything, and ask it for no more
+    // than has come.
+    if (consumed_ == channel_.StdinReceived() || channel_.StdinOverflowed()) {
+      if (!channel_.WaitForStdin(std::chrono::steady_clock::now() + body_timeout_)) {
+        throw HttpException(408, {},
+                            "no byte of the body came for " +
+                                std::to_string(body_timeout_.count()) + " ms (--body-timeout)");
+      }
+    }
+    if (channel_.StdinOverflowed()) {
+      throw HttpException(413, {}, "the body has more bytes than --max-request-bytes");
+    }
+    const auto cancelled = channel_.Cancellation().Token();
+    const auto there = channel_.StdinReceived() - consumed_;
+    if (there == 0) {
+      cancelled.ThrowIfCancellationRequested();
+    }
+    // At the end, one byte is asked for, so that libfcgi sees the end too.
+    const auto wanted = std::min(
+        {std::max<std::uint64_t>(there, 1), std::uint64_t{buffer.size()}, std::uint64_t{kMaxInt}});
+    const int count = FCGX_GetStr(buffer.data(), static_cast<int>(wanted), request_.in);
+    consumed_ += static_cast<std::uint64_t>(count);
+    if (count == 0 && FCGX_GetError(request_.in) != 0) {
+      cancelled.ThrowIfCancellationRequested();
+      throw HttpException(400, {}, "the body's stream is broken");
+    }
+    return static_cast<std::size_t>(count);
+  }
+
+  void SendHeaders(int status, std::string_view description, const HttpHeaders& headers) override {
+    std::string block = "Status: " + std::to_string(status) + " ";
+    block.append(description).append("\r\n");
+    for (const auto& [name, value] : headers) {
+      block.append(name).append(": ").append(value).append("\r\n");
+    }
+    block.append("\r\n");
+    SendBody(block);
+  }
+
+  void SendBody(std::string_view bytes) override {
+    while (!bytes.empty()) {
+      const auto piece = bytes.substr(0, kMaxInt);
+      if (FCGX_PutStr(piece.data(), static_cast<int>(piece.size()), request_.out) < 0) {
+        throw OperationCancelled(CancellationReason::kClientGone);
+      }
+      bytes.remove_prefix(piece.size());
+    }
+    if (channel_.Aborted()) {
+      throw OperationCancelled(CancellationReason::kClientGone);
+    }
+  }
+
+  void Flush() override {
+    // It may claim success on a stream that failed before; what it left behind tells.
+    if (FCGX_FFlush(request_.out) < 0 || FCGX_GetError(request_.out) != 0 || channel_.Aborted()) {
+      throw OperationCancelled(CancellationReason::kClientGone);
+    }
+    channel_.Flush();
+  }
+
+  void Abort() noexcept override {
+    // A request that the web server aborted is ended as it asked, with END_REQUEST.
+    if (!channel_.Aborted()) {
+      channel_.Cut();
+    }
+  }
+
+ private:
+  Channel& channel_;
+  FCGX_Request& request_;
+  std::chrono::milliseconds body_timeout_;
+  std::uint64_t consumed_ = 0;
+};
+
+}  // namespace
+
+Responder::Responder(runtime::Runtime& runtime, pipeline::Pipeline& pipeline,
+                     std::chrono::milliseconds body_timeout)
+    : runtime_(runtime), pipeline_(pipeline), body_timeout_(body_timeout) {
+  if (FCGX_Init() != 0) {
+    throw std::runtime_error("libfcgi cannot be initialised");
+  }
+}
+
+void Responder::Start(Channel& channel) { runtime_.Spawn(channel); }
+
+void Responder::Serve(Channel& channel) noexcept {
+  FCGX_Request request;
+  if (FCGX_InitRequest(&request, channel.Open(), 0) != 0 || FCGX_Accept_r(&request) != 0) {
+    // libfcgi has closed the channel, and so ended it.
+    return;
+  }
+  {
+    FastCgiExchange exchange(channel, request, body_timeout_);
+    try {
+      pipeline_.Process(exchange, ReadParams(request.envp), channel.Cancellation());
+    } catch (...) {
+      // No memory for the parameters.
+      exchange.Abort();
+    }
+  }
+  // Writes END_REQUEST, and closes the channel, which may be gone after it.
+  FCGX_Finish_r(&request);
+}
+
+}  // namespace weft::host::fastcgi

@@ -1,0 +1,366 @@
+#include "host/fastcgi/server.hpp"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "host/observe/log.hpp"
+
+namespace weft::host::fastcgi {
+
+namespace {
+
+using boost::system::error_code;
+
+/// One buffer for all connections: what it holds is taken up before the next read.
+constexpr std::size_t kReadBytes = 64 * 1024;
+/// Reads in a row from one connection, so that a fast sender does not hold the reactor.
+constexpr int kReadsPerTurn = 4;
+/// Connections taken from a listening socket in a row, for the same reason.
+constexpr int kAcceptsPerTurn = 16;
+/// After accept() failed for want of descriptors or memory.
+constexpr std::chrono::milliseconds kAcceptRetry{100};
+
+std::vector<std::string> AllowedPeers() {
+  std::vector<std::string> addresses;
+  const char* const text = std::getenv("FCGI_WEB_SERVER_ADDRS");
+  std::string_view rest = text == nullptr ? "" : text;
+  while (!rest.empty()) {
+    const auto end = rest.find(',');
+    if (const auto address = rest.substr(0, end); !address.empty()) {
+      addresses.emplace_back(address);
+    }
+    rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
+  }
+  return addresses;
+}
+
+}  // namespace
+
+struct Server::Acceptor {
+  Acceptor(boost::asio::io_context& io, int descriptor) : socket(io, descriptor) {}
+
+  boost::asio::posix::stream_descriptor socket;  // a listening socket is only waited for
+  bool waiting = false;
+};
+
+/// A connected socket. It is destroyed when nothing waits on it any more.
+class Server::Socket final : public IConnectionSocket, public std::enable_shared_from_this<Socket> {
+ public:
+  Socket(Server& server, int descriptor, bool unix_domain)
+      : server_(server),
+        socket_(server.io_,
+                boost::asio::generic::stream_protocol(unix_domain ? AF_UNIX : AF_INET, 0),
+                descriptor),
+        unix_domain_(unix_domain),
+        connection_(*this, server.requests_, server.limits_.connection, server.log_refusal_,
+                    server.log_context_, Connection::Clock::now()) {}
+
+  Connection& Peer() noexcept { return connection_; }
+
+  /// Waits for bytes unless it does already, or the connection wants none.
+  void ReadMore() {
+    if (reading_ || closed_ || !(lingering_ || connection_.WantsToRead())) {
+      return;
+    }
+    reading_ = true;
+    socket_.async_wait(socket_.wait_read, [self = shared_from_this()](const error_code& error) {
+      self->reading_ = false;
+      if (!error) {
+        self->OnReadable();
+      }
+    });
+  }
+
+  // IConnectionSocket
+
+  std::ptrdiff_t Send(std::string_view bytes) override {
+    if (closed_) {
+      return -1;
+    }
+    const auto count = ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (count >= 0) {
+      return count;
+    }
+    return errno == EAGAIN || errno == EINTR ? 0 : -1;
+  }
+
+  void NotifyWhenWritable() override {
+    if (writing_ || closed_) {
+      return;
+    }
+    writing_ = true;
+    socket_.async_wait(socket_.wait_write, [self = shared_from_this()](const error_code& error) {
+      self->writing_ = false;
+      if (!error && !self->closed_) {
+        self->connection_.OnWritable(Connection::Clock::now());
+      }
+    });
+  }
+
+  void ReadingChanged() override { ReadMore(); }
+
+  void End(Ending ending) override {
+    if (closed_ || lingering_) {
+      return;
+    }
+    if (ending == Ending::kLinger) {
+      // Closing now, with bytes unread, would reset the connection under the answer's last bytes.
+      lingering_ = true;
+      linger_until_ = Connection::Clock::now() + server_.limits_.linger_timeout;
+      ::shutdown(socket_.native_handle(), SHUT_WR);
+      ReadMore();
+      return;
+    }
+    if (ending == Ending::kReset) {
+      const linger reset{1, 0};
+      static_cast<void>(
+          setsockopt(socket_.native_handle(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset));
+    }
+    Close();
+  }
+
+  bool LingersTooLong(Connection::Clock::time_point now) const noexcept {
+    return lingering_ && now >= linger_until_;
+  }
+
+  void Close() {
+    if (closed_) {
+      return;
+    }
+    closed_ = true;
+    error_code ignored;
+    socket_.close(ignored);
+    server_.Remove(*this);
+  }
+
+ private:
+  void OnReadable() {
+    char* const buffer = server_.read_buffer_.get();
+    for (int i = 0; i < kReadsPerTurn && !closed_; ++i) {
+      const auto count = ::recv(socket_.native_handle(), buffer, kReadBytes, 0);
+      if (count > 0) {
+        if (!lingering_) {
+          connection_.OnBytes(std::string_view(buffer, static_cast<std::size_t>(count)),
+                              Connection::Clock::now());
+        }
+        if (static_cast<std::size_t>(count) < kReadBytes ||
+            !(lingering_ || connection_.WantsToRead())) {
+          break;
+        }
+        continue;
+      }
+      if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
+        break;
+      }
+      if (lingering_) {
+        Close();
+      } else if (count == 0) {
+        connection_.OnEndOfStream(HalfClosed());
+      } else {
+        connection_.OnSocketError();
+      }
+      return;
+    }
+    ReadMore();
+  }
+
+  /// Whether the peer, which sends no more, may still read. A Unix socket tells; on TCP both look alike, and
+  /// a web server that is done with a request closes.
+  bool HalfClosed() const noexcept {
+    pollfd state{const_cast<Socket*>(this)->socket_.native_handle(), POLLOUT, 0};
+    return unix_domain_ && poll(&state, 1, 0) >= 0 && (state.revents & (POLLHUP | POLLERR)) == 0;
+  }
+
+  Server& server_;
+  boost::asio::generic::stream_protocol::socket socket_;
+  const bool unix_domain_;
+  bool reading_ = false;
+  bool writing_ = false;
+  bool lingering_ = false;
+  bool closed_ = false;
+  Connection::Clock::time_point linger_until_{};
+  Connection connection_;
+};
+
+Server::Server(boost::asio::io_context& io, IRequestServer& requests, const Limits& limits,
+               Connection::RefusalLog log_refusal, void* log_context)
+    : io_(io),
+      requests_(requests),
+      limits_(limits),
+      log_refusal_(log_refusal),
+      log_context_(log_context),
+      allowed_peers_(AllowedPeers()),
+      retry_(io),
+      read_buffer_(new char[kReadBytes]) {}
+
+Server::~Server() {
+  Abandon();
+  for (auto& acceptor : acceptors_) {
+    acceptor->socket.release();
+  }
+}
+
+void Server::Listen(int listening_socket) {
+  acceptors_.push_back(std::make_unique<Acceptor>(io_, listening_socket));
+  Accept(*acceptors_.back());
+}
+
+void Server::Accept(Acceptor& acceptor) {
+  if (acceptor.waiting || draining_) {
+    return;
+  }
+  if (sockets_.size() >= limits_.max_connections) {
+    // The next connection that ends goes on.
+    accept_paused_ = true;
+    return;
+  }
+  acceptor.waiting = true;
+  acceptor.socket.async_wait(acceptor.socket.wait_read, [this, &acceptor](const error_code& error) {
+    acceptor.waiting = false;
+    if (!error && !draining_) {
+      OnAcceptable(acceptor);
+    }
+  });
+}
+
+void Server::OnAcceptable(Acceptor& acceptor) {
+  for (int i = 0; i < kAcceptsPerTurn && sockets_.size() < limits_.max_connections; ++i) {
+    sockaddr_storage address{};
+    socklen_t length = sizeof address;
+    const int descriptor =
+        accept4(acceptor.socket.native_handle(), reinterpret_cast<sockaddr*>(&address), &length,
+                SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (descriptor < 0) {
+      if (errno == EAGAIN) {
+        break;
+      }
+      if (errno == EINTR || errno == ECONNABORTED) {
+        continue;
+      }
+      observe::Log(observe::Level::kWarning,
+                   "a connection cannot be accepted: " + std::generic_category().message(errno));
+      retry_.expires_after(kAcceptRetry);
+      retry_.async_wait([this](const error_code& error) {
+        if (!error) {
+          for (auto& waiting : acceptors_) {
+            Accept(*waiting);
+          }
+        }
+      });
+      return;
+    }
+    if (!PeerAllowed(descriptor, allowed_peers_)) {
+      observe::Log(observe::Level::kWarning,
+                   "a connection was refused: its peer is not among FCGI_WEB_SERVER_ADDRS");
+      close(descriptor);
+      continue;
+    }
+    const bool unix_domain = address.ss_family == AF_UNIX;
+    if (!unix_domain) {
+      // An answer leaves in one write; nothing is gained by waiting to fill a segment.
+      const int on = 1;
+      static_cast<void>(setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
+    }
+    Add(descriptor, unix_domain);
+  }
+  Accept(acceptor);
+}
+
+bool Server::PeerAllowed(int descriptor, const std::vector<std::string>& allowed) {
+  // FastCGI Specification 1.0, section 3.2: when the variable is set, any other peer, and one that is not on
+  // TCP, is closed at once.
+  if (allowed.empty()) {
+    return true;
+  }
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (getpeername(descriptor, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
+    return false;
+  }
+  if (address.ss_family == AF_INET) {
+    inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in&>(address).sin_addr, text.data(), text.size());
+  } else if (address.ss_family == AF_INET6) {
+    inet_ntop(AF_INET6, &reinterpret_cast<sockaddr_in6&>(address).sin6_addr, text.data(),
+              text.size());
+  } else {
+    return false;
+  }
+  return std::find(allowed.begin(), allowed.end(), text.data()) != allowed.end();
+}
+
+void Server::Add(int descriptor, bool unix_domain) {
+  try {
+    const auto socket = std::make_shared<Socket>(*this, descriptor, unix_domain);
+    sockets_.insert(socket);
+    socket->ReadMore();
+  } catch (const std::exception& error) {
+    observe::Log(observe::Level::kError, std::string("a connection was dropped: ") + error.what());
+    close(descriptor);
+  }
+}
+
+void Server::Remove(Socket& socket) {
+  // Not destroyed here: its connection may be the caller. Posted, the last reference goes when it has
+  // returned.
+  const auto at = sockets_.find(socket.shared_from_this());
+  if (at == sockets_.end()) {
+    return;
+  }
+  boost::asio::post(io_, [keep = *at] {});
+  sockets_.erase(at);
+  if (accept_paused_) {
+    accept_paused_ = false;
+    for (auto& acceptor : acceptors_) {
+      Accept(*acceptor);
+    }
+  }
+}
+
+void Server::EndOverdue(Connection::Clock::time_point now) {
+  for (const auto& socket :
+       std::vector<std::shared_ptr<Socket>>(sockets_.begin(), sockets_.end())) {
+    if (socket->LingersTooLong(now)) {
+      socket->Close();
+    } else if (const char* const reason = socket->Peer().Overdue(now)) {
+      observe::Log(observe::Level::kDebug, std::string("a connection was closed: ") + reason);
+      socket->Peer().Abandon(IConnectionSocket::Ending::kNow);
+    }
+  }
+}
+
+void Server::Drain() {
+  draining_ = true;
+  retry_.cancel();
+  for (auto& acceptor : acceptors_) {
+    acceptor->socket.cancel();
+  }
+  for (const auto& socket :
+       std::vector<std::shared_ptr<Socket>>(sockets_.begin(), sockets_.end())) {
+    socket->Peer().Drain();
+  }
+}
+
+void Server::Abandon() {
+  for (const auto& socket :
+       std::vector<std::shared_ptr<Socket>>(sockets_.begin(), sockets_.end())) {
+    socket->Peer().Abandon(IConnectionSocket::Ending::kNow);
+    socket->Close();
+  }
+}
+
+}  // namespace weft::host::fastcgi

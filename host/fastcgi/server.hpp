@@ -1,0 +1,72 @@
+#pragma once
+
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "host/fastcgi/connection.hpp"
+
+namespace weft::host::fastcgi {
+
+/// Accepts connections on listening sockets and moves bytes between them and their Connection.
+///
+/// Threads: the reactor's.
+class Server {
+ public:
+  struct Limits {
+    std::size_t max_connections;
+    std::chrono::milliseconds linger_timeout;
+    ConnectionLimits connection;
+  };
+
+  /// `io`, `requests` must outlive the server. `log_refusal` as for Connection.
+  Server(boost::asio::io_context& io, IRequestServer& requests, const Limits& limits,
+         Connection::RefusalLog log_refusal, void* log_context);
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+  ~Server();
+
+  /// Accepts on a listening, non-blocking socket from now on; the descriptor stays the caller's.
+  void Listen(int listening_socket);
+  /// Called several times a second: ends connections that wait too long for their peer.
+  void EndOverdue(Connection::Clock::time_point now);
+  /// Accepts no more, and ends each connection as soon as nothing is in flight on it.
+  void Drain();
+  /// Ends every connection now; what is in flight is cancelled.
+  void Abandon();
+
+  std::size_t Connections() const noexcept { return sockets_.size(); }
+
+ private:
+  class Socket;
+  struct Acceptor;
+
+  void Accept(Acceptor& acceptor);
+  void OnAcceptable(Acceptor& acceptor);
+  void Add(int descriptor, bool unix_domain);
+  void Remove(Socket& socket);
+  static bool PeerAllowed(int descriptor, const std::vector<std::string>& allowed);
+
+  boost::asio::io_context& io_;
+  IRequestServer& requests_;
+  const Limits limits_;
+  Connection::RefusalLog log_refusal_;
+  void* log_context_;
+  std::vector<std::string> allowed_peers_;  // FCGI_WEB_SERVER_ADDRS; empty: all
+  std::vector<std::unique_ptr<Acceptor>> acceptors_;
+  std::unordered_set<std::shared_ptr<Socket>> sockets_;
+  boost::asio::steady_timer retry_;
+  bool draining_ = false;
+  bool accept_paused_ = false;
+  std::unique_ptr<char[]> read_buffer_;
+};
+
+}  // namespace weft::host::fastcgi
