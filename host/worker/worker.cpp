@@ -1,0 +1,255 @@
+#include "host/worker/worker.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "handlers/builtin/builtin.hpp"
+#include "host/fastcgi/responder.hpp"
+#include "host/fastcgi/server.hpp"
+#include "host/handling/handler_table.hpp"
+#include "host/handling/module_loader.hpp"
+#include "host/observe/access_log.hpp"
+#include "host/observe/log.hpp"
+#include "host/options/exit_code.hpp"
+#include "host/pipeline/pipeline.hpp"
+#include "host/runtime/runtime.hpp"
+#include "mappings/loader.hpp"
+#include "mappings/type_name.hpp"
+
+namespace weft::host::worker {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using observe::Level;
+using observe::Log;
+
+/// How often deadlines are looked at. They are seconds; a quarter of one is precise enough.
+constexpr std::chrono::milliseconds kTick{250};
+/// The same while the worker ends, and somebody waits for it.
+constexpr std::chrono::milliseconds kDrainTick{10};
+/// What cancelled requests get to clean up and answer before the process ends without them.
+constexpr std::chrono::milliseconds kCancelGrace{1000};
+
+runtime::Runtime::Options RuntimeOptions(const options::Settings& settings) {
+  return {settings.stack_size, settings.idle_stacks, settings.blocking_threads,
+          settings.blocking_queue};
+}
+
+pipeline::Pipeline::Limits PipelineLimits(const options::Settings& settings) {
+  return {settings.max_requests, settings.max_request_bytes, settings.max_buffered_bytes,
+          settings.output_buffer_bytes, settings.debug};
+}
+
+fastcgi::Server::Limits ServerLimits(const options::Settings& settings, bool spawned) {
+  const auto workers = std::max<std::size_t>(settings.WorkerCount(spawned), 1);
+  fastcgi::Server::Limits limits{settings.max_connections, settings.linger_timeout, {}};
+  limits.connection.max_requests = settings.max_requests_per_connection;
+  limits.connection.max_params_bytes = settings.max_params_bytes;
+  limits.connection.max_params = settings.max_params;
+  limits.connection.stdin_buffer_bytes = settings.stdin_buffer_bytes;
+  limits.connection.max_request_bytes = settings.max_request_bytes;
+  limits.connection.output_buffer_bytes = settings.output_buffer_bytes;
+  limits.connection.header_timeout = settings.header_timeout;
+  limits.connection.idle_timeout = settings.idle_timeout;
+  limits.connection.send_timeout = settings.send_timeout;
+  limits.connection.application_max_connections = settings.max_connections * workers;
+  limits.connection.application_max_requests = settings.max_requests * workers;
+  return limits;
+}
+
+/// One worker process, put together. Members are in the order in which they need each other.
+class Worker {
+ public:
+  explicit Worker(const WorkerStart& start)
+      : start_(start),
+        settings_(start.settings),
+        access_log_(settings_.access_log),
+        runtime_(RuntimeOptions(settings_)),
+        resolver_(settings_.ModulesFolder()),
+        pipeline_(runtime_, access_log_, PipelineLimits(settings_)),
+        responder_(runtime_, pipeline_, settings_.body_timeout),
+        server_(
+            runtime_.Io(), responder_, ServerLimits(settings_, start.spawned),
+            [](void* self, const fastcgi::RefusedRequest& refused) {
+              static_cast<Worker*>(self)->pipeline_.RecordRefusal(refused.status, refused.detail);
+            },
+            this),
+        signals_(runtime_.Io()),
+        tick_(runtime_.Io()) {}
+
+  int Run() {
+    if (!LoadHandlers()) {
+      return options::kExitConfiguration;
+    }
+    WatchSignals();
+    for (const int socket : start_.listening_sockets) {
+      server_.Listen(socket);
+    }
+    Tick();
+    SayReady();
+    runtime_.Run();
+    return options::kExitOk;
+  }
+
+ private:
+  bool LoadHandlers() {
+    builtin::RegisterHandlers(resolver_.BuiltIn(), [this](std::string_view type_text) {
+      return CreateHandler(type_text);
+    });
+    auto loaded = mappings::Load(settings_.mappings);
+    auto problems = std::move(loaded.problems);
+    if (loaded.table) {
+      auto handlers = std::make_shared<const handling::HandlerTable>(loaded.table, resolver_);
+      problems.insert(problems.end(), handlers->Problems().begin(), handlers->Problems().end());
+      if (handlers->Problems().empty()) {
+        pipeline_.SetHandlers(std::move(handlers));
+        return true;
+      }
+    }
+    for (const auto& problem : problems) {
+      const auto line = problem.ToString() + "\n";
+      static_cast<void>(!write(STDERR_FILENO, line.data(), line.size()));
+    }
+    return false;
+  }
+
+  /// What a `.ashx` file names, made for one request.
+  std::unique_ptr<IHttpHandler> CreateHandler(std::string_view type_text) {
+    const auto parsed = mappings::ParseTypeName(type_text);
+    if (const auto* const fault = std::get_if<mappings::TypeNameFault>(&parsed)) {
+      throw handling::TypeError(fault->sentence);
+    }
+    return resolver_.Resolve(std::get<mappings::TypeName>(parsed)).Create();
+  }
+
+  void WatchSignals() {
+    signal(SIGPIPE, SIG_IGN);
+    for (const int number : {SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1}) {
+      signals_.add(number);
+    }
+    WaitForSignal();
+  }
+
+  void WaitForSignal() {
+    signals_.async_wait([this](const boost::system::error_code& error, int number) {
+      if (error) {
+        return;
+      }
+      if (number == SIGINT) {
+        Stop(std::chrono::milliseconds(0));
+      } else if (number == SIGHUP || (number == SIGUSR1 && !start_.spawned)) {
+        Log(Level::kInfo, std::string(number == SIGHUP ? "SIGHUP" : "SIGUSR1") +
+                              " is not used: nothing was done");
+      } else {
+        Stop(settings_.DrainTimeout(start_.spawned));
+      }
+      WaitForSignal();
+    });
+  }
+
+  void Stop(std::chrono::milliseconds drain_time) {
+    const auto cancel_at = Clock::now() + drain_time;
+    if (!cancel_at_) {
+      server_.Drain();
+      cancel_at_ = cancel_at;
+    } else if (cancel_at < *cancel_at_) {
+      cancel_at_ = cancel_at;
+    }
+    tick_.expires_after(std::chrono::milliseconds(0));
+    WaitForTick();
+  }
+
+  void Tick() {
+    const auto now = Clock::now();
+    server_.EndOverdue(now);
+    pipeline_.CancelOverdue(now);
+    if (cancel_at_ && Drain(now)) {
+      return;
+    }
+    tick_.expires_after(cancel_at_ ? kDrainTick : kTick);
+    WaitForTick();
+  }
+
+  void WaitForTick() {
+    tick_.async_wait([this](const boost::system::error_code& error) {
+      if (!error) {
+        Tick();
+      }
+    });
+  }
+
+  /// True when the worker is done.
+  bool Drain(Clock::time_point now) {
+    if (runtime_.FibersInUse() == 0 && (server_.Connections() == 0 || now >= *cancel_at_)) {
+      server_.Abandon();
+      signals_.cancel();
+      runtime_.Stop();
+      return true;
+    }
+    if (now < *cancel_at_) {
+      return false;
+    }
+    if (!cancelled_at_) {
+      cancelled_at_ = now;
+      Log(Level::kWarning, std::to_string(pipeline_.RequestsInFlight()) +
+                               " requests did not end in time and are cancelled");
+      pipeline_.CancelAll(CancellationReason::kShutdown);
+    } else if (now - *cancelled_at_ >= kCancelGrace) {
+      EndWithoutThem();
+    }
+    return false;
+  }
+
+  /// Handlers that do not end would hold up every destructor; the kernel takes back what they have.
+  [[noreturn]] void EndWithoutThem() {
+    const auto line = "weft: " + std::to_string(runtime_.FibersInUse()) +
+                      " requests did not obey their cancellation; the process ends without them\n";
+    static_cast<void>(!write(STDERR_FILENO, line.data(), line.size()));
+    std::_Exit(options::kExitOk);
+  }
+
+  void SayReady() {
+    if (start_.ready_descriptor >= 0) {
+      static_cast<void>(!write(start_.ready_descriptor, "r", 1));
+      close(start_.ready_descriptor);
+    }
+  }
+
+  const WorkerStart& start_;
+  const options::Settings& settings_;
+  observe::LogThread log_thread_;
+  observe::AccessLog access_log_;
+  runtime::Runtime runtime_;
+  handling::TypeResolver resolver_;
+  pipeline::Pipeline pipeline_;
+  fastcgi::Responder responder_;
+  fastcgi::Server server_;
+  boost::asio::signal_set signals_;
+  boost::asio::steady_timer tick_;
+  std::optional<Clock::time_point> cancel_at_;
+  std::optional<Clock::time_point> cancelled_at_;
+};
+
+}  // namespace
+
+int RunWorker(const WorkerStart& start) {
+  observe::SetLogLevel(start.settings.log_level);
+  try {
+    return Worker(start).Run();
+  } catch (const std::exception& error) {
+    Log(Level::kError, std::string("the worker cannot go on: ") + error.what());
+    return options::kExitSoftware;
+  }
+}
+
+}  // namespace weft::host::worker

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <vector>
+
+#include "host/options/settings.hpp"
+
+namespace weft::host::worker {
+
+/// What a worker starts with.
+struct WorkerStart {
+  /// Must outlive the worker.
+  const options::Settings& settings;
+  /// Listening and non-blocking; they stay the caller's.
+  std::vector<int> listening_sockets;
+  /// Gets one byte when the worker accepts, and is then closed; -1: nobody waits for it.
+  int ready_descriptor = -1;
+  /// A web server has spawned the process and sends it its own signals.
+  bool spawned = false;
+};
+
+/// Serves until a signal says stop; returns the process's exit code (options/exit_code.hpp). Problems are
+/// written to standard error.
+///
+/// SIGTERM and SIGQUIT, and SIGUSR1 when spawned: what is in flight is finished, within the drain time.
+/// SIGINT: what is in flight is cancelled.
+///
+/// Threads: on a thread that has no fibers yet, with no other thread in the process.
+int RunWorker(const WorkerStart& start);
+
+}  // namespace weft::host::worker
