@@ -388,8 +388,10 @@ void Connection::OnWritable(Clock::time_point now) {
     return;
   }
   waits_writable_ = false;
-  send_since_ = now;
   Flush();
+  if (send_since_ != Clock::time_point()) {
+    send_since_ = now;
+  }
 }
 
 void Connection::EndIfDone() {

@@ -29,8 +29,6 @@ using boost::system::error_code;
 constexpr std::size_t kReadBytes = 64 * 1024;
 /// Reads in a row from one connection, so that a fast sender does not hold the reactor.
 constexpr int kReadsPerTurn = 4;
-/// Connections taken from a listening socket in a row, for the same reason.
-constexpr int kAcceptsPerTurn = 16;
 /// After accept() failed for want of descriptors or memory.
 constexpr std::chrono::milliseconds kAcceptRetry{100};
 
@@ -238,79 +236,69 @@ void Server::Accept(Acceptor& acceptor) {
 }
 
 void Server::OnAcceptable(Acceptor& acceptor) {
-  for (int i = 0; i < kAcceptsPerTurn && sockets_.size() < limits_.max_connections; ++i) {
-    sockaddr_storage address{};
-    socklen_t length = sizeof address;
-    const int descriptor =
-        accept4(acceptor.socket.native_handle(), reinterpret_cast<sockaddr*>(&address), &length,
-                SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (descriptor < 0) {
-      if (errno == EAGAIN) {
-        break;
-      }
-      if (errno == EINTR || errno == ECONNABORTED) {
-        continue;
-      }
-      observe::Log(observe::Level::kWarning,
-                   "a connection cannot be accepted: " + std::generic_category().message(errno));
-      retry_.expires_after(kAcceptRetry);
-      retry_.async_wait([this](const error_code& error) {
-        if (!error) {
-          for (auto& waiting : acceptors_) {
-            Accept(*waiting);
-          }
+  // One at a time: where several workers wait for the same socket, the others get their turn.
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  const int descriptor =
+      accept4(acceptor.socket.native_handle(), reinterpret_cast<sockaddr*>(&address), &length,
+              SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (descriptor >= 0) {
+    Add(descriptor, address);
+  } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+    observe::Log(observe::Level::kWarning,
+                 "a connection cannot be accepted: " + std::generic_category().message(errno));
+    retry_.expires_after(kAcceptRetry);
+    retry_.async_wait([this](const error_code& error) {
+      if (!error) {
+        for (auto& waiting : acceptors_) {
+          Accept(*waiting);
         }
-      });
-      return;
-    }
-    if (!PeerAllowed(descriptor, allowed_peers_)) {
-      observe::Log(observe::Level::kWarning,
-                   "a connection was refused: its peer is not among FCGI_WEB_SERVER_ADDRS");
-      close(descriptor);
-      continue;
-    }
-    const bool unix_domain = address.ss_family == AF_UNIX;
-    if (!unix_domain) {
-      // An answer leaves in one write; nothing is gained by waiting to fill a segment.
-      const int on = 1;
-      static_cast<void>(setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
-    }
-    Add(descriptor, unix_domain);
+      }
+    });
+    return;
   }
   Accept(acceptor);
 }
 
-bool Server::PeerAllowed(int descriptor, const std::vector<std::string>& allowed) {
+bool Server::PeerAllowed(const sockaddr_storage& address) const {
   // FastCGI Specification 1.0, section 3.2: when the variable is set, any other peer, and one that is not on
   // TCP, is closed at once.
-  if (allowed.empty()) {
+  if (allowed_peers_.empty()) {
     return true;
   }
-  sockaddr_storage address{};
-  socklen_t length = sizeof address;
   std::array<char, INET6_ADDRSTRLEN> text{};
-  if (getpeername(descriptor, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
-    return false;
-  }
   if (address.ss_family == AF_INET) {
-    inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in&>(address).sin_addr, text.data(), text.size());
+    inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in&>(address).sin_addr, text.data(),
+              text.size());
   } else if (address.ss_family == AF_INET6) {
-    inet_ntop(AF_INET6, &reinterpret_cast<sockaddr_in6&>(address).sin6_addr, text.data(),
+    inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6&>(address).sin6_addr, text.data(),
               text.size());
   } else {
     return false;
   }
-  return std::find(allowed.begin(), allowed.end(), text.data()) != allowed.end();
+  return std::find(allowed_peers_.begin(), allowed_peers_.end(), text.data()) !=
+         allowed_peers_.end();
 }
 
-void Server::Add(int descriptor, bool unix_domain) {
+void Server::Add(int descriptor, const sockaddr_storage& peer) {
+  if (!PeerAllowed(peer)) {
+    observe::Log(observe::Level::kWarning,
+                 "a connection was refused: its peer is not among FCGI_WEB_SERVER_ADDRS");
+    close(descriptor);
+    return;
+  }
+  const bool unix_domain = peer.ss_family == AF_UNIX;
+  if (!unix_domain) {
+    // An answer leaves in one write; nothing is gained by waiting to fill a segment.
+    const int on = 1;
+    static_cast<void>(setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
+  }
   try {
     const auto socket = std::make_shared<Socket>(*this, descriptor, unix_domain);
     sockets_.insert(socket);
     socket->ReadMore();
   } catch (const std::exception& error) {
     observe::Log(observe::Level::kError, std::string("a connection was dropped: ") + error.what());
-    close(descriptor);
   }
 }
 

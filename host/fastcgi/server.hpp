@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/socket.h>
+
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -51,9 +53,9 @@ class Server {
 
   void Accept(Acceptor& acceptor);
   void OnAcceptable(Acceptor& acceptor);
-  void Add(int descriptor, bool unix_domain);
+  void Add(int descriptor, const sockaddr_storage& peer);
   void Remove(Socket& socket);
-  static bool PeerAllowed(int descriptor, const std::vector<std::string>& allowed);
+  bool PeerAllowed(const sockaddr_storage& address) const;
 
   boost::asio::io_context& io_;
   IRequestServer& requests_;
