@@ -1,0 +1,142 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mappings/ascii.hpp"
+#include "mappings/entry.hpp"
+#include "mappings/problem.hpp"
+#include "mappings/type_name.hpp"
+
+namespace weft::mappings {
+
+/// A type that the table needs, and the entries that name it.
+struct TypeUse {
+  TypeName type;
+  SourceLocation first_use;  ///< The type text of the first entry.
+  bool validate = false;     ///< Whether any of the entries asks for it when the table is built.
+  /// In the order of the levels, and of each file. Lifetime: owned by the table.
+  std::vector<const Entry*> entries;
+};
+
+/// What the table has to say about a request.
+///
+/// Lifetime: `entry` lives as long as the table; `file_path` and `path_info` view the arguments of
+/// Resolve() or, where those were not normal, this object.
+struct Resolution {
+  enum class Outcome {
+    kFound,
+    kNotFound,          ///< No entry matches the path: 404.
+    kMethodNotAllowed,  ///< Entries match the path, none of them the verb: 405.
+    kBadPath,           ///< The path has no normal form: 400.
+  };
+
+  Outcome outcome = Outcome::kNotFound;
+  /// For logs and metrics: one of the constants in `cause`, which keep their text in all versions.
+  std::string_view cause;
+  const Entry* entry = nullptr;  ///< Not null exactly when the outcome is kFound.
+  std::string_view file_path;    ///< Normalised; what the entry matched. Empty for a bad path.
+  std::string_view path_info;    ///< Normalised; empty, or begins with `/`.
+  /// `GET, HEAD`: the verbs that are served here, for the Allow header. Filled for
+  /// kMethodNotAllowed, and for an entry whose type is weft::HttpMethodNotAllowedHandler.
+  std::string allow;
+  Runtime runtime;  ///< Of the file path's folder.
+
+  /// What `file_path` and `path_info` view when they are no part of the arguments.
+  struct Rewritten {
+    std::string script_path;
+    std::string path_info;
+    std::string joined;
+  };
+  std::unique_ptr<Rewritten> rewritten;
+};
+
+/// The causes of a Resolution.
+namespace cause {
+inline constexpr std::string_view kMapped = "mapped";
+inline constexpr std::string_view kNoMapping = "no_mapping";
+inline constexpr std::string_view kMethodNotMapped = "method_not_mapped";
+inline constexpr std::string_view kPathNotAbsolute = "path_not_absolute";
+inline constexpr std::string_view kPathHasNul = "path_has_nul";
+inline constexpr std::string_view kPathHasBackslash = "path_has_backslash";
+inline constexpr std::string_view kPathAboveRoot = "path_above_root";
+}  // namespace cause
+
+/// Which handler serves a request: everything that the mapping files say, ready to be searched.
+///
+/// Threads: immutable; any number at once.
+class MappingTable {
+ public:
+  /// The deepest folder below a site's that may hold a mapping file. Resolve() keeps one step for
+  /// each on its stack.
+  static constexpr std::size_t kMaxFolderDepth = 64;
+
+  /// A folder of a site's URL space, in the form that the loader builds.
+  struct Folder {
+    std::size_t chain = 0;  ///< Into Parts::chains.
+    Runtime runtime;
+    NameMap<std::size_t> children;  ///< By name, into Parts::folders.
+  };
+
+  struct Parts {
+    std::vector<std::unique_ptr<Entry>> entries;
+    std::vector<std::vector<const Entry*>> chains;
+    std::vector<Folder> folders;
+    NameMap<std::size_t> sites;      ///< Root folders by host name, into `folders`.
+    std::size_t any_other_site = 0;  ///< The root folder for every other host.
+  };
+
+  /// Numbers the types, and drops the entries that are in no folder's chain. Indices in `parts` are in
+  /// range, and no folder is deeper than kMaxFolderDepth.
+  explicit MappingTable(Parts parts);
+
+  MappingTable(const MappingTable&) = delete;
+  MappingTable& operator=(const MappingTable&) = delete;
+
+  /// Finds the entry for a request.
+  ///
+  /// `host` is the Host header as it came: letter case, port and trailing dot do not matter.
+  /// `script_path` and `path_info` are SCRIPT_NAME and PATH_INFO, percent-decoded once. Where the
+  /// web server split the path, its split holds if an entry other than by a bare `*` matches
+  /// `script_path`. Otherwise, and where it did not split: the longest prefix of the whole path,
+  /// ending at a segment, that an entry other than by a bare `*` matches (whatever its verb) is the
+  /// file path, and the rest is path info. Where there is none, the web server's split holds if
+  /// any entry matches `script_path`; else the whole path is the file path.
+  ///
+  /// The entries are those of the file path's folder: the deepest folder with a mapping file on the
+  /// way to it.
+  ///
+  /// Cost: linear in the path times the folder's entries; no allocation for a normal path that is
+  /// found without a web server's split being undone.
+  [[nodiscard]] Resolution Resolve(std::string_view host, std::string_view verb,
+                                   std::string_view script_path, std::string_view path_info) const;
+
+  /// The types that any entry names, each once; Entry::type_index points here.
+  [[nodiscard]] const std::vector<TypeUse>& Types() const { return types_; }
+
+ private:
+  class Way;
+  struct Match;
+
+  [[nodiscard]] Match Search(const Folder& folder, std::string_view verb,
+                             std::string_view path) const;
+  [[nodiscard]] Match Search(std::size_t site, std::string_view verb, std::string_view path) const;
+  [[nodiscard]] std::size_t LongestSpecificPrefix(std::size_t site, std::string_view path,
+                                                  std::size_t max_end) const;
+  [[nodiscard]] std::size_t FindSite(std::string_view host) const;
+  [[nodiscard]] std::string Allow(const Folder& folder, std::string_view path) const;
+  void Route(std::size_t site, std::string_view verb, std::string_view script_path,
+             std::string_view path_info, Resolution& resolution) const;
+  void Finish(const Match& match, std::string_view file_path, std::string_view path_info,
+              Resolution& resolution) const;
+  void NumberTypes();
+
+  Parts parts_;
+  std::vector<TypeUse> types_;
+};
+
+}  // namespace weft::mappings

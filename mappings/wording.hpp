@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+/// Pieces of the sentences that problems are told in.
+namespace weft::mappings {
+
+/// `text` in double quotes, fit for one line of a terminal or a log: control characters are
+/// escaped, and what is longer than `kQuotedBytes` is cut.
+[[nodiscard]] std::string Quoted(std::string_view text);
+
+/// As much of a foreign text as a sentence repeats: enough to recognise it, too little to hide the
+/// sentence.
+inline constexpr std::size_t kQuotedBytes = 60;
+
+/// `"a", "b" and "c"`.
+[[nodiscard]] std::string Listed(std::span<const std::string_view> names);
+
+/// The one of `names` that `name` is most likely a slip of; none when all are too far off.
+[[nodiscard]] std::optional<std::string_view> NearestName(std::string_view name,
+                                                          std::span<const std::string_view> names);
+
+}  // namespace weft::mappings

@@ -1,0 +1,84 @@
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "mappings/level.hpp"
+#include "tests/unit/mappings/support.hpp"
+
+using nlohmann::json;
+using weft::mappings::testing::ToldOf;
+
+namespace {
+
+json Schema() {
+  std::ifstream file(WEFT_MAPPING_SCHEMA);
+  REQUIRE(file.good());
+  return json::parse(file);
+}
+
+std::set<std::string> Properties(const json& object) {
+  CHECK(object.at("additionalProperties") == false);
+  std::set<std::string> names;
+  for (const auto& [name, value] : object.at("properties").items()) {
+    names.insert(name);
+  }
+  return names;
+}
+
+// What the loader tells of an object with all these keys, as far as it is about keys.
+std::set<std::string> Unknown(const std::set<std::string>& keys, std::string_view before,
+                              std::string_view after) {
+  json object;
+  for (const std::string& key : keys) {
+    object[key] = nullptr;
+  }
+  std::set<std::string> unknown;
+  for (const std::string& line : ToldOf(std::string(before) + object.dump() + std::string(after))) {
+    if (line.find("Unknown key") != std::string::npos ||
+        line.find("not supported") != std::string::npos) {
+      unknown.insert(line);
+    }
+  }
+  return unknown;
+}
+
+}  // namespace
+
+TEST_CASE("mapping.schema.json: the loader knows every key that the schema knows") {
+  const json schema = Schema();
+  const json& defs = schema.at("$defs");
+  CHECK(schema.at("$schema") == "https://json-schema.org/draft/2020-12/schema");
+  CHECK(Unknown(Properties(schema), "", "").empty());
+  CHECK(Unknown(Properties(defs.at("httpRuntime")), "{\"httpRuntime\":", "}").empty());
+  CHECK(Unknown(Properties(defs.at("directive")), "{\"httpHandlers\":[", "]}").empty());
+  CHECK(Unknown(Properties(defs.at("add")), "{\"httpHandlers\":[{\"add\":", "}]}").empty());
+  CHECK(Unknown(Properties(defs.at("remove")), "{\"httpHandlers\":[{\"remove\":", "}]}").empty());
+}
+
+TEST_CASE("mapping.schema.json: its keys are the ones that the loader lists") {
+  const json schema = Schema();
+  const json& defs = schema.at("$defs");
+  CHECK(Properties(schema) == std::set<std::string>{"$schema", "httpHandlers", "httpRuntime"});
+  CHECK(Properties(defs.at("httpRuntime")) ==
+        std::set<std::string>{"executionTimeoutSeconds", "maxRequestBytes"});
+  CHECK(Properties(defs.at("directive")) == std::set<std::string>{"add", "clear", "remove"});
+  CHECK(Properties(defs.at("add")) ==
+        std::set<std::string>{"name", "path", "type", "validate", "verb"});
+  CHECK(Properties(defs.at("remove")) == std::set<std::string>{"path", "verb"});
+}
+
+TEST_CASE("mapping.schema.json: its bounds are the loader's") {
+  const json schema = Schema();
+  const json& runtime = schema.at("$defs").at("httpRuntime").at("properties");
+  CHECK(runtime.at("executionTimeoutSeconds").at("minimum") == 1);
+  CHECK(runtime.at("executionTimeoutSeconds").at("maximum") ==
+        weft::mappings::kMaxExecutionTimeoutSeconds);
+  CHECK(runtime.at("maxRequestBytes").at("minimum") == 0);
+  CHECK(runtime.at("maxRequestBytes").at("maximum") == weft::mappings::kMaxRequestBytesLimit);
+  CHECK(schema.at("$defs").at("add").at("properties").at("name").at("maxLength") ==
+        weft::mappings::kMaxEntryNameLength);
+}
