@@ -1,0 +1,27 @@
+#include <unistd.h>
+
+#include <exception>
+#include <iostream>
+
+#include "host/options/exit_code.hpp"
+#include "host/options/parse.hpp"
+#include "host/supervisor/listener.hpp"
+#include "host/supervisor/serve.hpp"
+
+/// weft: parse, build, run, exit code. What each code means: options/exit_code.hpp.
+int main(int argc, char** argv) {
+  namespace options = weft::host::options;
+  namespace supervisor = weft::host::supervisor;
+  try {
+    supervisor::EnsureStandardDescriptors();
+    const options::ParseResult parsed = options::Parse(argc, argv, environ);
+    if (parsed.settings) return supervisor::Serve(*parsed.settings, parsed.warnings);
+
+    if (!parsed.error.empty()) std::cerr << parsed.error + "\n";
+    std::cout << parsed.output << std::flush;
+    return std::cout.good() ? parsed.exit_code : options::kExitInputOutput;
+  } catch (const std::exception& error) {
+    std::cerr << std::string("weft: ") + error.what() + "\n";
+    return options::kExitSoftware;
+  }
+}

@@ -1,0 +1,295 @@
+#include "host/options/option_table.hpp"
+
+#include <bit>
+#include <chrono>
+#include <cstddef>
+#include <utility>
+
+#include "host/options/values.hpp"
+
+namespace weft::host::options {
+namespace {
+
+using std::chrono::milliseconds;
+using namespace std::chrono_literals;
+
+constexpr std::size_t kKibi = 1024;
+constexpr std::size_t kMebi = kKibi * kKibi;
+constexpr std::size_t kGibi = kMebi * kKibi;
+constexpr std::size_t kSmallestStack = 64 * kKibi;
+constexpr std::size_t kLargestStack = 16 * kMebi;
+
+template <typename T>
+struct Bounds {
+  T least;
+  T most;
+};
+
+/// What the three quantities have in common: a parser, a printer and a name for the help.
+struct Count {
+  static constexpr std::string_view kValueName = "N";
+  static std::size_t Parse(std::string_view text) { return ParseCount(text); }
+  static std::string Format(std::size_t value) { return std::to_string(value); }
+};
+struct Size {
+  static constexpr std::string_view kValueName = "SIZE";
+  static std::size_t Parse(std::string_view text) { return ParseSize(text); }
+  static std::string Format(std::size_t value) { return FormatSize(value); }
+};
+struct Duration {
+  static constexpr std::string_view kValueName = "TIME";
+  static milliseconds Parse(std::string_view text) { return ParseDuration(text); }
+  static std::string Format(milliseconds value) { return FormatDuration(value); }
+};
+
+template <typename Kind, typename T>
+std::string BoundsText(const Bounds<T>& bounds) {
+  return Kind::Format(bounds.least) + " to " + Kind::Format(bounds.most);
+}
+
+template <typename Kind, typename T>
+T ParseWithin(const Bounds<T>& bounds, std::string_view text) {
+  const T value = Kind::Parse(text);
+  if (value < bounds.least || value > bounds.most) {
+    throw BadValue(Quoted(text) + " is out of bounds: give " + BoundsText<Kind>(bounds));
+  }
+  return value;
+}
+
+/// A count, size or duration with bounds: the shape of nearly every option.
+template <typename Kind, typename T>
+Option Quantity(std::string_view group, std::string_view name, T Settings::*field,
+                std::type_identity_t<Bounds<T>> bounds, std::string_view meaning) {
+  return {.group = group,
+          .name = name,
+          .value_name = Kind::kValueName,
+          .meaning = meaning,
+          .default_text = Kind::Format(Settings{}.*field),
+          .bounds = BoundsText<Kind>(bounds),
+          .arity = Option::Arity::kOnce,
+          .set = [field, bounds](
+                     Settings& settings,
+                     std::string_view text) { settings.*field = ParseWithin<Kind>(bounds, text); },
+          .clear = {}};
+}
+
+/// An option with a form of its own.
+Option Special(std::string_view group, std::string_view name, std::string_view value_name,
+               std::string default_text, std::string_view meaning,
+               std::function<void(Settings&, std::string_view)> set) {
+  return {.group = group,
+          .name = name,
+          .value_name = value_name,
+          .meaning = meaning,
+          .default_text = std::move(default_text),
+          .bounds = {},
+          .arity = Option::Arity::kOnce,
+          .set = std::move(set),
+          .clear = {}};
+}
+
+std::string_view NotEmpty(std::string_view text) {
+  if (text.empty()) throw BadValue("'' is empty: give a path");
+  return text;
+}
+
+void AppendListening(std::vector<Option>& table) {
+  constexpr std::string_view kGroup = "Listening";
+  table.push_back(Special(
+      kGroup, "config", "FILE", "none", "INI file with more options, one `name = value` a line.",
+      [](Settings& settings, std::string_view text) { settings.config = NotEmpty(text); }));
+
+  Option listen = Special(kGroup, "listen", "ADDRESS",
+                          "sockets passed by systemd, else a listening socket on descriptor 0",
+                          "Where to listen: unix:/PATH, tcp:HOST:PORT, tcp:[IPV6]:PORT, tcp:*:PORT "
+                          "(every address) or fd:N (inherited). May be repeated; in the file and "
+                          "in the environment blanks or commas separate several.",
+                          [](Settings& settings, std::string_view text) {
+                            ListenAddress address = ParseListenAddress(text);
+                            for (const ListenAddress& other : settings.listen) {
+                              if (ToString(other) == ToString(address)) {
+                                throw BadValue(Quoted(text) + " is given twice: keep one");
+                              }
+                            }
+                            settings.listen.push_back(std::move(address));
+                          });
+  listen.arity = Option::Arity::kList;
+  listen.clear = [](Settings& settings) { settings.listen.clear(); };
+  table.push_back(std::move(listen));
+
+  Option mode = Special(kGroup, "socket-mode", "MODE", FormatFileMode(Settings{}.socket_mode),
+                        "Permissions of the Unix sockets that it creates, octal.",
+                        [](Settings& settings, std::string_view text) {
+                          settings.socket_mode = ParseFileMode(text);
+                        });
+  mode.bounds = "0 to 0777";
+  table.push_back(std::move(mode));
+
+  table.push_back(Quantity<Count>(kGroup, "backlog", &Settings::backlog, {1, 65'535},
+                                  "Connections that may wait to be accepted, per socket. The "
+                                  "kernel caps it at net.core.somaxconn."));
+  table.push_back(Quantity<Count>(kGroup, "max-connections", &Settings::max_connections,
+                                  {1, 1'000'000},
+                                  "Open connections per worker; beyond it accepting pauses."));
+}
+
+void AppendProcesses(std::vector<Option>& table) {
+  constexpr std::string_view kGroup = "Processes";
+  constexpr Bounds<std::size_t> kWorkers{0, 1'024};
+  Option workers = Special(
+      kGroup, "workers", "N", "auto",
+      "Worker processes; 0 serves in the first process. auto: one per core, or 0 when started by "
+      "a web server with the socket on descriptor 0.",
+      [kWorkers](Settings& settings, std::string_view text) {
+        if (text == "auto") {
+          settings.workers.reset();
+          return;
+        }
+        try {
+          settings.workers = ParseWithin<Count>(kWorkers, text);
+        } catch (const BadValue&) {
+          throw BadValue(Quoted(text) + " is no number of workers: give auto, or " +
+                         BoundsText<Count>(kWorkers));
+        }
+      });
+  workers.bounds = BoundsText<Count>(kWorkers);
+  table.push_back(std::move(workers));
+
+  constexpr Bounds<milliseconds> kDrain{0ms, 24h};
+  Option drain = Special(kGroup, "drain-timeout", "TIME",
+                         FormatDuration(Settings{}.DrainTimeout(/*spawned=*/false)) + "; " +
+                             FormatDuration(Settings{}.DrainTimeout(/*spawned=*/true)) +
+                             " when started by a web server",
+                         "How long running requests may take to end after a stop was asked for.",
+                         [kDrain](Settings& settings, std::string_view text) {
+                           settings.drain_timeout = ParseWithin<Duration>(kDrain, text);
+                         });
+  drain.bounds = BoundsText<Duration>(kDrain);
+  table.push_back(std::move(drain));
+}
+
+void AppendHandlers(std::vector<Option>& table) {
+  constexpr std::string_view kGroup = "Handlers";
+  table.push_back(Special(
+      kGroup, "mappings", "DIR", "the built-in mappings alone",
+      "Folder of machine.json and of one folder per site.",
+      [](Settings& settings, std::string_view text) { settings.mappings = NotEmpty(text); }));
+  table.push_back(Special(
+      kGroup, "modules", "DIR", "`modules` beside the program's own folder, if there is one",
+      "Folder of the handler modules.",
+      [](Settings& settings, std::string_view text) { settings.modules = NotEmpty(text); }));
+  Option debug = Special(
+      kGroup, "debug", "on|off", Settings{}.debug ? "on" : "off",
+      "Show details of errors to clients on this machine (loopback).",
+      [](Settings& settings, std::string_view text) { settings.debug = ParseSwitch(text); });
+  debug.arity = Option::Arity::kSwitch;
+  table.push_back(std::move(debug));
+}
+
+void AppendLimits(std::vector<Option>& table) {
+  constexpr std::string_view kGroup = "Limits";
+  table.push_back(Quantity<Count>(kGroup, "max-requests", &Settings::max_requests, {1, 1'000'000},
+                                  "Requests in flight per worker; beyond it 503."));
+  // 65,535: a request id has 16 bits, and 0 is the connection itself.
+  table.push_back(Quantity<Count>(
+      kGroup, "max-requests-per-connection", &Settings::max_requests_per_connection, {1, 65'535},
+      "Requests at once on one connection of a server that multiplexes; beyond it 503."));
+  table.push_back(Quantity<Size>(kGroup, "max-params-bytes", &Settings::max_params_bytes,
+                                 {kKibi, 16 * kMebi},
+                                 "Bytes of one request's parameters (URL and header fields); "
+                                 "beyond it 431."));
+  table.push_back(Quantity<Count>(kGroup, "max-params", &Settings::max_params, {16, 65'536},
+                                  "Number of one request's parameters; beyond it 431."));
+  table.push_back(Quantity<Size>(kGroup, "max-request-bytes", &Settings::max_request_bytes,
+                                 {0, 1'024 * kGibi},
+                                 "Bytes of one request's body; beyond it 413. Mappings may set "
+                                 "another limit for a folder."));
+  // 64K: a record of the largest size must fit.
+  table.push_back(Quantity<Size>(kGroup, "stdin-buffer-bytes", &Settings::stdin_buffer_bytes,
+                                 {64 * kKibi, kGibi},
+                                 "Bytes of a body that wait for the handler; beyond it the "
+                                 "connection is not read further."));
+  table.push_back(Quantity<Size>(kGroup, "output-buffer-bytes", &Settings::output_buffer_bytes,
+                                 {4 * kKibi, 64 * kMebi},
+                                 "Bytes of a response that gather before they are sent."));
+  table.push_back(Quantity<Size>(kGroup, "max-buffered-bytes", &Settings::max_buffered_bytes,
+                                 {kMebi, 1'024 * kGibi},
+                                 "Bytes of all request bodies that a worker holds; beyond it "
+                                 "503."));
+}
+
+void AppendTimeouts(std::vector<Option>& table) {
+  constexpr std::string_view kGroup = "Timeouts";
+  constexpr Bounds<milliseconds> kBounds{10ms, 24h};
+  table.push_back(Quantity<Duration>(kGroup, "header-timeout", &Settings::header_timeout, kBounds,
+                                     "From a request's first byte to its last parameter."));
+  table.push_back(Quantity<Duration>(kGroup, "idle-timeout", &Settings::idle_timeout, kBounds,
+                                     "A kept connection without a request."));
+  table.push_back(Quantity<Duration>(kGroup, "body-timeout", &Settings::body_timeout, kBounds,
+                                     "Between two reads of a request's body."));
+  table.push_back(Quantity<Duration>(kGroup, "send-timeout", &Settings::send_timeout, kBounds,
+                                     "Between two writes that the web server accepts."));
+  table.push_back(Quantity<Duration>(kGroup, "linger-timeout", &Settings::linger_timeout,
+                                     {0ms, 1min},
+                                     "Wait for the web server to close after the last byte."));
+}
+
+void AppendThreads(std::vector<Option>& table) {
+  constexpr std::string_view kGroup = "Threads and stacks of a worker";
+  table.push_back(Quantity<Count>(kGroup, "blocking-threads", &Settings::blocking_threads,
+                                  {1, 4'096}, "Threads for handlers that block."));
+  table.push_back(Quantity<Count>(kGroup, "blocking-queue", &Settings::blocking_queue,
+                                  {0, 1'000'000},
+                                  "Calls that wait for one of these threads; beyond it 503."));
+  Option stack_size =
+      Quantity<Size>(kGroup, "stack-size", &Settings::stack_size, {kSmallestStack, kLargestStack},
+                     "Stack of one fiber, rounded up to a power of two.");
+  stack_size.set = [](Settings& settings, std::string_view text) {
+    settings.stack_size =
+        std::bit_ceil(ParseWithin<Size>(Bounds<std::size_t>{kSmallestStack, kLargestStack}, text));
+  };
+  table.push_back(std::move(stack_size));
+  table.push_back(Quantity<Count>(kGroup, "idle-stacks", &Settings::idle_stacks, {0, 65'536},
+                                  "Stacks kept for reuse."));
+}
+
+void AppendLogging(std::vector<Option>& table) {
+  constexpr std::string_view kGroup = "Logging";
+  table.push_back(Special(
+      kGroup, "log-level", "LEVEL", FormatLogLevel(Settings{}.log_level),
+      "The least level that is logged to standard error: debug, info, warning "
+      "or error.",
+      [](Settings& settings, std::string_view text) { settings.log_level = ParseLogLevel(text); }));
+  table.push_back(Special(kGroup, "access-log", "off|-|FILE", "off",
+                          "Where a line per request goes: off, - (standard error) or a file.",
+                          [](Settings& settings, std::string_view text) {
+                            settings.access_log =
+                                text == "off" ? std::string_view{} : NotEmpty(text);
+                          }));
+}
+
+}  // namespace
+
+std::string Option::Flag() const { return "--" + std::string(name); }
+
+std::string Option::EnvironmentVariable() const {
+  std::string variable = "WEFT_";
+  for (const char c : name) {
+    variable += c == '-' ? '_' : c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  }
+  return variable;
+}
+
+std::vector<Option> OptionTable() {
+  std::vector<Option> table;
+  AppendListening(table);
+  AppendProcesses(table);
+  AppendHandlers(table);
+  AppendLimits(table);
+  AppendTimeouts(table);
+  AppendThreads(table);
+  AppendLogging(table);
+  return table;
+}
+
+}  // namespace weft::host::options

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host/options/settings.hpp"
+
+namespace weft::host::options {
+
+/// One option of `weft serve`: the flag, the INI key and the WEFT_* variable are all made from it,
+/// and so is its help. What it shows as default is read from a default-constructed Settings.
+struct Option {
+  /// How often one source may give the option, and whether it may come without a value.
+  enum class Arity { kOnce, kList, kSwitch };
+
+  std::string_view group;       ///< the heading in the help
+  std::string_view name;        ///< kebab-case, without dashes
+  std::string_view value_name;  ///< what stands for the value in the help
+  std::string_view meaning;     ///< sentences for the help, without default and bounds
+  std::string default_text;
+  std::string bounds;  ///< "1 to 65535"; empty: nothing to say
+  Arity arity = Arity::kOnce;
+  /// Sets the field, or throws BadValue. A list is added to.
+  std::function<void(Settings&, std::string_view)> set;
+  /// Empties a list, for a stronger source to replace it; set for lists only.
+  std::function<void(Settings&)> clear;
+
+  [[nodiscard]] std::string Flag() const;                 ///< --max-params
+  [[nodiscard]] std::string EnvironmentVariable() const;  ///< WEFT_MAX_PARAMS
+};
+
+/// Every option, in the order of the help: the one place that defines them.
+[[nodiscard]] std::vector<Option> OptionTable();
+
+}  // namespace weft::host::options

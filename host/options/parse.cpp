@@ -1,0 +1,415 @@
+#include "host/options/parse.hpp"
+
+#include <algorithm>
+#include <boost/program_options.hpp>
+#include <cerrno>
+#include <cstddef>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <stdexcept>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "host/options/exit_code.hpp"
+#include "host/options/option_table.hpp"
+#include "host/options/values.hpp"
+
+#ifndef WEFT_VERSION
+#define WEFT_VERSION "(unknown version)"
+#endif
+
+namespace weft::host::options {
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr unsigned kHelpColumns = 100;
+constexpr std::string_view kListSeparators = ", \t";
+constexpr std::string_view kSeeHelp = "see 'weft serve --help'";
+
+/// Ends the parsing with one line for standard error.
+class Refusal : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// One value that one source gives to one option.
+struct Assignment {
+  const Option* option;
+  std::string place;  ///< for messages: the flag, FILE:LINE and key, or the variable
+  std::string value;
+};
+
+using Table = std::vector<Option>;
+
+const Option* FindOption(const Table& table, std::string_view name) {
+  const auto found = std::find_if(table.begin(), table.end(),
+                                  [name](const Option& option) { return option.name == name; });
+  return found == table.end() ? nullptr : &*found;
+}
+
+/// ": did you mean '...'?", or where to look when nothing is near.
+std::string Hint(std::string_view misspelt, const std::vector<std::string>& names) {
+  const std::string_view nearest = NearestName(misspelt, {names.begin(), names.end()});
+  if (nearest.empty()) return ": " + std::string(kSeeHelp);
+  return ": did you mean " + Quoted(nearest) + "?";
+}
+
+/// "PLACE: needs a value: write NAME VALUE", with the name as the place spells it.
+std::string NeedsValue(const std::string& place, const Option& option, std::string_view between,
+                       std::string_view name = {}) {
+  return place + ": needs a value: write " + std::string(name.empty() ? place : name) +
+         std::string(between) + std::string(option.value_name);
+}
+
+template <typename NameOf>
+std::vector<std::string> Names(const Table& table, NameOf name_of) {
+  std::vector<std::string> names;
+  for (const Option& option : table) names.push_back(name_of(option));
+  return names;
+}
+
+// --- Command line -------------------------------------------------------------------------------
+
+std::string HelpText(const Option& option) {
+  std::string text(option.meaning);
+  text += " Default: " + option.default_text + ".";
+  if (!option.bounds.empty()) text += " Bounds: " + option.bounds + ".";
+  return text;
+}
+
+/// The table as Program_options wants it, in groups, which the help prints in the table's order.
+po::options_description Describe(const Table& table) {
+  std::vector<po::options_description> groups;
+  std::string_view current;
+  for (const Option& option : table) {
+    if (option.group != current) {
+      current = option.group;
+      groups.emplace_back(std::string(current), kHelpColumns);
+    }
+    auto* value = po::value<std::string>()->value_name(std::string(option.value_name));
+    if (option.arity == Option::Arity::kSwitch) value->implicit_value("on");
+    groups.back().add_options()(std::string(option.name).c_str(), value, HelpText(option).c_str());
+  }
+  po::options_description all(kHelpColumns);
+  for (const po::options_description& group : groups) all.add(group);
+  return all;
+}
+
+std::string ServeHelp(const Table& table) {
+  std::ostringstream help;
+  help << R"(usage: weft serve [OPTION...]
+
+Answers FastCGI requests with the handlers that the mappings name.
+
+Each option is a flag, a key of the INI file (max-params = 512; a # starts a comment) and a
+variable of the environment (WEFT_MAX_PARAMS). A flag beats the file, the file beats the
+environment, the environment beats the default.
+SIZE is in bytes, or a number with K, M or G (times 1024). TIME is a number with ms, s, m or h.
+)";
+  help << Describe(table);
+  help << R"(
+Signals: TERM or QUIT ends running requests and stops; INT, or a second TERM, stops at once.
+Exit codes: 0 stopped as asked, 64 wrong options, 69 address taken, 70 fault of Weft, 71 the
+system refuses, 77 no permission, 78 wrong configuration.
+)";
+  return help.str();
+}
+
+constexpr std::string_view kHelp = R"(usage: weft COMMAND [OPTION...]
+
+Hosts C++ HTTP handlers behind any web server that speaks FastCGI.
+
+Commands:
+  serve        answer requests; 'weft serve --help' lists its options
+
+  --help       print this text
+  --version    print the version
+)";
+
+/// What Program_options found wrong, in our words: its own do not name the way out.
+std::string Explain(const po::invalid_command_line_syntax& error, const Table& table) {
+  const std::string name = error.get_option_name();
+  const Option* option = FindOption(table, po::strip_prefixes(name));
+  switch (error.kind()) {
+    case po::invalid_syntax::missing_parameter:
+    case po::invalid_syntax::empty_adjacent_parameter:
+      if (option != nullptr) return NeedsValue(name, *option, " ");
+      return name + ": needs a value: " + std::string(kSeeHelp);
+    case po::invalid_syntax::extra_parameter:
+      return name + ": takes no value";
+    default:
+      return name + ": cannot be read: " + std::string(kSeeHelp);
+  }
+}
+
+struct CommandLine {
+  bool wants_help = false;
+  std::vector<Assignment> assignments;
+};
+
+CommandLine ReadCommandLine(const Table& table, const std::vector<std::string>& arguments) {
+  po::options_description all = Describe(table);
+  all.add_options()("help,h", "");
+
+  po::parsed_options parsed(&all);
+  try {
+    namespace style = po::command_line_style;
+    parsed = po::command_line_parser(arguments)
+                 .options(all)
+                 .style(style::allow_long | style::long_allow_adjacent | style::long_allow_next |
+                        style::allow_short | style::allow_dash_for_short | style::short_allow_next)
+                 .run();
+  } catch (const po::unknown_option& error) {
+    std::string name = error.get_option_name();
+    name.resize(std::min(name.find('='), name.size()));
+    std::vector<std::string> flags = Names(table, [](const Option& o) { return o.Flag(); });
+    flags.emplace_back("--help");
+    throw Refusal("unknown option " + Quoted(name) + Hint(name, flags));
+  } catch (const po::invalid_command_line_syntax& error) {
+    throw Refusal(Explain(error, table));
+  }
+
+  CommandLine command_line;
+  for (const po::option& token : parsed.options) {
+    if (token.string_key.empty()) {
+      const std::string text = token.value.empty() ? "" : token.value.front();
+      throw Refusal("unexpected argument " + Quoted(text) + ": options start with '--'; " +
+                    std::string(kSeeHelp));
+    }
+    if (token.string_key == "help") {
+      command_line.wants_help = true;
+      continue;
+    }
+    const Option* option = FindOption(table, token.string_key);
+    for (const Assignment& earlier : command_line.assignments) {
+      if (earlier.option == option && option->arity != Option::Arity::kList) {
+        throw Refusal(option->Flag() + ": given twice: keep one");
+      }
+    }
+    const std::string value = token.value.empty() ? "on" : token.value.front();
+    // The library takes the next argument whatever it is; "--mappings --debug" lost a folder's
+    // name.
+    if (value.starts_with("--")) throw Refusal(NeedsValue(option->Flag(), *option, " "));
+    command_line.assignments.push_back({option, option->Flag(), value});
+  }
+  return command_line;
+}
+
+// --- Environment and file -----------------------------------------------------------------------
+
+std::vector<std::string> SplitList(std::string_view text) {
+  std::vector<std::string> items;
+  while (true) {
+    const std::size_t begin = text.find_first_not_of(kListSeparators);
+    if (begin == std::string_view::npos) return items;
+    text.remove_prefix(begin);
+    const std::size_t end = std::min(text.find_first_of(kListSeparators), text.size());
+    items.emplace_back(text.substr(0, end));
+    text.remove_prefix(end);
+  }
+}
+
+/// Appends the value, or each item of a list.
+void Append(std::vector<Assignment>& assignments, const Option& option, const std::string& place,
+            const std::string& value) {
+  if (option.arity != Option::Arity::kList) {
+    assignments.push_back({&option, place, value});
+    return;
+  }
+  for (const std::string& item : SplitList(value)) assignments.push_back({&option, place, item});
+}
+
+std::vector<Assignment> ReadEnvironment(const Table& table, const char* const* environment,
+                                        std::vector<std::string>& warnings) {
+  std::vector<Assignment> assignments;
+  if (environment == nullptr) return assignments;
+  for (; *environment != nullptr; ++environment) {
+    const std::string_view entry = *environment;
+    const std::size_t equals = entry.find('=');
+    if (!entry.starts_with("WEFT_") || equals == std::string_view::npos) continue;
+    const std::string variable(entry.substr(0, equals));
+    const std::string value(entry.substr(equals + 1));
+    const auto option = std::find_if(table.begin(), table.end(), [&variable](const Option& o) {
+      return o.EnvironmentVariable() == variable;
+    });
+    if (option == table.end()) {
+      // Not refused: the variable may be meant for a handler, or for another version.
+      warnings.push_back(
+          "unknown variable " + Quoted(variable) + " in the environment is ignored" +
+          Hint(variable, Names(table, [](const Option& o) { return o.EnvironmentVariable(); })));
+    } else if (value.find_first_not_of(kListSeparators) != std::string::npos) {
+      Append(assignments, *option, variable, value);
+    }
+  }
+  return assignments;
+}
+
+std::string Plain(const std::filesystem::path& file) {
+  const std::string quoted = Quoted(file.string());
+  return quoted.substr(1, quoted.size() - 2);
+}
+
+/// Reads one line of the INI file: nothing for a blank one or a comment.
+std::optional<std::pair<std::string, std::string>> ReadLine(const std::string& line,
+                                                            const std::string& place) {
+  const std::size_t start = line.find_first_not_of(" \t\r");
+  if (start == std::string::npos || line[start] == ';') return std::nullopt;
+  if (line[start] == '[') {
+    throw Refusal(place + ": " + Quoted(line.substr(start)) +
+                  " is a section, which weft does not use: remove the line");
+  }
+  // The library reads files as a whole and reports no line numbers; so it gets one line at a time.
+  // Its format has nothing that goes over several lines but sections.
+  try {
+    std::istringstream stream(line);
+    const po::parsed_options parsed =
+        po::parse_config_file(stream, po::options_description(), /*allow_unregistered=*/true);
+    if (parsed.options.empty()) return std::nullopt;
+    const po::option& option = parsed.options.front();
+    return std::pair(option.string_key, option.value.front());
+  } catch (const po::error&) {
+    throw Refusal(place + ": " + Quoted(line.substr(start)) + " is no option: write NAME = VALUE");
+  }
+}
+
+std::vector<Assignment> ReadFile(const Table& table, const std::filesystem::path& file,
+                                 const std::string& named_by) {
+  errno = 0;
+  std::ifstream stream(file);
+  std::vector<Assignment> assignments;
+  std::map<const Option*, std::size_t> first_lines;
+  std::string line;
+  for (std::size_t number = 1; std::getline(stream, line); ++number) {
+    const std::string line_place = Plain(file) + ":" + std::to_string(number);
+    const auto entry = ReadLine(line, line_place);
+    if (!entry) continue;
+    const auto& [key, value] = *entry;
+    const Option* option = FindOption(table, key);
+    if (option == nullptr) {
+      throw Refusal(line_place + ": unknown option " + Quoted(key) +
+                    Hint(key, Names(table, [](const Option& o) { return std::string(o.name); })));
+    }
+    const std::string place = line_place + ": " + key;
+    if (key == "config") throw Refusal(place + ": a file cannot name another: remove the line");
+    const auto [first, is_first] = first_lines.try_emplace(option, number);
+    if (!is_first && option->arity != Option::Arity::kList) {
+      throw Refusal(place + ": given before, on line " + std::to_string(first->second) +
+                    ": keep one");
+    }
+    if (value.find_first_not_of(kListSeparators) == std::string::npos) {
+      throw Refusal(NeedsValue(place, *option, " = ", key));
+    }
+    Append(assignments, *option, place, value);
+  }
+  if (!stream.eof()) {
+    const std::string reason =
+        errno != 0 ? std::generic_category().message(errno) : std::string("read error");
+    throw Refusal(named_by + ": cannot read " + Quoted(file.string()) + ": " + reason +
+                  ": name a readable INI file");
+  }
+  return assignments;
+}
+
+// --- All together -------------------------------------------------------------------------------
+
+void Apply(Settings& settings, const std::vector<Assignment>& assignments) {
+  std::vector<const Option*> cleared;
+  for (const Assignment& assignment : assignments) {
+    const Option* option = assignment.option;
+    if (option->clear && std::find(cleared.begin(), cleared.end(), option) == cleared.end()) {
+      option->clear(settings);
+      cleared.push_back(option);
+    }
+    try {
+      option->set(settings, assignment.value);
+    } catch (const BadValue& error) {
+      throw Refusal(assignment.place + ": " + error.what());
+    }
+  }
+}
+
+const Assignment* FindConfig(const std::vector<Assignment>& assignments) {
+  const auto found = std::find_if(assignments.begin(), assignments.end(),
+                                  [](const Assignment& a) { return a.option->name == "config"; });
+  return found == assignments.end() ? nullptr : &*found;
+}
+
+/// Limits that are sound each by itself but not together.
+void CheckTogether(const Settings& settings) {
+  if (settings.stdin_buffer_bytes > settings.max_buffered_bytes) {
+    throw Refusal("--stdin-buffer-bytes: " + FormatSize(settings.stdin_buffer_bytes) +
+                  " is more than --max-buffered-bytes, " + FormatSize(settings.max_buffered_bytes) +
+                  ": lower the one or raise the other");
+  }
+}
+
+ParseResult ParseServe(const std::vector<std::string>& arguments, const char* const* environment) {
+  const Table table = OptionTable();
+  const CommandLine command_line = ReadCommandLine(table, arguments);
+  ParseResult result;
+  if (command_line.wants_help) {
+    result.output = ServeHelp(table);
+    return result;
+  }
+  const std::vector<Assignment> from_environment =
+      ReadEnvironment(table, environment, result.warnings);
+  std::vector<Assignment> from_file;
+  const Assignment* config = FindConfig(command_line.assignments);
+  if (config == nullptr) config = FindConfig(from_environment);
+  if (config != nullptr) from_file = ReadFile(table, config->value, config->place);
+
+  Settings settings;
+  Apply(settings, from_environment);  // the weakest first: the last one to set a field wins
+  Apply(settings, from_file);
+  Apply(settings, command_line.assignments);
+  CheckTogether(settings);
+  result.settings = std::move(settings);
+  return result;
+}
+
+ParseResult ParseCommand(const std::vector<std::string>& arguments,
+                         const char* const* environment) {
+  if (arguments.empty()) throw Refusal("no command: write 'weft serve', or 'weft --help'");
+  const std::string& command = arguments.front();
+  ParseResult result;
+  if (command == "serve") {
+    return ParseServe({arguments.begin() + 1, arguments.end()}, environment);
+  }
+  if (command == "--help" || command == "-h" || command == "help") {
+    result.output = kHelp;
+    return result;
+  }
+  if (command == "--version") {
+    result.output = "weft " WEFT_VERSION "\n";
+    return result;
+  }
+  if (command.starts_with("--") &&
+      FindOption(OptionTable(), po::strip_prefixes(command.substr(0, command.find('=')))) !=
+          nullptr) {
+    throw Refusal("no command before " + Quoted(command) + ": write 'weft serve " + command + "'");
+  }
+  const std::string_view nearest = NearestName(command, {"serve", "--help", "--version"});
+  throw Refusal("unknown command " + Quoted(command) + ": " +
+                (nearest.empty() ? std::string("see 'weft --help'")
+                                 : "did you mean " + Quoted(nearest) + "?"));
+}
+
+}  // namespace
+
+ParseResult Parse(int argc, const char* const* argv, const char* const* environment) {
+  std::vector<std::string> arguments;
+  for (int i = 1; i < argc; ++i) arguments.emplace_back(argv[i]);
+  try {
+    return ParseCommand(arguments, environment);
+  } catch (const Refusal& refusal) {
+    ParseResult result;
+    result.error = "weft: " + std::string(refusal.what());
+    result.exit_code = kExitUsage;
+    return result;
+  }
+}
+
+}  // namespace weft::host::options

@@ -1,0 +1,50 @@
+#include "host/options/settings.hpp"
+
+#include <algorithm>
+#include <system_error>
+#include <thread>
+
+namespace weft::host::options {
+namespace {
+
+constexpr std::chrono::milliseconds kDrainTimeoutWhenSpawned{3'000};
+constexpr std::chrono::milliseconds kDrainTimeout{30'000};
+
+struct AddressPrinter {
+  std::string operator()(const UnixAddress& address) const { return "unix:" + address.path; }
+  std::string operator()(const TcpAddress& address) const {
+    const bool is_v6 = address.host.find(':') != std::string::npos;
+    return "tcp:" + (is_v6 ? "[" + address.host + "]" : address.host) + ":" +
+           std::to_string(address.port);
+  }
+  std::string operator()(const DescriptorAddress& address) const {
+    return "fd:" + std::to_string(address.number);
+  }
+};
+
+}  // namespace
+
+std::string ToString(const ListenAddress& address) { return std::visit(AddressPrinter{}, address); }
+
+std::size_t Settings::WorkerCount(bool spawned) const {
+  if (workers) return *workers;
+  if (spawned) return 0;
+  // glibc answers with the cores of the affinity mask, so taskset and cpusets are honoured.
+  return std::max<std::size_t>(1, std::thread::hardware_concurrency());
+}
+
+std::chrono::milliseconds Settings::DrainTimeout(bool spawned) const {
+  if (drain_timeout) return *drain_timeout;
+  return spawned ? kDrainTimeoutWhenSpawned : kDrainTimeout;
+}
+
+std::filesystem::path Settings::ModulesFolder() const {
+  if (modules) return *modules;
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) return {};
+  std::filesystem::path folder = program.parent_path().parent_path() / "modules";
+  return std::filesystem::is_directory(folder, error) ? folder : std::filesystem::path{};
+}
+
+}  // namespace weft::host::options

@@ -1,0 +1,154 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace weft::host::options {
+
+/// `unix:/run/weft.sock`: a Unix socket at an absolute path.
+struct UnixAddress {
+  std::string path;
+};
+
+/// `tcp:HOST:PORT`. The host is a name, an IPv4 address, an IPv6 address (without its brackets), or
+/// `*` for every address of the machine. Port 0 lets the system choose one.
+struct TcpAddress {
+  std::string host;
+  std::uint16_t port = 0;
+};
+
+/// `fd:N`: a listening socket that the parent process left open on descriptor N.
+struct DescriptorAddress {
+  int number = 0;
+};
+
+using ListenAddress = std::variant<UnixAddress, TcpAddress, DescriptorAddress>;
+
+/// The address as `--listen` takes it.
+[[nodiscard]] std::string ToString(const ListenAddress& address);
+
+enum class LogLevel { kDebug, kInfo, kWarning, kError };
+
+/// Everything that `weft serve` can be told. A default-constructed one is what `weft serve` without
+/// any flag, file or variable runs with: the help text prints its defaults from here.
+///
+/// Each comment gives the unit where the type does not, and the reason for the default. The bounds
+/// of each value stand in the option table (option_table.cpp), which is also the help text.
+struct Settings {
+  /// The INI file that was read; empty: none. For messages only, its values are in here already.
+  std::filesystem::path config;
+
+  // Listening.
+
+  /// Where to listen. Empty: sockets passed by systemd, else descriptor 0, else refuse to start.
+  /// No default address: a guess would either clash or open a port that nobody asked for.
+  std::vector<ListenAddress> listen;
+  /// Permission bits of Unix sockets. 0660: the web server joins the group, others stay out
+  /// (php-fpm's default).
+  unsigned socket_mode = 0660;
+  /// Connections that wait to be accepted, per socket. 1024: peers that shipped 100 produced hours
+  /// of silent connection errors (uwsgi#1804). The kernel caps it at net.core.somaxconn.
+  std::size_t backlog = 1024;
+  /// Connections open at once, per worker; beyond it accepting pauses and the backlog fills.
+  /// 20,000 leave headroom over the 10,000 that design section 3 measured in 280 to 360 MB.
+  std::size_t max_connections = 20'000;
+
+  // Processes.
+
+  /// Worker processes; 0 serves in the first process; empty: WorkerCount() decides.
+  std::optional<std::size_t> workers;
+  /// How long running requests may take to end after a stop was asked for; empty: DrainTimeout().
+  std::optional<std::chrono::milliseconds> drain_timeout;
+
+  // Handlers.
+
+  /// The folder of machine.json and the sites. Empty: the built-in mappings alone.
+  std::filesystem::path mappings;
+  /// The folder of the handler modules; not given: ModulesFolder() looks beside the program.
+  std::optional<std::filesystem::path> modules;
+  /// Show details of errors to clients on the loopback interface. Off: they name files and code.
+  bool debug = false;
+
+  // Limits of one worker. Beyond a limit the answer is 4xx or 503, never a queue without end.
+
+  /// Requests in flight, per worker; beyond it 503. As many as connections: more can only come
+  /// from a server that multiplexes.
+  std::size_t max_requests = 20'000;
+  /// Requests at once on one multiplexed connection. 1024: far above HAProxy's max-reqs (the only
+  /// server that multiplexes; 1 unless raised), and one connection cannot take a worker for itself.
+  std::size_t max_requests_per_connection = 1024;
+  /// Bytes of one request's parameters (its header fields and URL). 128K: twice the 64 KiB that
+  /// Apache, lighttpd and nginx can send at all in their one PARAMS record.
+  std::size_t max_params_bytes = 131'072;
+  /// Number of one request's parameters. 1024: servers send 30 and pass on at most some hundred
+  /// header fields (Apache's LimitRequestFields is 100).
+  std::size_t max_params = 1024;
+  /// Bytes of one request's body; beyond it 413. 30,000,000 is the default of IIS and Kestrel. A
+  /// mapping's maxRequestBytes may lower or raise it for its folder.
+  std::size_t max_request_bytes = 30'000'000;
+  /// Bytes of a body that wait for the handler to read them; beyond it the connection is not read
+  /// further. 256K: a handler that reads keeps a fast sender busy, a stuck one costs little.
+  std::size_t stdin_buffer_bytes = 262'144;
+  /// Bytes of a response that gather before they are sent. 64K: one full FastCGI record.
+  std::size_t output_buffer_bytes = 65'536;
+  /// Bytes of all bodies that a worker holds in memory; beyond it 503. 1G: some thirty of the
+  /// largest bodies at once, and within the memory of a small machine.
+  std::size_t max_buffered_bytes = std::size_t{1} << 30;
+
+  // Timeouts.
+
+  /// From a request's first byte to its last parameter. 10s: a local web server sends them in one
+  /// write; what takes longer is stuck.
+  std::chrono::milliseconds header_timeout{10'000};
+  /// A kept connection without a request. 120s: twice the 60 s of nginx's keepalive_timeout for
+  /// upstreams, so that it is the server who closes and no request meets a closing socket.
+  std::chrono::milliseconds idle_timeout{120'000};
+  /// Between two reads of a body. 60s: nginx's client_body_timeout.
+  std::chrono::milliseconds body_timeout{60'000};
+  /// Between two writes that the peer accepts. 60s: nginx's send_timeout.
+  std::chrono::milliseconds send_timeout{60'000};
+  /// After the last byte was sent, how long to wait for the peer to close. 2s: libfcgi's.
+  std::chrono::milliseconds linger_timeout{2'000};
+
+  // Threads and stacks of one worker.
+
+  /// Threads for handlers that block. 64: enough for a database's connection pool, and small beside
+  /// what a worker uses otherwise.
+  std::size_t blocking_threads = 64;
+  /// Calls that wait for one of these threads; beyond it 503. 1024: 16 per thread, so a wait stays
+  /// in the order of a request's own time.
+  std::size_t blocking_queue = 1024;
+  /// Bytes of a fiber's stack, a power of two. 256K: Boost's 128 KiB overflowed in ordinary
+  /// libraries (style section 3, pitfall 6); untouched pages cost no memory.
+  std::size_t stack_size = 262'144;
+  /// Stacks kept for reuse. 256: covers the usual concurrency of one worker in at most 64 MiB.
+  std::size_t idle_stacks = 256;
+
+  // Logging.
+
+  /// The least level that is logged.
+  LogLevel log_level = LogLevel::kInfo;
+  /// Where access lines go: empty = nowhere, "-" = standard error, else a file. Off: the web server
+  /// in front writes one already.
+  std::string access_log;
+
+  /// `workers`, or else: 0 when spawned (a spawner starts as many processes as it wants and cannot
+  /// see ours: fastcgi.md A.1), one per core otherwise.
+  [[nodiscard]] std::size_t WorkerCount(bool spawned) const;
+
+  /// `drain_timeout`, or else: 3 s when spawned (mod_fcgid kills about 3 s after SIGTERM), 30 s
+  /// otherwise (php-fpm's 0 cut running requests at each deployment: fastcgi.md D.7).
+  [[nodiscard]] std::chrono::milliseconds DrainTimeout(bool spawned) const;
+
+  /// `modules`, or else `modules` beside the folder of the running program (/opt/weft/modules for
+  /// /opt/weft/bin/weft) if there is one, or else empty: no modules.
+  [[nodiscard]] std::filesystem::path ModulesFolder() const;
+};
+
+}  // namespace weft::host::options

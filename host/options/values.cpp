@@ -1,0 +1,275 @@
+#include "host/options/values.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <iterator>
+#include <limits>
+#include <numeric>
+#include <optional>
+#include <utility>
+
+namespace weft::host::options {
+namespace {
+
+constexpr std::size_t kKibi = 1024;
+constexpr std::size_t kLongestQuote = 120;
+
+[[noreturn]] void Refuse(std::string_view text, std::string_view what, std::string_view advice) {
+  throw BadValue(Quoted(text) + " " + std::string(what) + ": " + std::string(advice));
+}
+
+/// The number that all of `digits` spell in `base`; nothing for anything else, and for one that
+/// does not fit.
+std::optional<std::size_t> ReadNumber(std::string_view digits, int base = 10) {
+  std::size_t number = 0;
+  const char* const end = digits.data() + digits.size();
+  const auto [stop, error] = std::from_chars(digits.data(), end, number, base);
+  if (digits.empty() || error != std::errc{} || stop != end) return std::nullopt;
+  return number;
+}
+
+/// number * factor, unless that is more than a size can say.
+std::optional<std::size_t> Multiply(std::size_t number, std::size_t factor) {
+  if (number > std::numeric_limits<std::size_t>::max() / factor) return std::nullopt;
+  return number * factor;
+}
+
+std::pair<std::string_view, std::string_view> SplitAfterDigits(std::string_view text) {
+  const std::size_t end = std::min(text.find_first_not_of("0123456789"), text.size());
+  return {text.substr(0, end), text.substr(end)};
+}
+
+/// Restricted Damerau-Levenshtein distance: insertions, deletions, replacements, and swapped
+/// neighbours, the four slips of a typist.
+std::size_t EditDistance(std::string_view from, std::string_view to) {
+  std::vector<std::size_t> before_last(to.size() + 1);
+  std::vector<std::size_t> last(to.size() + 1);
+  std::vector<std::size_t> row(to.size() + 1);
+  std::iota(last.begin(), last.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= from.size(); ++i) {
+    row[0] = i;
+    for (std::size_t j = 1; j <= to.size(); ++j) {
+      const std::size_t replaced = last[j - 1] + (from[i - 1] == to[j - 1] ? 0 : 1);
+      row[j] = std::min({last[j] + 1, row[j - 1] + 1, replaced});
+      if (i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1]) {
+        row[j] = std::min(row[j], before_last[j - 2] + 1);
+      }
+    }
+    std::swap(before_last, last);
+    std::swap(last, row);
+  }
+  return last[to.size()];
+}
+
+constexpr std::array<std::pair<LogLevel, std::string_view>, 4> kLogLevels{{
+    {LogLevel::kDebug, "debug"},
+    {LogLevel::kInfo, "info"},
+    {LogLevel::kWarning, "warning"},
+    {LogLevel::kError, "error"},
+}};
+
+ListenAddress ParseUnixAddress(std::string_view text, std::string_view path) {
+  // A relative path would mean another file to each web server that starts us in its own folder.
+  if (!path.starts_with('/')) {
+    Refuse(text, "has no absolute path", "write it like unix:/run/weft.sock");
+  }
+  if (path.find('\0') != std::string_view::npos) {
+    Refuse(text, "holds a NUL byte", "write it like unix:/run/weft.sock");
+  }
+  return UnixAddress{std::string(path)};
+}
+
+ListenAddress ParseTcpAddress(std::string_view text, std::string_view rest) {
+  constexpr std::string_view kExamples = "write it like tcp:127.0.0.1:9000 or tcp:[::1]:9000";
+  const std::size_t colon = rest.rfind(':');
+  if (colon == std::string_view::npos) {
+    Refuse(text, "lacks the host or the port",
+           "write it like tcp:127.0.0.1:9000, or tcp:*:9000 for every address");
+  }
+  std::string_view host = rest.substr(0, colon);
+  const std::string_view port_text = rest.substr(colon + 1);
+  if (host.empty()) {
+    // ":9000" opens a port to the world in some programs and to the machine alone in others.
+    Refuse(text, "names no host",
+           "write it like tcp:127.0.0.1:9000, or tcp:*:9000 for every address");
+  }
+  if (host.starts_with('[')) {
+    if (!host.ends_with(']') || host.size() < 3) Refuse(text, "has unmatched brackets", kExamples);
+    host = host.substr(1, host.size() - 2);
+    if (host.find(':') == std::string_view::npos) {
+      Refuse(text, "has brackets around what is no IPv6 address", kExamples);
+    }
+  } else if (host.find(':') != std::string_view::npos) {
+    Refuse(text, "has an IPv6 address without brackets", kExamples);
+  }
+  // What getaddrinfo() would take for a shorter name must not get there.
+  if (host.find_first_of(std::string_view(" \t\0[]/", 6)) != std::string_view::npos) {
+    Refuse(text, "names no possible host", kExamples);
+  }
+  const std::optional<std::size_t> port = ReadNumber(port_text);
+  if (!port || *port > std::numeric_limits<std::uint16_t>::max()) {
+    Refuse(text, "has no port from 0 to 65535", kExamples);
+  }
+  return TcpAddress{std::string(host), static_cast<std::uint16_t>(*port)};
+}
+
+ListenAddress ParseDescriptorAddress(std::string_view text, std::string_view rest) {
+  const std::optional<std::size_t> number = ReadNumber(rest);
+  if (!number || *number > std::size_t{std::numeric_limits<int>::max()}) {
+    Refuse(text, "names no descriptor", "write it like fd:3");
+  }
+  if (*number == 1 || *number == 2) {
+    Refuse(text, "is an output stream", "pass the socket on descriptor 0, or on 3 or above");
+  }
+  return DescriptorAddress{static_cast<int>(*number)};
+}
+
+}  // namespace
+
+std::string Quoted(std::string_view text) {
+  constexpr std::string_view kHexDigits = "0123456789abcdef";
+  std::string quoted = "'";
+  for (const char c : text.substr(0, kLongestQuote)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte < 0x7f) {
+      quoted += c;
+    } else {
+      quoted += "\\x";
+      quoted += kHexDigits[byte >> 4U];
+      quoted += kHexDigits[byte & 0xfU];
+    }
+  }
+  if (text.size() > kLongestQuote) quoted += "...";
+  return quoted + "'";
+}
+
+std::string_view NearestName(std::string_view misspelt,
+                             const std::vector<std::string_view>& candidates) {
+  constexpr std::size_t kLongestName = 64;  // the distance takes time and memory of the product
+  if (misspelt.size() > kLongestName) return {};
+  std::vector<std::string_view> longer;  // "--work" is the start of one name: that one is meant
+  std::copy_if(candidates.begin(), candidates.end(), std::back_inserter(longer),
+               [misspelt](std::string_view candidate) { return candidate.starts_with(misspelt); });
+  if (longer.size() == 1) return longer.front();
+
+  std::string_view nearest;
+  // A third of the letters: "--worker" finds "--workers", "--foo" finds nothing.
+  std::size_t least = std::max<std::size_t>(1, misspelt.size() / 3) + 1;
+  for (const std::string_view candidate : candidates) {
+    const std::size_t distance = EditDistance(misspelt, candidate);
+    if (distance < least) {
+      least = distance;
+      nearest = candidate;
+    }
+  }
+  return nearest;
+}
+
+std::size_t ParseCount(std::string_view text) {
+  const std::optional<std::size_t> number = ReadNumber(text);
+  if (!number) Refuse(text, "is not a whole number", "write it like 1024");
+  return *number;
+}
+
+std::size_t ParseSize(std::string_view text) {
+  const auto [digits, unit] = SplitAfterDigits(text);
+  std::size_t factor = 0;
+  if (unit.empty()) factor = 1;
+  if (unit == "K" || unit == "k") factor = kKibi;
+  if (unit == "M" || unit == "m") factor = kKibi * kKibi;
+  if (unit == "G" || unit == "g") factor = kKibi * kKibi * kKibi;
+  const std::optional<std::size_t> number = ReadNumber(digits);
+  const std::optional<std::size_t> bytes =
+      number && factor != 0 ? Multiply(*number, factor) : std::nullopt;
+  if (!bytes) {
+    Refuse(text, "is not a size", "write bytes (65536), or a number with K, M or G (64K)");
+  }
+  return *bytes;
+}
+
+std::string FormatSize(std::size_t bytes) {
+  for (const auto& [factor, suffix] :
+       {std::pair{kKibi * kKibi * kKibi, "G"}, {kKibi * kKibi, "M"}, {kKibi, "K"}}) {
+    if (bytes != 0 && bytes % factor == 0) return std::to_string(bytes / factor) + suffix;
+  }
+  return std::to_string(bytes);
+}
+
+std::chrono::milliseconds ParseDuration(std::string_view text) {
+  const auto [digits, unit] = SplitAfterDigits(text);
+  const std::optional<std::size_t> number = ReadNumber(digits);
+  if (number && unit.empty()) {
+    Refuse(text, "has no unit", "write " + std::string(digits) + "s for seconds, or ms, m, h");
+  }
+  std::size_t factor = 0;
+  if (unit == "ms") factor = 1;
+  if (unit == "s") factor = 1'000;
+  if (unit == "m") factor = 60'000;
+  if (unit == "h") factor = 3'600'000;
+  const std::optional<std::size_t> milliseconds =
+      number && factor != 0 ? Multiply(*number, factor) : std::nullopt;
+  // A bound far below where adding it to a time point overflows; the options' own are lower still.
+  constexpr std::size_t kLongest = std::size_t{3'600'000} * 24 * 365 * 100;
+  if (!milliseconds || *milliseconds > kLongest) {
+    Refuse(text, "is not a duration", "write a whole number with ms, s, m or h (10s, 500ms)");
+  }
+  return std::chrono::milliseconds{static_cast<std::chrono::milliseconds::rep>(*milliseconds)};
+}
+
+std::string FormatDuration(std::chrono::milliseconds duration) {
+  const auto count = duration.count();
+  if (count % 1'000 != 0) return std::to_string(count) + "ms";
+  if (count != 0 && count % 3'600'000 == 0) return std::to_string(count / 3'600'000) + "h";
+  return std::to_string(count / 1'000) + "s";
+}
+
+unsigned ParseFileMode(std::string_view text) {
+  const std::optional<std::size_t> mode = ReadNumber(text, 8);
+  if (!mode || *mode > 0777) {
+    Refuse(text, "is not a file mode", "write octal digits from 0 to 0777 (0660)");
+  }
+  return static_cast<unsigned>(*mode);
+}
+
+std::string FormatFileMode(unsigned mode) {
+  std::string digits = "0";
+  for (const unsigned shift : {6U, 3U, 0U}) {
+    digits += static_cast<char>('0' + ((mode >> shift) & 7U));
+  }
+  return digits;
+}
+
+bool ParseSwitch(std::string_view text) {
+  if (text == "on" || text == "yes" || text == "true" || text == "1") return true;
+  if (text == "off" || text == "no" || text == "false" || text == "0") return false;
+  Refuse(text, "is neither on nor off", "write on or off");
+}
+
+LogLevel ParseLogLevel(std::string_view text) {
+  for (const auto& [level, name] : kLogLevels) {
+    if (text == name) return level;
+  }
+  Refuse(text, "is not a level", "write debug, info, warning or error");
+}
+
+std::string FormatLogLevel(LogLevel level) {
+  for (const auto& [known, name] : kLogLevels) {
+    if (level == known) return std::string(name);
+  }
+  return {};
+}
+
+ListenAddress ParseListenAddress(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  const std::string_view kind = text.substr(0, colon);
+  if (colon != std::string_view::npos) {
+    const std::string_view rest = text.substr(colon + 1);
+    if (kind == "unix") return ParseUnixAddress(text, rest);
+    if (kind == "tcp") return ParseTcpAddress(text, rest);
+    if (kind == "fd") return ParseDescriptorAddress(text, rest);
+  }
+  Refuse(text, "is not an address", "write unix:/PATH, tcp:HOST:PORT or fd:N");
+}
+
+}  // namespace weft::host::options

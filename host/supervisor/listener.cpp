@@ -1,0 +1,490 @@
+#include "host/supervisor/listener.hpp"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <string_view>
+#include <system_error>
+#include <variant>
+
+#include "host/options/exit_code.hpp"
+
+namespace weft::host::supervisor {
+namespace {
+
+using options::ListenAddress;
+using options::Settings;
+
+constexpr int kFirstPassedDescriptor = 3;  // SD_LISTEN_FDS_START of sd_listen_fds(3)
+
+std::string ErrorText(int error) { return std::system_category().message(error); }
+
+[[noreturn]] void Fail(int exit_code, std::string_view address, std::string_view reason,
+                       std::string_view advice) {
+  throw ListenError(exit_code, "cannot listen on " + std::string(address) + ": " +
+                                   std::string(reason) + ": " + std::string(advice));
+}
+
+/// For errors that say nothing about the address: out of descriptors, memory, buffers.
+[[noreturn]] void FailForSystem(std::string_view address, int error) {
+  Fail(options::kExitSystem, address, ErrorText(error),
+       "raise the system's limit (ulimit -n), or free what is used up");
+}
+
+// --- What a socket is ---------------------------------------------------------------------------
+
+int IntOption(int socket, int name, int fallback) {
+  int value = fallback;
+  socklen_t size = sizeof(value);
+  return ::getsockopt(socket, SOL_SOCKET, name, &value, &size) == 0 ? value : fallback;
+}
+
+bool IsListening(int descriptor) {
+  return IntOption(descriptor, SO_ACCEPTCONN, 0) == 1 &&
+         IntOption(descriptor, SO_TYPE, 0) == SOCK_STREAM;
+}
+
+/// `tcp:HOST:PORT` in numbers; empty when it is of no kind that has such.
+std::string TcpText(const sockaddr* name, socklen_t size) {
+  std::array<char, NI_MAXHOST> host{};
+  std::array<char, NI_MAXSERV> port{};
+  if (::getnameinfo(name, size, host.data(), host.size(), port.data(), port.size(),
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+    return {};
+  }
+  const std::string number = host.data();
+  return "tcp:" + (name->sa_family == AF_INET6 ? "[" + number + "]" : number) + ":" + port.data();
+}
+
+/// The address that a socket is bound to, as `--listen` takes it; empty when there is no telling.
+std::string BoundAddress(int socket) {
+  sockaddr_storage storage{};
+  auto* const address = reinterpret_cast<sockaddr*>(&storage);
+  socklen_t size = sizeof(storage);
+  if (::getsockname(socket, address, &size) != 0) return {};
+  if (storage.ss_family == AF_UNIX) {
+    const auto* const local = reinterpret_cast<const sockaddr_un*>(&storage);
+    constexpr std::size_t kPathOffset = offsetof(sockaddr_un, sun_path);
+    if (size <= kPathOffset) return "unix:(unnamed)";
+    if (local->sun_path[0] == '\0') return "unix:(abstract)";
+    return "unix:" + std::string(local->sun_path, ::strnlen(local->sun_path, size - kPathOffset));
+  }
+  return TcpText(address, size);
+}
+
+// --- Unix ---------------------------------------------------------------------------------------
+
+sockaddr_un UnixSocketAddress(const std::string& path, const std::string& address) {
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  constexpr std::size_t kLongestPath = sizeof(name.sun_path) - 1;
+  if (path.size() > kLongestPath) {
+    Fail(options::kExitConfiguration, address,
+         "the path has " + std::to_string(path.size()) + " bytes and a Unix socket's can have " +
+             std::to_string(kLongestPath),
+         "choose a shorter one");
+  }
+  path.copy(name.sun_path, path.size());
+  return name;
+}
+
+/// Makes room at the path: removes a socket file that nobody listens on, and refuses anything else.
+///
+/// Connecting is the only way to ask. A second instance that does the same at the same moment can
+/// still remove a socket just bound; a lock file would close the gap and litter every folder.
+void RemoveStaleFile(const std::string& path, const sockaddr_un& name, const std::string& address) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0) return;  // nothing there; else bind() tells why
+  if (!S_ISSOCK(status.st_mode)) {
+    Fail(options::kExitConfiguration, address, "there is a file that is not a socket",
+         "move it away, or choose another path");
+  }
+  const FileDescriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!probe.IsOpen()) FailForSystem(address, errno);
+  int error = 0;
+  if (::connect(probe.Number(), reinterpret_cast<const sockaddr*>(&name), sizeof(name)) != 0) {
+    error = errno;
+  }
+  switch (error) {
+    case 0:
+    case EAGAIN:  // its backlog is full: busy, not gone
+      Fail(options::kExitUnavailable, address, "another process answers there",
+           "stop it first, or choose another path");
+    case EPROTOTYPE:
+      Fail(options::kExitUnavailable, address, "another process has a socket of another kind there",
+           "stop it first, or choose another path");
+    case ECONNREFUSED:
+      break;
+    case ENOENT:
+      return;
+    default:
+      Fail(error == EACCES || error == EPERM ? options::kExitNoPermission : options::kExitSystem,
+           address,
+           "there is a socket, and whether it is in use cannot be seen: " + ErrorText(error),
+           "remove it if it is left over, or choose another path");
+  }
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+    const int unlink_error = errno;
+    Fail(options::kExitNoPermission, address,
+         "a left-over socket is in the way and cannot be removed: " + ErrorText(unlink_error),
+         "remove it, or give this user the right to write in its folder");
+  }
+}
+
+[[noreturn]] void FailToBindUnix(const std::string& path, const std::string& address, int error) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+      Fail(options::kExitConfiguration, address, ErrorText(error), "create the folder " + folder);
+    case EACCES:
+    case EPERM:
+      Fail(options::kExitNoPermission, address, ErrorText(error),
+           "give this user the right to write in " + folder + ", or choose another folder");
+    case EROFS:
+      Fail(options::kExitConfiguration, address, ErrorText(error), "choose a folder in /run");
+    case EADDRINUSE:
+      Fail(options::kExitUnavailable, address, "another process bound it at this very moment",
+           "start only one of the two");
+    default:
+      FailForSystem(address, error);
+  }
+}
+
+Listener OpenUnix(const options::UnixAddress& unix_address, const Settings& settings) {
+  const std::string address = options::ToString(unix_address);
+  const std::string& path = unix_address.path;
+  const sockaddr_un name = UnixSocketAddress(path, address);
+  RemoveStaleFile(path, name, address);
+
+  FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket.IsOpen()) FailForSystem(address, errno);
+  const auto mode = static_cast<mode_t>(settings.socket_mode);
+  // The umask gives the file its mode as it appears: with chmod() alone it would be open to all for
+  // a moment.
+  const mode_t old_umask = ::umask(0777 & ~mode);
+  const int bound = ::bind(socket.Number(), reinterpret_cast<const sockaddr*>(&name), sizeof(name));
+  const int bind_error = errno;
+  ::umask(old_umask);
+  if (bound != 0) FailToBindUnix(path, address, bind_error);
+
+  std::optional<SocketFile> file;
+  try {
+    file.emplace(path);
+  } catch (const std::system_error& error) {
+    FailForSystem(address, error.code().value());
+  }
+  // A default ACL of the folder overrides the umask. Nobody can connect before listen(), so there
+  // is time to put it right.
+  struct stat status {};
+  if (::stat(path.c_str(), &status) == 0 && (status.st_mode & 0777) != mode &&
+      ::chmod(path.c_str(), mode) != 0) {
+    Fail(options::kExitNoPermission, address, ErrorText(errno),
+         "its mode cannot be set: choose another folder");
+  }
+  if (::listen(socket.Number(), static_cast<int>(settings.backlog)) != 0) {
+    FailForSystem(address, errno);
+  }
+  return Listener(std::move(socket), address, std::move(file));
+}
+
+// --- TCP ----------------------------------------------------------------------------------------
+
+struct AddressListDeleter {
+  void operator()(addrinfo* list) const noexcept { ::freeaddrinfo(list); }
+};
+using AddressList = std::unique_ptr<addrinfo, AddressListDeleter>;
+
+AddressList Resolve(const options::TcpAddress& tcp, const std::string& host, int family,
+                    const std::string& address) {
+  addrinfo hints{};
+  hints.ai_family = family;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* list = nullptr;
+  const int error = ::getaddrinfo(host.c_str(), std::to_string(tcp.port).c_str(), &hints, &list);
+  switch (error) {
+    case 0:
+      return AddressList(list);
+    case EAI_AGAIN:
+      Fail(options::kExitUnavailable, address, ::gai_strerror(error),
+           "see to the name server, or give the host as an address");
+    case EAI_MEMORY:
+      FailForSystem(address, ENOMEM);
+    case EAI_SYSTEM:
+      FailForSystem(address, errno);
+    default:
+      Fail(options::kExitConfiguration, address, ::gai_strerror(error),
+           "correct the host, or give it as an address");
+  }
+}
+
+enum class DualStack { kNo, kYes };
+
+/// Opens one socket; returns the error of the step that failed, or 0.
+int TryOpenTcp(const sockaddr* name, socklen_t size, DualStack dual_stack, std::size_t backlog,
+               FileDescriptor& opened) {
+  FileDescriptor socket(
+      ::socket(name->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP));
+  if (!socket.IsOpen()) return errno;
+  // Without it a restart fails for a minute while connections of the last run are in TIME_WAIT. It
+  // does not let two processes listen on one port.
+  const int on = 1;
+  if (::setsockopt(socket.Number(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0) return errno;
+  if (name->sa_family == AF_INET6) {
+    // Said either way, because the system's default differs (net.ipv6.bindv6only).
+    const int only_v6 = dual_stack == DualStack::kYes ? 0 : 1;
+    if (::setsockopt(socket.Number(), IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, sizeof(only_v6)) != 0) {
+      return errno;
+    }
+  }
+  if (::bind(socket.Number(), name, size) != 0) return errno;
+  if (::listen(socket.Number(), static_cast<int>(backlog)) != 0) return errno;
+  opened = std::move(socket);
+  return 0;
+}
+
+[[noreturn]] void FailToOpenTcp(const std::string& address, int error) {
+  switch (error) {
+    case EADDRINUSE:
+      Fail(options::kExitUnavailable, address, ErrorText(error),
+           "stop what listens there (ss -ltnp shows it), or choose another port");
+    case EACCES:
+    case EPERM:
+      Fail(options::kExitNoPermission, address, ErrorText(error),
+           "choose a port of 1024 or above, or grant CAP_NET_BIND_SERVICE");
+    case EADDRNOTAVAIL:
+      Fail(options::kExitConfiguration, address, ErrorText(error),
+           "give an address of this machine, or tcp:*:PORT for all of them");
+    case EAFNOSUPPORT:
+      Fail(options::kExitConfiguration, address, ErrorText(error),
+           "this kernel has no such protocol: give an address of the other kind");
+    case EINVAL:
+      Fail(options::kExitConfiguration, address, ErrorText(error),
+           "a link-local address needs its interface: tcp:[fe80::1%eth0]:PORT");
+    default:
+      FailForSystem(address, error);
+  }
+}
+
+std::uint16_t Port(int socket) {
+  sockaddr_storage name{};
+  socklen_t size = sizeof(name);
+  if (::getsockname(socket, reinterpret_cast<sockaddr*>(&name), &size) != 0) return 0;
+  return name.ss_family == AF_INET6 ? ntohs(reinterpret_cast<const sockaddr_in6*>(&name)->sin6_port)
+                                    : ntohs(reinterpret_cast<const sockaddr_in*>(&name)->sin_port);
+}
+
+void SetPort(sockaddr* name, std::uint16_t port) {
+  if (name->sa_family == AF_INET6) reinterpret_cast<sockaddr_in6*>(name)->sin6_port = htons(port);
+  if (name->sa_family == AF_INET) reinterpret_cast<sockaddr_in*>(name)->sin_port = htons(port);
+}
+
+/// One socket for every address of the machine, of both kinds where the kernel has both.
+Listener OpenEveryTcp(const options::TcpAddress& tcp, const Settings& settings) {
+  const std::string address = options::ToString(tcp);
+  FileDescriptor socket;
+  int error = 0;
+  for (const auto& [host, family] : {std::pair{"::", AF_INET6}, {"0.0.0.0", AF_INET}}) {
+    const AddressList list = Resolve(tcp, host, family, address);
+    error = TryOpenTcp(list->ai_addr, list->ai_addrlen, DualStack::kYes, settings.backlog, socket);
+    if (error != EAFNOSUPPORT && error != EADDRNOTAVAIL) break;
+  }
+  if (error != 0) FailToOpenTcp(address, error);
+  std::string actual = "tcp:*:" + std::to_string(Port(socket.Number()));
+  return Listener(std::move(socket), std::move(actual));
+}
+
+/// A host's name may stand for several addresses (localhost: 127.0.0.1 and ::1); a web server may
+/// connect to any of them, so each is opened. One that this machine lacks is passed over as long as
+/// another one opens.
+void OpenTcp(const options::TcpAddress& tcp, const Settings& settings,
+             std::vector<Listener>& listeners) {
+  const std::string address = options::ToString(tcp);
+  const AddressList list = Resolve(tcp, tcp.host, AF_UNSPEC, address);
+  std::vector<std::string> opened;
+  int passed_over = 0;
+  std::uint16_t chosen_port = tcp.port;
+  for (const addrinfo* entry = list.get(); entry != nullptr; entry = entry->ai_next) {
+    SetPort(entry->ai_addr, chosen_port);  // port 0: the first address chooses for all
+    const std::string candidate = TcpText(entry->ai_addr, entry->ai_addrlen);
+    if (std::find(opened.begin(), opened.end(), candidate) != opened.end()) continue;
+    FileDescriptor socket;
+    const int error =
+        TryOpenTcp(entry->ai_addr, entry->ai_addrlen, DualStack::kNo, settings.backlog, socket);
+    if (error == EADDRNOTAVAIL || error == EAFNOSUPPORT) {
+      passed_over = error;
+      continue;
+    }
+    if (error != 0) FailToOpenTcp(address, error);
+    chosen_port = Port(socket.Number());
+    opened.push_back(BoundAddress(socket.Number()));
+    listeners.emplace_back(std::move(socket), opened.back());
+  }
+  if (opened.empty()) FailToOpenTcp(address, passed_over);
+}
+
+// --- Inherited ----------------------------------------------------------------------------------
+
+/// Takes over a listening socket that the parent process opened. `place` names it in messages.
+Listener Inherit(int descriptor, const std::string& place) {
+  constexpr std::string_view kAdvice =
+      "have the parent pass a listening stream socket there, or give --listen unix:/PATH or "
+      "--listen tcp:HOST:PORT";
+  if (::fcntl(descriptor, F_GETFD) == -1) {
+    Fail(options::kExitConfiguration, place, "the descriptor is not open", kAdvice);
+  }
+  if (!IsListening(descriptor)) {
+    int type = 0;
+    socklen_t size = sizeof(type);
+    const bool is_socket = ::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
+    Fail(options::kExitConfiguration, place,
+         !is_socket            ? "the descriptor is not a socket"
+         : type != SOCK_STREAM ? "the socket is not a stream socket"
+                               : "the socket is connected or only bound, not listening",
+         kAdvice);
+  }
+  int own = descriptor;
+  if (descriptor == STDIN_FILENO) {
+    own = ::fcntl(descriptor, F_DUPFD_CLOEXEC, kFirstPassedDescriptor);
+    if (own == -1) FailForSystem(place, errno);
+    const FileDescriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    if (null.IsOpen()) ::dup2(null.Number(), STDIN_FILENO);
+  }
+  FileDescriptor socket(own);
+  const int flags = ::fcntl(own, F_GETFL);
+  if (::fcntl(own, F_SETFD, FD_CLOEXEC) == -1 || flags == -1 ||
+      ::fcntl(own, F_SETFL, flags | O_NONBLOCK) == -1) {
+    FailForSystem(place, errno);
+  }
+  const std::string bound = BoundAddress(own);
+  return Listener(std::move(socket), bound.empty() ? place : place + " (" + bound + ")");
+}
+
+const char* Variable(const char* name) {
+  return std::getenv(name);  // NOLINT(concurrency-mt-unsafe): no other thread exists yet
+}
+
+/// The whole number that the variable holds, or nothing when it is not set.
+std::optional<int> NumberVariable(const char* name) {
+  const char* const text = Variable(name);
+  if (text == nullptr) return std::nullopt;
+  int number = 0;
+  const char* const end = text + std::strlen(text);
+  const auto [stop, error] = std::from_chars(text, end, number);
+  if (error != std::errc{} || stop != end || number < 0) {
+    throw ListenError(options::kExitConfiguration,
+                      std::string(name) +
+                          " in the environment is not a whole number: correct "
+                          "whatever sets it, or give --listen");
+  }
+  return number;
+}
+
+/// The sockets of systemd's socket activation (sd_listen_fds(3)); none when it is not in play.
+std::vector<Listener> InheritFromSystemd() {
+  const std::optional<int> pid = NumberVariable("LISTEN_PID");
+  const std::optional<int> count = NumberVariable("LISTEN_FDS");
+  std::vector<Listener> listeners;
+  if (!pid || !count || *pid != ::getpid()) return listeners;
+  constexpr int kMost = 1024;
+  if (*count > kMost) {
+    throw ListenError(options::kExitConfiguration,
+                      "LISTEN_FDS in the environment is more than " + std::to_string(kMost) +
+                          ": correct whatever sets it, or give --listen");
+  }
+  for (int i = 0; i < *count; ++i) {
+    const int descriptor = kFirstPassedDescriptor + i;
+    listeners.push_back(Inherit(descriptor, "fd:" + std::to_string(descriptor)));
+  }
+  // A handler's own child process must not take them for its own.
+  for (const char* const name : {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}) {
+    ::unsetenv(name);  // NOLINT(concurrency-mt-unsafe): no other thread exists yet
+  }
+  return listeners;
+}
+
+ListeningSockets InheritAny() {
+  ListeningSockets sockets;
+  sockets.listeners = InheritFromSystemd();
+  if (!sockets.listeners.empty()) return sockets;
+  if (!IsListening(STDIN_FILENO)) {
+    std::string reason = "descriptor 0 is not a listening socket";
+    if (Variable("LISTEN_FDS") != nullptr) {
+      reason +=
+          ", and LISTEN_FDS is not meant for this process (LISTEN_PID is another: start "
+          "weft itself, or by exec, not below a shell)";
+    }
+    throw ListenError(options::kExitUsage,
+                      "no address to listen on: there is no --listen, and " + reason +
+                          ": give --listen unix:/run/weft.sock or --listen tcp:127.0.0.1:9000");
+  }
+  sockets.listeners.push_back(Inherit(STDIN_FILENO, "fd:0"));
+  sockets.spawned = true;
+  return sockets;
+}
+
+}  // namespace
+
+SocketFile::SocketFile(std::string path)
+    : path_(std::move(path)),
+      file_(::open(path_.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)),
+      owner_(::getpid()) {
+  if (!file_.IsOpen()) throw std::system_error(errno, std::system_category(), "open " + path_);
+}
+
+SocketFile::~SocketFile() {
+  if (!file_.IsOpen() || owner_ != ::getpid()) return;
+  struct stat ours {};
+  struct stat there {};
+  if (::fstat(file_.Number(), &ours) == 0 && ::lstat(path_.c_str(), &there) == 0 &&
+      ours.st_dev == there.st_dev && ours.st_ino == there.st_ino) {
+    ::unlink(path_.c_str());
+  }
+}
+
+ListeningSockets OpenListeners(const Settings& settings) {
+  if (settings.listen.empty()) return InheritAny();
+  ListeningSockets sockets;
+  for (const ListenAddress& address : settings.listen) {
+    if (const auto* unix_address = std::get_if<options::UnixAddress>(&address)) {
+      sockets.listeners.push_back(OpenUnix(*unix_address, settings));
+    } else if (const auto* tcp = std::get_if<options::TcpAddress>(&address)) {
+      if (tcp->host == "*") {
+        sockets.listeners.push_back(OpenEveryTcp(*tcp, settings));
+      } else {
+        OpenTcp(*tcp, settings, sockets.listeners);
+      }
+    } else {
+      const auto& inherited = std::get<options::DescriptorAddress>(address);
+      sockets.listeners.push_back(Inherit(inherited.number, options::ToString(inherited)));
+    }
+  }
+  return sockets;
+}
+
+void EnsureStandardDescriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(descriptor, F_GETFD) != -1 || errno != EBADF) continue;
+    // open() takes the lowest free number: this one, as those below are open by now.
+    if (::open("/dev/null", O_RDWR) != descriptor) {
+      throw std::system_error(errno, std::system_category(), "open /dev/null");
+    }
+  }
+}
+
+}  // namespace weft::host::supervisor

@@ -1,0 +1,92 @@
+#include "host/supervisor/serve.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <exception>
+#include <system_error>
+#include <utility>
+
+#include "host/observe/log.hpp"
+#include "host/options/exit_code.hpp"
+#include "host/supervisor/listener.hpp"
+#include "host/supervisor/supervisor.hpp"
+#include "host/worker/worker.hpp"
+#include "mappings/loader.hpp"
+
+namespace weft::host::supervisor {
+namespace {
+
+using options::LogLevel;
+using options::Settings;
+
+/// Prints the problems as they are, without the log's head: editors and terminals recognise
+/// `file:line:column:`. True: there is a table.
+bool MappingsAreSound(const Settings& settings) {
+  const mappings::LoadResult loaded = mappings::Load(settings.mappings);
+  for (const mappings::Problem& problem : loaded.problems) {
+    const std::string line = problem.ToString() + "\n";
+    // In one piece, so that lines of other processes do not come between. If nobody reads them
+    // there is nobody to tell.
+    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
+  }
+  return loaded.table != nullptr;
+}
+
+void LogStart(const ListeningSockets& sockets, std::size_t workers) {
+  std::string line = "listening on ";
+  for (const Listener& listener : sockets.listeners) {
+    if (&listener != &sockets.listeners.front()) line += ", ";
+    line += listener.Address();
+  }
+  if (workers == 0) {
+    line += ", serving in this process";
+  } else {
+    line += ", " + std::to_string(workers) + (workers == 1 ? " worker" : " workers");
+  }
+  observe::Log(LogLevel::kInfo, line);
+}
+
+int ServeChecked(const Settings& settings) {
+  // Before the sockets: a server that cannot serve must not accept.
+  if (!MappingsAreSound(settings)) return options::kExitConfiguration;
+  ListeningSockets sockets = OpenListeners(settings);
+  const std::size_t workers = settings.WorkerCount(sockets.spawned);
+  LogStart(sockets, workers);
+
+  const WorkerMain worker_main = [&settings](const WorkerLaunch& launch) {
+    return worker::RunWorker({.settings = settings,
+                              .listening_sockets = launch.listening_sockets,
+                              .ready_descriptor = launch.ready_descriptor,
+                              .spawned = launch.spawned});
+  };
+  if (workers > 0) return Supervise(settings, std::move(sockets), worker_main, observe::Log);
+
+  WorkerLaunch launch;
+  launch.spawned = sockets.spawned;
+  for (Listener& listener : sockets.listeners) {
+    launch.listening_sockets.push_back(listener.ReleaseDescriptor());
+  }
+  return worker_main(launch);  // the sockets' files go when `sockets` does, after it
+}
+
+}  // namespace
+
+int Serve(const Settings& settings, const std::vector<std::string>& warnings) {
+  observe::SetLogLevel(settings.log_level);
+  for (const std::string& warning : warnings) observe::Log(LogLevel::kWarning, warning);
+  try {
+    return ServeChecked(settings);
+  } catch (const ListenError& error) {
+    observe::Log(LogLevel::kError, error.what());
+    return error.ExitCode();
+  } catch (const std::system_error& error) {
+    observe::Log(LogLevel::kError, std::string("cannot serve: ") + error.what());
+    return options::kExitSystem;
+  } catch (const std::exception& error) {
+    observe::Log(LogLevel::kError, std::string("cannot serve, a fault of Weft: ") + error.what());
+    return options::kExitSoftware;
+  }
+}
+
+}  // namespace weft::host::supervisor

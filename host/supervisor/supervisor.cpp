@@ -1,0 +1,402 @@
+#include "host/supervisor/supervisor.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <limits>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "host/options/exit_code.hpp"
+#include "host/options/values.hpp"
+#include "host/supervisor/file_descriptor.hpp"
+#include "host/supervisor/restart_delay.hpp"
+
+namespace weft::host::supervisor {
+namespace {
+
+using options::LogLevel;
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+
+/// What a worker gets beyond the drain time: it cancels what is left when that is over, and ends.
+constexpr milliseconds kKillGrace{500};
+constexpr milliseconds kFastStop{1'000};
+
+constexpr std::array kHandledSignals{SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
+constexpr std::array kIgnoredByWorkers{SIGHUP, SIGUSR1, SIGUSR2};
+
+std::system_error SystemError(const char* what) {
+  return std::system_error(errno, std::system_category(), what);
+}
+
+std::string SignalName(int signal) {
+  const char* const name = ::sigabbrev_np(signal);
+  return name == nullptr ? "signal " + std::to_string(signal) : std::string("SIG") + name;
+}
+
+void SetDisposition(int signal, void (*disposition)(int)) {
+  struct sigaction action {};
+  action.sa_handler = disposition;
+  ::sigaction(signal, &action, nullptr);
+}
+
+/// One place for a worker: the process that fills it, or the moment when it is filled again.
+struct Place {
+  pid_t pid = -1;  ///< -1: empty
+  Clock::time_point started;
+  FileDescriptor ready_pipe;  ///< open until the worker said that it is ready, or cannot any more
+  bool was_ready = false;
+  RestartDelay delay;
+  std::optional<Clock::time_point> start_at;
+};
+
+class Supervisor {
+ public:
+  Supervisor(const options::Settings& settings, ListeningSockets sockets,
+             const WorkerMain& worker_main, const LogLine& log);
+  ~Supervisor();
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+
+  int Run();
+
+ private:
+  enum class Stage { kRunning, kDraining, kHurrying, kKilling };
+
+  void TakeOverSignals();
+  void StartDueWorkers();
+  void Start(Place& place);
+  [[noreturn]] void BecomeWorker(FileDescriptor ready_pipe) noexcept;
+
+  void WaitForEvents();
+  [[nodiscard]] int PollTimeout() const;
+  void ReadSignals();
+  void OnSignal(int signal, pid_t sender);
+  void ReadReadyPipe(Place& place);
+  void Reap();
+  void OnDeath(pid_t pid, int status);
+
+  void Stop(Stage stage);
+  void KillWhenOverdue();
+  void SendToAll(int signal) const;
+  [[nodiscard]] bool AnyAlive() const;
+
+  const WorkerMain& worker_main_;
+  const LogLine& log_;
+  const milliseconds drain_timeout_;
+  const bool spawned_;
+  const pid_t own_pid_ = ::getpid();
+
+  ListeningSockets sockets_;
+  std::vector<Place> places_;
+  FileDescriptor signals_;
+  sigset_t inherited_mask_{};
+  bool any_was_ready_ = false;
+  Stage stage_ = Stage::kRunning;
+  Clock::time_point kill_at_ = Clock::time_point::max();
+  int exit_code_ = options::kExitOk;
+};
+
+Supervisor::Supervisor(const options::Settings& settings, ListeningSockets sockets,
+                       const WorkerMain& worker_main, const LogLine& log)
+    : worker_main_(worker_main),
+      log_(log),
+      drain_timeout_(settings.DrainTimeout(sockets.spawned)),
+      spawned_(sockets.spawned),
+      sockets_(std::move(sockets)),
+      places_(std::max<std::size_t>(1, settings.WorkerCount(spawned_))) {}
+
+Supervisor::~Supervisor() {
+  // Only an exception finds workers here; they must not outlive the process that answers for them.
+  SendToAll(SIGKILL);
+  for (const Place& place : places_) {
+    if (place.pid > 0) ::waitpid(place.pid, nullptr, 0);
+  }
+}
+
+int Supervisor::Run() {
+  TakeOverSignals();
+  places_.front().start_at = Clock::now();
+  while (true) {
+    if (stage_ == Stage::kRunning) {
+      StartDueWorkers();
+    } else if (!AnyAlive()) {
+      return exit_code_;
+    }
+    WaitForEvents();
+    KillWhenOverdue();
+  }
+}
+
+// --- Starting -----------------------------------------------------------------------------------
+
+void Supervisor::TakeOverSignals() {
+  sigset_t handled;
+  ::sigemptyset(&handled);
+  for (const int signal : kHandledSignals) {
+    ::sigaddset(&handled, signal);
+    // Not left at "ignore", which a shell sets for its background jobs: an ignored SIGCHLD would
+    // reap the workers behind our back.
+    SetDisposition(signal, SIG_DFL);
+  }
+  SetDisposition(SIGPIPE, SIG_IGN);  // a log reader that went away must not end the host
+  if (::sigprocmask(SIG_BLOCK, &handled, &inherited_mask_) != 0) throw SystemError("sigprocmask");
+  // A spawner may leave signals blocked; the worker needs those that we send it.
+  for (const int signal : kHandledSignals) ::sigdelset(&inherited_mask_, signal);
+  signals_ = FileDescriptor(::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals_.IsOpen()) throw SystemError("signalfd");
+}
+
+void Supervisor::StartDueWorkers() {
+  const Clock::time_point now = Clock::now();
+  for (Place& place : places_) {
+    if (!place.start_at || *place.start_at > now) continue;
+    place.start_at.reset();
+    try {
+      Start(place);
+    } catch (const std::system_error& error) {
+      if (!any_was_ready_) throw;  // cannot begin: say so, rather than look as if it ran
+      const milliseconds delay = place.delay.AfterDeath(/*was_ready=*/false, milliseconds::zero());
+      place.start_at = now + delay;
+      log_(LogLevel::kError, "cannot start a worker: " + std::string(error.what()) +
+                                 "; trying again in " + options::FormatDuration(delay));
+    }
+  }
+}
+
+void Supervisor::Start(Place& place) {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) throw SystemError("pipe2");
+  FileDescriptor read_end(ends[0]);
+  FileDescriptor write_end(ends[1]);
+  std::fflush(nullptr);  // what is buffered would be written by the child once more
+  const pid_t pid = ::fork();
+  if (pid < 0) throw SystemError("fork");
+  if (pid == 0) {
+    read_end.Close();
+    BecomeWorker(std::move(write_end));
+  }
+  place.pid = pid;
+  place.started = Clock::now();
+  place.ready_pipe = std::move(read_end);
+  place.was_ready = false;
+}
+
+/// Never returns, so that nothing of the supervisor's runs twice. Ends by _exit(): handlers'
+/// modules may have static objects, whose destructors must not meet threads that still run.
+void Supervisor::BecomeWorker(FileDescriptor ready_pipe) noexcept {
+  int exit_code = options::kExitSoftware;
+  try {
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (::getppid() != own_pid_) ::_exit(options::kExitOk);  // died before it could be noticed
+    if (spawned_) ::setpgid(0, 0);
+    for (const int signal : kIgnoredByWorkers) SetDisposition(signal, SIG_IGN);
+    ::sigprocmask(SIG_SETMASK, &inherited_mask_, nullptr);
+
+    WorkerLaunch launch;
+    launch.spawned = spawned_;
+    launch.ready_descriptor = ready_pipe.Release();
+    for (Listener& listener : sockets_.listeners) {
+      launch.listening_sockets.push_back(listener.ReleaseDescriptor());
+    }
+    sockets_.listeners.clear();
+    places_.clear();
+    signals_.Close();
+    exit_code = worker_main_(launch);
+  } catch (const std::exception& error) {
+    log_(LogLevel::kError,
+         "worker " + std::to_string(::getpid()) + " ends by an exception: " + error.what());
+  } catch (...) {
+    log_(LogLevel::kError,
+         "worker " + std::to_string(::getpid()) + " ends by an exception of an unknown type");
+  }
+  std::fflush(nullptr);
+  ::_exit(exit_code);
+}
+
+// --- Running ------------------------------------------------------------------------------------
+
+int Supervisor::PollTimeout() const {
+  Clock::time_point next = kill_at_;
+  if (stage_ == Stage::kRunning) {
+    for (const Place& place : places_) {
+      if (place.start_at) next = std::min(next, *place.start_at);
+    }
+  }
+  if (next == Clock::time_point::max()) return -1;
+  // Rounded up: rounded down it would wake too early and spin through the last millisecond.
+  const auto left = std::chrono::ceil<milliseconds>(next - Clock::now()).count();
+  return static_cast<int>(std::clamp<decltype(left)>(left, 0, std::numeric_limits<int>::max()));
+}
+
+void Supervisor::WaitForEvents() {
+  std::vector<pollfd> events{{.fd = signals_.Number(), .events = POLLIN, .revents = 0}};
+  for (const Place& place : places_) {
+    // A negative number (no pipe) is what poll() passes over.
+    events.push_back({.fd = place.ready_pipe.Number(), .events = POLLIN, .revents = 0});
+  }
+  if (::poll(events.data(), events.size(), PollTimeout()) < 0) {
+    if (errno == EINTR) return;
+    throw SystemError("poll");
+  }
+  // Pipes first: of a worker that became ready and died, both are known by now.
+  for (std::size_t i = 0; i < places_.size(); ++i) {
+    if (events[i + 1].revents != 0) ReadReadyPipe(places_[i]);
+  }
+  if (events.front().revents != 0) ReadSignals();
+}
+
+void Supervisor::ReadReadyPipe(Place& place) {
+  char byte = 0;
+  const ssize_t count = ::read(place.ready_pipe.Number(), &byte, 1);
+  if (count < 0 && (errno == EINTR || errno == EAGAIN)) return;  // poll() tells again
+  place.ready_pipe.Close();
+  if (count != 1) return;  // it died, or closed the pipe silently: the next death counts as early
+  place.was_ready = true;
+  log_(LogLevel::kInfo, "worker " + std::to_string(place.pid) + " is ready");
+  if (std::exchange(any_was_ready_, true) || stage_ != Stage::kRunning) return;
+  for (Place& other : places_) {
+    if (other.pid < 0) other.start_at = Clock::now();
+  }
+}
+
+void Supervisor::ReadSignals() {
+  signalfd_siginfo info{};
+  while (::read(signals_.Number(), &info, sizeof(info)) == ssize_t{sizeof(info)}) {
+    OnSignal(static_cast<int>(info.ssi_signo), static_cast<pid_t>(info.ssi_pid));
+  }
+}
+
+void Supervisor::OnSignal(int signal, pid_t sender) {
+  if (signal == SIGCHLD) {
+    Reap();
+    return;
+  }
+  const std::string who = SignalName(signal) + " from process " + std::to_string(sender);
+  const bool asks_for_end =
+      signal == SIGTERM || signal == SIGQUIT || (signal == SIGUSR1 && spawned_);
+  if (asks_for_end && stage_ == Stage::kRunning) {
+    log_(LogLevel::kInfo, who + ": stopping, running requests have " +
+                              options::FormatDuration(drain_timeout_) + " to end");
+    Stop(Stage::kDraining);
+  } else if (((asks_for_end && stage_ == Stage::kDraining) || signal == SIGINT) && !spawned_ &&
+             stage_ < Stage::kHurrying) {
+    log_(LogLevel::kInfo, who + ": stopping at once");
+    Stop(Stage::kHurrying);
+  } else {
+    log_(LogLevel::kInfo, who + ": ignored");
+  }
+}
+
+/// Collects our own children one by one: a wait for any child could take another's, once the
+/// process has some. As process 1 of a container it also inherits orphans of the workers, which
+/// nobody else would collect.
+void Supervisor::Reap() {
+  int status = 0;
+  for (const Place& place : places_) {
+    const pid_t pid = place.pid;
+    if (pid > 0 && ::waitpid(pid, &status, WNOHANG) == pid) OnDeath(pid, status);
+  }
+  if (own_pid_ != 1) return;
+  while (true) {
+    const pid_t pid = ::waitpid(-1, &status, WNOHANG);
+    if (pid <= 0) return;
+    OnDeath(pid, status);
+  }
+}
+
+void Supervisor::OnDeath(pid_t pid, int status) {
+  const auto found = std::find_if(places_.begin(), places_.end(),
+                                  [pid](const Place& place) { return place.pid == pid; });
+  if (found == places_.end()) return;  // an orphan that process 1 inherited
+  Place& place = *found;
+  if (place.ready_pipe.IsOpen()) ReadReadyPipe(place);
+  place.ready_pipe.Close();
+  place.pid = -1;
+
+  const bool was_killed = WIFSIGNALED(status);
+  const int exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  std::string line = "worker " + std::to_string(pid);
+  if (was_killed) {
+    line += " was ended by " + SignalName(WTERMSIG(status));
+    if (WCOREDUMP(status)) line += " (core dumped)";
+  } else {
+    line += " exited with code " + std::to_string(exit_code);
+  }
+  const auto lived = std::chrono::duration_cast<milliseconds>(Clock::now() - place.started);
+  line += place.was_ready ? " after " + options::FormatDuration(lived) : " before it was ready";
+
+  if (stage_ != Stage::kRunning) {
+    log_(LogLevel::kInfo, line);
+    return;
+  }
+  if (!any_was_ready_ && exit_code == options::kExitConfiguration) {
+    log_(LogLevel::kError, line + ": stopping, the configuration is wrong");
+    exit_code_ = options::kExitConfiguration;
+    Stop(Stage::kDraining);
+    return;
+  }
+  const milliseconds delay = place.delay.AfterDeath(place.was_ready, lived);
+  place.start_at = Clock::now() + delay;
+  line += delay == milliseconds::zero() ? ": starting another"
+                                        : ": starting another in " + options::FormatDuration(delay);
+  log_(exit_code == 0 ? LogLevel::kInfo : LogLevel::kError, line);
+}
+
+// --- Stopping -----------------------------------------------------------------------------------
+
+void Supervisor::Stop(Stage stage) {
+  stage_ = stage;
+  sockets_.listeners.clear();
+  const bool is_graceful = stage == Stage::kDraining;
+  SendToAll(is_graceful ? SIGTERM : SIGINT);
+  kill_at_ = Clock::now() + (is_graceful ? drain_timeout_ + kKillGrace : kFastStop);
+}
+
+void Supervisor::KillWhenOverdue() {
+  if (stage_ == Stage::kRunning || Clock::now() < kill_at_) return;
+  for (const Place& place : places_) {
+    if (place.pid < 0) continue;
+    log_(LogLevel::kWarning,
+         "worker " + std::to_string(place.pid) + " did not end in time: killing it");
+  }
+  SendToAll(SIGKILL);
+  stage_ = Stage::kKilling;
+  kill_at_ = Clock::time_point::max();
+}
+
+void Supervisor::SendToAll(int signal) const {
+  for (const Place& place : places_) {
+    // The number cannot be another process's: it stays taken until waitpid() has returned it.
+    if (place.pid > 0) ::kill(place.pid, signal);
+  }
+}
+
+bool Supervisor::AnyAlive() const {
+  return std::any_of(places_.begin(), places_.end(),
+                     [](const Place& place) { return place.pid > 0; });
+}
+
+}  // namespace
+
+int Supervise(const options::Settings& settings, ListeningSockets sockets,
+              const WorkerMain& worker_main, const LogLine& log) {
+  return Supervisor(settings, std::move(sockets), worker_main, log).Run();
+}
+
+}  // namespace weft::host::supervisor

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <functional>
+#include <string_view>
+#include <vector>
+
+#include "host/options/settings.hpp"
+#include "host/supervisor/listener.hpp"
+
+namespace weft::host::supervisor {
+
+/// What a worker gets to start with. It owns the descriptors and closes them.
+struct WorkerLaunch {
+  std::vector<int> listening_sockets;
+  /// The worker writes one byte here when it accepts connections, then closes it; -1: nobody waits.
+  int ready_descriptor = -1;
+  bool spawned = false;
+};
+
+/// Runs a worker to its end and returns its exit code. Called in a child process (or, without a
+/// supervisor, in the first process) while there is one thread.
+using WorkerMain = std::function<int(const WorkerLaunch&)>;
+
+/// Writes one line to the log. Must not start a thread: the supervisor forks.
+using LogLine = std::function<void(options::LogLevel, std::string_view)>;
+
+/// Keeps `settings.WorkerCount()` workers running (at least one) until it is asked to stop; returns
+/// the exit code for the process.
+///
+/// Starting: one worker first, the others when that one is ready, so that a mistake is reported
+/// once and not once per core. A worker that exits with 78 before any was ready has reported a
+/// wrong configuration: everything stops and 78 is returned.
+///
+/// Running: a dead worker is logged and replaced, see RestartDelay. A worker is told to stop by the
+/// kernel (SIGTERM) when the supervisor dies without a chance to do so.
+///
+/// Stopping: 0 is returned. At once the listening sockets are closed and their files removed here,
+/// so that connections are refused rather than left waiting. A worker that has not ended when the
+/// drain time is over gets half a second more, for cancelling what is left, then SIGKILL.
+///
+/// | signal    | started by hand, a service manager, a container      | spawned by a web server |
+/// |-----------|------------------------------------------------------|------------------------------|
+/// | TERM,QUIT | graceful stop: SIGTERM to the workers, drain time;   | graceful stop; a second one
+/// | |           | a second one: fast stop                              | changes nothing ¹ | | INT
+/// | fast stop: SIGINT to the workers, SIGKILL after 1 s  | ignored ²                    | | USR1
+/// | ignored                                              | graceful stop ³              | | HUP,
+/// USR2 | ignored, for a reload to come                        | as to the left               |
+///
+/// What is ignored is logged. ¹ mod_fcgid sends TERM again after 1 s and KILL after 8 s. ² lighttpd
+/// sends it to its process group for its own graceful stop, and ends us by TERM. For the same
+/// reason the workers then get a process group of their own. ³ libfcgi's convention.
+///
+/// Workers start with these signals unblocked and at their default action but for HUP, USR1 and
+/// USR2, which they ignore: `pkill -HUP weft` must not kill them. They must take a second SIGTERM
+/// as no more than the first: a service manager sends one to every process, then the supervisor's
+/// own follows.
+///
+/// Takes over the process's signals and never gives them back: the process is to end afterwards.
+/// Runs no user code, opens no pool, loads no module. Throws std::system_error when it cannot begin
+/// (71); no worker is left then. Threads: call while there is only one.
+[[nodiscard]] int Supervise(const options::Settings& settings, ListeningSockets sockets,
+                            const WorkerMain& worker_main, const LogLine& log);
+
+}  // namespace weft::host::supervisor
