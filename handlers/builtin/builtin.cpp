@@ -8,13 +8,13 @@
 
 namespace weft::builtin {
 
-void RegisterHandlers(IHandlerRegistry& registry, CreateHandler create_handler) {
+void RegisterHandlers(IHandlerRegistry& registry, ResolveType resolve_type) {
   AddHandler<StaticFileHandler>(registry, "weft::StaticFileHandler");
   AddHandler<HttpForbiddenHandler>(registry, "weft::HttpForbiddenHandler");
   AddHandler<HttpNotFoundHandler>(registry, "weft::HttpNotFoundHandler");
   AddHandler<HttpMethodNotAllowedHandler>(registry, "weft::HttpMethodNotAllowedHandler");
   registry.AddFactory("weft::SimpleHandlerFactory",
-                      std::make_unique<SimpleHandlerFactory>(std::move(create_handler)));
+                      std::make_unique<SimpleHandlerFactory>(std::move(resolve_type)));
 }
 
 }  // namespace weft::builtin

@@ -8,10 +8,12 @@
 
 namespace weft::builtin {
 
-/// Makes a handler from the text `Class, module`. Throws what says why it cannot.
-using CreateHandler = std::function<std::unique_ptr<IHttpHandler>(std::string_view type_text)>;
+/// Makes handlers of one class.
+using CreateHandler = std::function<std::unique_ptr<IHttpHandler>()>;
+/// Finds the class that the text `Class, module` names. Throws what says why it cannot.
+using ResolveType = std::function<CreateHandler(std::string_view type_text)>;
 
 /// Adds the classes that ship with the host, under the names that the built-in mappings use.
-void RegisterHandlers(IHandlerRegistry& registry, CreateHandler create_handler);
+void RegisterHandlers(IHandlerRegistry& registry, ResolveType resolve_type);
 
 }  // namespace weft::builtin

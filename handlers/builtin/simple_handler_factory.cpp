@@ -63,43 +63,39 @@ std::string ReadFile(const std::string& path) {
 
 }  // namespace
 
-SimpleHandlerFactory::SimpleHandlerFactory(CreateHandler create_handler)
-    : create_handler_(std::move(create_handler)) {}
+SimpleHandlerFactory::SimpleHandlerFactory(ResolveType resolve_type)
+    : resolve_type_(std::move(resolve_type)) {}
 
 std::unique_ptr<IHttpHandler> SimpleHandlerFactory::GetHandler(HttpContext&, std::string_view,
                                                                std::string_view,
                                                                std::string_view path_translated) {
-  const auto now = std::chrono::steady_clock::now();
-  const std::string path(path_translated);
-  if (path.empty()) {
+  if (path_translated.empty()) {
     throw HttpException(404, {}, "the web server sent neither SCRIPT_FILENAME nor DOCUMENT_ROOT");
   }
-  auto known = files_.find(path);
-  if (known == files_.end() || now - known->second.read_at >= kFresh) {
-    File file;
-    try {
-      file = {ParseWebHandlerDirective(Offload([&path] { return ReadFile(path); })), now};
-    } catch (const DirectiveError& error) {
-      throw HttpException(500, {}, path + ": " + error.what());
-    } catch (const HttpException&) {
-      files_.erase(path);
-      throw;
-    }
-    // Others came by while the file was read: the map is looked at anew.
-    if (files_.size() >= kMaxFiles) {
-      files_.clear();
-    }
-    known = files_.insert_or_assign(path, std::move(file)).first;
+  const auto known = files_.find(path_translated);
+  if (known != files_.end() && std::chrono::steady_clock::now() - known->second.read_at < kFresh) {
+    return known->second.create();
   }
-  // The text is copied: making a handler runs foreign code.
-  const auto type = known->second.type;
+  return Read(std::string(path_translated)).create();
+}
+
+const SimpleHandlerFactory::File& SimpleHandlerFactory::Read(const std::string& path) {
+  const auto now = std::chrono::steady_clock::now();
+  File file;
   try {
-    return create_handler_(type);
+    file = {resolve_type_(ParseWebHandlerDirective(Offload([&path] { return ReadFile(path); }))),
+            now};
   } catch (const HttpException&) {
+    files_.erase(path);
     throw;
   } catch (const std::exception& error) {
     throw HttpException(500, {}, path + ": " + error.what());
   }
+  // Others came by while the file was read: the map is looked at anew.
+  if (files_.size() >= kMaxFiles) {
+    files_.clear();
+  }
+  return files_.insert_or_assign(path, std::move(file)).first->second;
 }
 
 void SimpleHandlerFactory::ReleaseHandler(std::unique_ptr<IHttpHandler> handler) {

@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 
 #include <weft/http_handler.hpp>
@@ -22,7 +24,7 @@ class SimpleHandlerFactory final : public IHttpHandlerFactory {
   /// A directive takes a line; what is larger than this is no `.ashx` file.
   static constexpr std::size_t kMaxFileBytes = 64 * 1024;
 
-  explicit SimpleHandlerFactory(CreateHandler create_handler);
+  explicit SimpleHandlerFactory(ResolveType resolve_type);
 
   std::unique_ptr<IHttpHandler> GetHandler(HttpContext& context, std::string_view verb,
                                            std::string_view file_path,
@@ -31,12 +33,21 @@ class SimpleHandlerFactory final : public IHttpHandlerFactory {
 
  private:
   struct File {
-    std::string type;
+    CreateHandler create;
     std::chrono::steady_clock::time_point read_at;
   };
 
-  CreateHandler create_handler_;
-  std::unordered_map<std::string, File> files_;
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view path) const noexcept {
+      return std::hash<std::string_view>()(path);
+    }
+  };
+
+  const File& Read(const std::string& path);
+
+  ResolveType resolve_type_;
+  std::unordered_map<std::string, File, Hash, std::equal_to<>> files_;
 };
 
 }  // namespace weft::builtin

@@ -94,7 +94,7 @@ std::string_view Channel::Params() const noexcept {
 }
 
 void Channel::SealParams() {
-  const auto total = prologue_.size() - kFirstParamsAt;
+  const auto total = params_bytes_ = prologue_.size() - kFirstParamsAt;
   if (total <= kMaxContentBytes) {
     // One record holds them: its header was left room for.
     EncodeHeader(prologue_.data() + kBeginBytes, RecordType::kParams, id_, total);
@@ -144,16 +144,20 @@ void Channel::Abort() noexcept {
   writable_.Notify();
 }
 
-bool Channel::WaitForStdin(std::chrono::steady_clock::time_point time) noexcept {
+bool Channel::WaitForStdin(std::chrono::milliseconds time) noexcept {
   const auto ready = [this] {
     return StdinBuffered() != 0 || stdin_ended_ || stdin_overflowed_ || aborted_ ||
            connection_ == nullptr || cancellation_.Token().IsCancellationRequested();
   };
-  while (!ready()) {
-    if (!readable_.WaitUntil(time)) {
+  if (ready()) {
+    return true;
+  }
+  const auto give_up = std::chrono::steady_clock::now() + time;
+  do {
+    if (!readable_.WaitUntil(give_up)) {
       return ready();
     }
-  }
+  } while (!ready());
   return true;
 }
 

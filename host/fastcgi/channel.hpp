@@ -64,9 +64,11 @@ class Channel final : public runtime::ITask {
 
   // For what reads the body and writes the response beside libfcgi, on the request's fiber.
 
-  /// Waits until STDIN has bytes that libfcgi did not read yet, or has ended, or `time` comes, or the request is
-  /// cancelled. False: the time came.
-  [[nodiscard]] bool WaitForStdin(std::chrono::steady_clock::time_point time) noexcept;
+  /// Waits until STDIN has bytes that libfcgi did not read yet, or has ended, or `time` passes, or the request is
+  /// cancelled. False: the time passed.
+  [[nodiscard]] bool WaitForStdin(std::chrono::milliseconds time) noexcept;
+  /// Bytes of the request's parameters, lengths included.
+  std::size_t ParamsBytes() const noexcept { return params_bytes_; }
   /// STDIN bytes that came so far, whoever read them.
   std::uint64_t StdinReceived() const noexcept { return stdin_received_; }
   /// STDIN went over its bound; what came after is lost.
@@ -79,6 +81,10 @@ class Channel final : public runtime::ITask {
 
   // For the connection.
 
+  /// So many bytes of parameters will come, by the word of a record's header.
+  void ExpectParams(std::size_t bytes) {
+    prologue_.reserve(prologue_.size() + bytes + kHeaderBytes);
+  }
   void AppendParams(std::string_view bytes) { prologue_.append(bytes); }
   std::string_view Params() const noexcept;
   /// The parameters are whole and checked: makes the stream that libfcgi reads first.
@@ -116,6 +122,7 @@ class Channel final : public runtime::ITask {
   bool waits_to_write_ = false;
   int number_ = -1;
   std::chrono::steady_clock::time_point begun_at_;
+  std::size_t params_bytes_ = 0;
   std::string prologue_;
   std::size_t prologue_read_ = 0;
   std::string stdin_;

@@ -77,6 +77,11 @@ bool Connection::OnRecordStart(const RecordHeader& header) {
   }
   // A record of an id that is not active is passed over (section 3.3), and its framing with it.
   record_channel_ = FindChannel(header.id);
+  if (record_channel_ != nullptr && header.type == RecordType::kParams &&
+      !record_channel_->started) {
+    record_channel_->ExpectParams(
+        std::min<std::size_t>(header.content_length, limits_.max_params_bytes));
+  }
   return true;
 }
 

@@ -1,21 +1,21 @@
 #include "host/fastcgi/params.hpp"
 
-#include <cstring>
 #include <string_view>
 
 namespace weft::host::fastcgi {
 
-ServerVariableCollection ReadParams(const char* const* parameters) {
-  std::size_t count = 0;
-  std::size_t bytes = 0;
+namespace {
+
+/// A web server sends about 30; the list grows for more.
+constexpr std::size_t kUsualCount = 48;
+
+}  // namespace
+
+ServerVariableCollection ReadParams(const char* const* parameters, std::size_t bytes) {
   if (*parameters != nullptr) {
     ++parameters;  // FCGI_ROLE
   }
-  for (const char* const* at = parameters; *at != nullptr; ++at) {
-    ++count;
-    bytes += std::strlen(*at);
-  }
-  ServerVariableCollection variables(count, bytes);
+  ServerVariableCollection variables(kUsualCount, bytes);
   for (; *parameters != nullptr; ++parameters) {
     const std::string_view text(*parameters);
     const auto equals = text.find('=');

@@ -16,6 +16,8 @@ namespace weft::host::fastcgi {
 namespace {
 
 constexpr std::size_t kMaxInt = std::numeric_limits<int>::max();
+/// A usual header block fits; a larger one grows.
+constexpr std::size_t kUsualHeaderBytes = 512;
 
 /// One request's body and response, through libfcgi's streams.
 class FastCgiExchange final : public pipeline::IExchange {
@@ -27,7 +29,7 @@ class FastCgiExchange final : public pipeline::IExchange {
     // libfcgi's reads wait until the whole buffer is full. So wait here, for anything, and ask it for no more
     // than has come.
     if (consumed_ == channel_.StdinReceived() || channel_.StdinOverflowed()) {
-      if (!channel_.WaitForStdin(std::chrono::steady_clock::now() + body_timeout_)) {
+      if (!channel_.WaitForStdin(body_timeout_)) {
         throw HttpException(408, {},
                             "no byte of the body came for " +
                                 std::to_string(body_timeout_.count()) + " ms (--body-timeout)");
@@ -36,25 +38,25 @@ class FastCgiExchange final : public pipeline::IExchange {
     if (channel_.StdinOverflowed()) {
       throw HttpException(413, {}, "the body has more bytes than --max-request-bytes");
     }
-    const auto cancelled = channel_.Cancellation().Token();
     const auto there = channel_.StdinReceived() - consumed_;
     if (there == 0) {
-      cancelled.ThrowIfCancellationRequested();
+      channel_.Cancellation().Token().ThrowIfCancellationRequested();
+      return 0;
     }
-    // At the end, one byte is asked for, so that libfcgi sees the end too.
-    const auto wanted = std::min(
-        {std::max<std::uint64_t>(there, 1), std::uint64_t{buffer.size()}, std::uint64_t{kMaxInt}});
+    const auto wanted = std::min({there, std::uint64_t{buffer.size()}, std::uint64_t{kMaxInt}});
     const int count = FCGX_GetStr(buffer.data(), static_cast<int>(wanted), request_.in);
     consumed_ += static_cast<std::uint64_t>(count);
-    if (count == 0 && FCGX_GetError(request_.in) != 0) {
-      cancelled.ThrowIfCancellationRequested();
+    if (count == 0) {
+      channel_.Cancellation().Token().ThrowIfCancellationRequested();
       throw HttpException(400, {}, "the body's stream is broken");
     }
     return static_cast<std::size_t>(count);
   }
 
   void SendHeaders(int status, std::string_view description, const HttpHeaders& headers) override {
-    std::string block = "Status: " + std::to_string(status) + " ";
+    std::string block;
+    block.reserve(kUsualHeaderBytes);
+    block.append("Status: ").append(std::to_string(status)).append(" ");
     block.append(description).append("\r\n");
     for (const auto& [name, value] : headers) {
       block.append(name).append(": ").append(value).append("\r\n");
@@ -119,7 +121,8 @@ void Responder::Serve(Channel& channel) noexcept {
   {
     FastCgiExchange exchange(channel, request, body_timeout_);
     try {
-      pipeline_.Process(exchange, ReadParams(request.envp), channel.Cancellation());
+      pipeline_.Process(exchange, ReadParams(request.envp, channel.ParamsBytes()),
+                        channel.Cancellation());
     } catch (...) {
       // No memory for the parameters.
       exchange.Abort();

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
 #include <cerrno>
@@ -25,7 +26,10 @@ namespace {
 
 using boost::system::error_code;
 
-/// One buffer for all connections: what it holds is taken up before the next read.
+/// A connection's own buffer: a usual request's parameters fit. The reactor fills it without being told anew
+/// that it shall wait, and knows from a short read that there is nothing more.
+constexpr std::size_t kOwnReadBytes = 4 * 1024;
+/// The buffer of all connections, for one that sends more: what it holds is taken up before the next read.
 constexpr std::size_t kReadBytes = 64 * 1024;
 /// Reads in a row from one connection, so that a fast sender does not hold the reactor.
 constexpr int kReadsPerTurn = 4;
@@ -75,12 +79,11 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
       return;
     }
     reading_ = true;
-    socket_.async_wait(socket_.wait_read, [self = shared_from_this()](const error_code& error) {
-      self->reading_ = false;
-      if (!error) {
-        self->OnReadable();
-      }
-    });
+    socket_.async_receive(boost::asio::buffer(own_buffer_),
+                          [self = shared_from_this()](const error_code& error, std::size_t count) {
+                            self->reading_ = false;
+                            self->OnReceived(error, count);
+                          });
   }
 
   // IConnectionSocket
@@ -146,34 +149,52 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
   }
 
  private:
-  void OnReadable() {
-    char* const buffer = server_.read_buffer_.get();
-    for (int i = 0; i < kReadsPerTurn && !closed_; ++i) {
-      const auto count = ::recv(socket_.native_handle(), buffer, kReadBytes, 0);
-      if (count > 0) {
-        if (!lingering_) {
-          connection_.OnBytes(std::string_view(buffer, static_cast<std::size_t>(count)),
-                              Connection::Clock::now());
-        }
-        if (static_cast<std::size_t>(count) < kReadBytes ||
-            !(lingering_ || connection_.WantsToRead())) {
-          break;
-        }
-        continue;
-      }
-      if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
-        break;
-      }
-      if (lingering_) {
-        Close();
-      } else if (count == 0) {
-        connection_.OnEndOfStream(HalfClosed());
-      } else {
-        connection_.OnSocketError();
-      }
+  void OnReceived(const error_code& error, std::size_t count) {
+    if (closed_) {
       return;
     }
+    if (error) {
+      OnEnd(error == boost::asio::error::eof);
+      return;
+    }
+    Take(std::string_view(own_buffer_.data(), count));
+    if (count == own_buffer_.size()) {
+      ReadOn();
+    }
     ReadMore();
+  }
+
+  /// There is probably more than the own buffer holds.
+  void ReadOn() {
+    char* const buffer = server_.read_buffer_.get();
+    for (int i = 0; i < kReadsPerTurn && !closed_ && (lingering_ || connection_.WantsToRead());
+         ++i) {
+      const auto count = ::recv(socket_.native_handle(), buffer, kReadBytes, MSG_DONTWAIT);
+      if (count <= 0) {
+        // Also the end, and a failure: the next wait tells which.
+        return;
+      }
+      Take(std::string_view(buffer, static_cast<std::size_t>(count)));
+      if (static_cast<std::size_t>(count) < kReadBytes) {
+        return;
+      }
+    }
+  }
+
+  void Take(std::string_view bytes) {
+    if (!lingering_) {
+      connection_.OnBytes(bytes, Connection::Clock::now());
+    }
+  }
+
+  void OnEnd(bool orderly) {
+    if (lingering_) {
+      Close();
+    } else if (orderly) {
+      connection_.OnEndOfStream(HalfClosed());
+    } else {
+      connection_.OnSocketError();
+    }
   }
 
   /// Whether the peer, which sends no more, may still read. A Unix socket tells; on TCP both look alike, and
@@ -191,6 +212,7 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
   bool lingering_ = false;
   bool closed_ = false;
   Connection::Clock::time_point linger_until_{};
+  std::array<char, kOwnReadBytes> own_buffer_;  // not cleared: untouched, it costs no memory
   Connection connection_;
 };
 

@@ -2,9 +2,13 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cstring>
 #include <exception>
 #include <utility>
+#include <vector>
+
+#include "host/observe/log.hpp"
 
 namespace weft::host::handling {
 
@@ -20,17 +24,50 @@ std::string JoinNames(const std::vector<std::string>& names) {
 
 }  // namespace
 
-TypeResolver::TypeResolver(std::filesystem::path modules) : folder_(std::move(modules)) {}
+TypeResolver::TypeResolver(std::filesystem::path modules) : folder_(std::move(modules)) {
+  if (folder_.empty()) {
+    return;
+  }
+  std::error_code error;
+  std::vector<std::filesystem::path> files;
+  for (std::filesystem::directory_iterator at(folder_, error), end; !error && at != end;
+       at.increment(error)) {
+    if (at->path().extension() == ".so") {
+      files.push_back(at->path());
+    }
+  }
+  if (error) {
+    observe::Log(observe::Level::kWarning, "the folder of modules " + folder_.string() +
+                                               " cannot be read: " + error.message());
+  }
+  std::sort(files.begin(), files.end());  // their initialisers run in an order that can be told
+  for (const auto& file : files) {
+    const auto name = file.stem().string();
+    auto module = Load(name, file);
+    if (!module.error.empty()) {
+      observe::Log(observe::Level::kWarning, module.error);
+    }
+    modules_.emplace(name, std::move(module));
+  }
+}
+
 TypeResolver::~TypeResolver() = default;
 
 HandlerClass& TypeResolver::Resolve(const mappings::TypeName& type) {
   const HandlerRegistry* classes = &built_in_;
   if (!type.module.empty()) {
-    const auto& module = Load(type.module);
-    if (!module.error.empty()) {
-      throw TypeError(module.error);
+    const auto at = modules_.find(type.module);
+    if (at == modules_.end()) {
+      throw TypeError("module '" + type.module + "' is missing: " +
+                      (folder_.empty()
+                           ? "there is no folder of modules, name one with --modules"
+                           : "there was no file " + (folder_ / (type.module + ".so")).string() +
+                                 " when the worker started"));
     }
-    classes = module.classes.get();
+    if (!at->second.error.empty()) {
+      throw TypeError(at->second.error);
+    }
+    classes = at->second.classes.get();
   }
   if (auto* const found = classes->Find(type.class_name)) {
     return *found;
@@ -42,28 +79,11 @@ HandlerClass& TypeResolver::Resolve(const mappings::TypeName& type) {
                   "; there are: " + JoinNames(classes->ClassNames()));
 }
 
-TypeResolver::Module& TypeResolver::Load(const std::string& name) {
-  if (const auto at = modules_.find(name); at != modules_.end()) {
-    return at->second;
-  }
-  return modules_.emplace(name, Open(name)).first->second;
-}
-
-TypeResolver::Module TypeResolver::Open(const std::string& name) const {
+TypeResolver::Module TypeResolver::Load(const std::string& name,
+                                        const std::filesystem::path& file) {
   Module module;
-  if (folder_.empty()) {
-    module.error = "module '" + name +
-                   "' cannot be loaded: there is no folder of modules, name one with --modules";
-    return module;
-  }
-  const auto path = folder_ / (name + ".so");
-  std::error_code error;
-  if (!std::filesystem::exists(path, error)) {
-    module.error = "module '" + name + "' is missing: there is no file " + path.string();
-    return module;
-  }
   // Now, not at first use: a module that lacks a symbol is refused before it serves.
-  void* const handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  void* const handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
     module.error = "module '" + name + "' cannot be loaded: " + dlerror();
     return module;
@@ -72,7 +92,7 @@ TypeResolver::Module TypeResolver::Open(const std::string& name) const {
       static_cast<const weft::detail::ModuleStamp*>(dlsym(handle, "weft_module_stamp"));
   void* const entry = dlsym(handle, "weft_module_register");
   if (stamp == nullptr || entry == nullptr || stamp->magic != weft::detail::kModuleMagic) {
-    module.error = "module '" + name + "' (" + path.string() +
+    module.error = "module '" + name + "' (" + file.string() +
                    ") is no handler module: it lacks WEFT_MODULE of <weft/module.hpp>";
     return module;
   }

@@ -18,14 +18,14 @@ class TypeError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Finds classes by the names that mappings use, and loads the modules that hold them. A module is loaded
-/// once, at its first use, and never unloaded: code of it may be running, or be on a stack.
+/// Finds classes by the names that mappings and `.ashx` files use. Every module of the folder is loaded when
+/// this is made, so that no request waits for it, and none is ever unloaded: code of it may be running.
 ///
-/// Threads: the reactor's. Loading blocks; it is done before the worker serves, but for entries with
-/// `"validate": false`.
+/// Threads: the reactor's.
 class TypeResolver {
  public:
-  /// `modules`: the folder of NAME.so files; empty: there are none.
+  /// `modules`: the folder of NAME.so files; empty: there are none. A file that is no module is a warning of
+  /// the log; what names it is told why when it is resolved. Blocks on files.
   explicit TypeResolver(std::filesystem::path modules);
   TypeResolver(const TypeResolver&) = delete;
   TypeResolver& operator=(const TypeResolver&) = delete;
@@ -34,7 +34,7 @@ class TypeResolver {
   /// Classes without a module.
   HandlerRegistry& BuiltIn() noexcept { return built_in_; }
 
-  /// Throws TypeError. A module that failed is not tried again.
+  /// Throws TypeError.
   HandlerClass& Resolve(const mappings::TypeName& type);
 
  private:
@@ -43,8 +43,7 @@ class TypeResolver {
     std::unique_ptr<HandlerRegistry> classes;
   };
 
-  Module& Load(const std::string& name);
-  Module Open(const std::string& name) const;
+  static Module Load(const std::string& name, const std::filesystem::path& file);
 
   std::filesystem::path folder_;
   HandlerRegistry built_in_;

@@ -3,6 +3,8 @@
 #include <boost/fiber/context.hpp>
 #include <utility>
 
+#include "host/runtime/current_stack.hpp"
+
 namespace weft::host::runtime {
 
 using boost::fibers::context;
@@ -14,6 +16,7 @@ void FiberEvent::Wait() noexcept {
     epoch_ = self->waker_epoch_.load(std::memory_order_relaxed);
     waiter_ = self;
     self->suspend();
+    AnnounceCurrentStack();
     waiter_ = nullptr;
   }
   notified_ = false;
@@ -31,6 +34,7 @@ bool FiberEvent::WaitUntil(Clock::time_point time) noexcept {
     boost::fibers::detail::spinlock unused;
     boost::fibers::detail::spinlock_lock lock(unused);
     self->wait_until(time, lock, std::move(waker));
+    AnnounceCurrentStack();
     waiter_ = nullptr;
   }
   notified_ = false;
@@ -45,6 +49,11 @@ void FiberEvent::Notify() noexcept {
   if (waiter_ != nullptr) {
     std::exchange(waiter_, nullptr)->wake(epoch_);
   }
+}
+
+void YieldFiber() noexcept {
+  context::active()->yield();
+  AnnounceCurrentStack();
 }
 
 }  // namespace weft::host::runtime

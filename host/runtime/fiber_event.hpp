@@ -37,4 +37,7 @@ class FiberEvent {
   bool notified_ = false;
 };
 
+/// Lets every other fiber that is ready run once. Only on a fiber.
+void YieldFiber() noexcept;
+
 }  // namespace weft::host::runtime

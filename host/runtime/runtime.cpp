@@ -18,6 +18,7 @@
 #include <vector>
 
 #include <weft/http_exception.hpp>
+#include "host/runtime/current_stack.hpp"
 #include "host/runtime/scheduler.hpp"
 #include "host/runtime/stack_pool.hpp"
 
@@ -115,6 +116,7 @@ Runtime::Runtime(const Options& options) : implementation_(new Implementation(op
   boost::fibers::use_scheduling_algorithm<Scheduler>(implementation_->io);
   t_reactor = this;
   g_stacks = &implementation_->stacks;
+  SetAnnouncedPool(g_stacks);
   stack_t signal_stack = {};
   signal_stack.ss_sp = implementation_->signal_stack.get();
   signal_stack.ss_size = kSignalStackBytes;
@@ -131,6 +133,7 @@ Runtime::~Runtime() {
   sigaction(SIGSEGV, &implementation_->old_action, nullptr);
   sigaltstack(&implementation_->old_signal_stack, nullptr);
   g_stacks = nullptr;
+  SetAnnouncedPool(nullptr);
   t_reactor = nullptr;
   // The io_context dies with this object; the thread's scheduler lives until the thread ends.
   boost::fibers::use_scheduling_algorithm<boost::fibers::algo::round_robin>();
@@ -149,7 +152,7 @@ void Runtime::Run() {
     self.all_ended.Wait();
   }
   // The last fiber said so just before it ended: let the dispatcher clear it away.
-  boost::this_fiber::yield();
+  YieldFiber();
 }
 
 void Runtime::Stop() noexcept { implementation_->stop.Notify(); }
@@ -166,6 +169,7 @@ void Runtime::Spawn(ITask& task) {
   }
   boost::fibers::fiber(boost::fibers::launch::post, std::allocator_arg, PooledStack(self.stacks),
                        [&self, &task] {
+                         AnnounceCurrentStack();
                          Implementation::Lane lane;
                          lane.task = &task;
                          self.RunLane(lane);

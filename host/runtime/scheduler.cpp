@@ -3,6 +3,8 @@
 #include <boost/asio/post.hpp>
 #include <boost/fiber/type.hpp>
 
+#include "host/runtime/current_stack.hpp"
+
 namespace weft::host::runtime {
 
 using boost::fibers::context;
@@ -13,6 +15,7 @@ context* Scheduler::pick_next() noexcept {
   // Only the dispatcher may run handlers here: any other fiber that asks is half-way into its own suspension,
   // and a handler could wake it.
   if (!ready_.empty() && context::active()->is_context(boost::fibers::type::dispatcher_context)) {
+    AnnounceCurrentStack();
     for (int i = 0; i < kHandlersPerTurn && io_.poll_one() != 0; ++i) {
     }
   }
@@ -25,6 +28,7 @@ context* Scheduler::pick_next() noexcept {
 }
 
 void Scheduler::suspend_until(const std::chrono::steady_clock::time_point& time) noexcept {
+  AnnounceCurrentStack();
   // One handler at a time: the fiber that it wakes runs before the next, and the io_context keeps what epoll
   // reported until it is asked again.
   if (time == (std::chrono::steady_clock::time_point::max)()) {

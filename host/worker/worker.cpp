@@ -104,7 +104,7 @@ class Worker {
  private:
   bool LoadHandlers() {
     builtin::RegisterHandlers(resolver_.BuiltIn(), [this](std::string_view type_text) {
-      return CreateHandler(type_text);
+      return ResolveHandler(type_text);
     });
     auto loaded = mappings::Load(settings_.mappings);
     auto problems = std::move(loaded.problems);
@@ -123,13 +123,14 @@ class Worker {
     return false;
   }
 
-  /// What a `.ashx` file names, made for one request.
-  std::unique_ptr<IHttpHandler> CreateHandler(std::string_view type_text) {
+  /// What a `.ashx` file names. The class lives as long as the worker.
+  builtin::CreateHandler ResolveHandler(std::string_view type_text) {
     const auto parsed = mappings::ParseTypeName(type_text);
     if (const auto* const fault = std::get_if<mappings::TypeNameFault>(&parsed)) {
       throw handling::TypeError(fault->sentence);
     }
-    return resolver_.Resolve(std::get<mappings::TypeName>(parsed)).Create();
+    auto& handler_class = resolver_.Resolve(std::get<mappings::TypeName>(parsed));
+    return [&handler_class] { return handler_class.Create(); };
   }
 
   void WatchSignals() {

@@ -1,0 +1,71 @@
+#include "tests/support/memory_exchange.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+#include <weft/cancellation.hpp>
+
+namespace weft::test {
+
+void MemoryExchange::Enter(Call call) {
+  calls.push_back(call);
+  threads.push_back(std::this_thread::get_id());
+  if (before_call) {
+    before_call(call);
+  }
+  if (client_gone) {
+    throw OperationCancelled(CancellationReason::kClientGone);
+  }
+  if (calls.size() == fail_at) {
+    if (failure) {
+      std::rethrow_exception(failure);
+    }
+    throw std::system_error(EIO, std::generic_category(), "the exchange");
+  }
+}
+
+std::size_t MemoryExchange::ReadBody(std::span<char> buffer) {
+  Enter(Call::kReadBody);
+  while (!body.empty() && body.front().empty()) {
+    body.pop_front();
+  }
+  if (body.empty()) {
+    return 0;
+  }
+  const auto count = body.front().copy(buffer.data(), buffer.size());
+  body.front().erase(0, count);
+  return count;
+}
+
+void MemoryExchange::SendHeaders(int with_status, std::string_view with_description,
+                                 const HttpHeaders& with_headers) {
+  Enter(Call::kSendHeaders);
+  status = with_status;
+  description = with_description;
+  headers = with_headers;
+}
+
+void MemoryExchange::SendBody(std::string_view bytes) {
+  Enter(Call::kSendBody);
+  sent += bytes;
+  pieces.push_back(bytes.size());
+}
+
+void MemoryExchange::Flush() { Enter(Call::kFlush); }
+
+void MemoryExchange::Abort() noexcept {
+  calls.push_back(Call::kAbort);
+  threads.push_back(std::this_thread::get_id());
+  aborted = true;
+}
+
+std::size_t MemoryExchange::Count(Call call) const {
+  return static_cast<std::size_t>(std::count(calls.begin(), calls.end(), call));
+}
+
+std::string MemoryExchange::Header(std::string_view name) const {
+  return std::string(headers.Find(name).value_or(std::string_view()));
+}
+
+}  // namespace weft::test

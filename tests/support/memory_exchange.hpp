@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include <weft/http_headers.hpp>
+#include "host/pipeline/exchange.hpp"
+
+namespace weft::test {
+
+/// One request's peer, in memory: hands out a body, keeps the answer.
+///
+/// What it does not imitate: it makes nobody wait (unless `before_call` does), so there is no back-pressure
+/// and no time-out; it frames nothing, so nothing is too large; a cancelled token does not make it throw,
+/// only `client_gone` does; it does not compare the body with an announced length; and after Abort() it
+/// would still take what is sent (`calls` shows it).
+class MemoryExchange final : public host::pipeline::IExchange {
+ public:
+  enum class Call { kReadBody, kSendHeaders, kSendBody, kFlush, kAbort };
+
+  static constexpr std::size_t kNever = std::numeric_limits<std::size_t>::max();
+
+  // What the peer does.
+  std::deque<std::string> body;  ///< one call of ReadBody() hands out one piece, or a part of it
+  bool client_gone = false;      ///< every call but Abort() throws OperationCancelled
+  std::size_t fail_at = kNever;  ///< the call, counted from 1, that throws `failure`
+  std::exception_ptr failure;    ///< null: a std::system_error with EIO
+  std::function<void(Call)> before_call;  ///< called first, on the caller's thread or fiber
+
+  // What it was told.
+  std::vector<Call> calls;               ///< those that failed included
+  std::vector<std::thread::id> threads;  ///< of each call
+  int status = 0;                        ///< 0: no header block came
+  std::string description;
+  HttpHeaders headers;
+  std::string sent;                 ///< the answer's body
+  std::vector<std::size_t> pieces;  ///< how large each SendBody() was
+  bool aborted = false;
+
+  std::size_t ReadBody(std::span<char> buffer) override;
+  void SendHeaders(int with_status, std::string_view with_description,
+                   const HttpHeaders& with_headers) override;
+  void SendBody(std::string_view bytes) override;
+  void Flush() override;
+  void Abort() noexcept override;
+
+  /// How often a call was made.
+  std::size_t Count(Call call) const;
+  /// The value of a header that was sent; empty where there is none.
+  std::string Header(std::string_view name) const;
+
+ private:
+  void Enter(Call call);
+};
+
+}  // namespace weft::test

@@ -1,0 +1,323 @@
+#include "host/runtime/runtime.hpp"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <weft/async.hpp>
+#include <weft/http_exception.hpp>
+#include "host/runtime/fiber_event.hpp"
+#include "tests/support/run_in_fiber.hpp"
+
+namespace weft::host::runtime {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using test::RunInFiber;
+using test::SideFiber;
+using Clock = std::chrono::steady_clock;
+
+TEST_CASE("FiberEvent: a notification before the wait is kept, several count as one") {
+  RunInFiber([](Runtime&) {
+    FiberEvent event;
+    event.Notify();
+    event.Notify();
+    event.Wait();
+    CHECK_FALSE(event.WaitUntil(Clock::now() + milliseconds(1)));
+    event.Notify();
+    event.Reset();
+    CHECK_FALSE(event.WaitUntil(Clock::now() + milliseconds(1)));
+  });
+}
+
+TEST_CASE("FiberEvent: a notification wakes the waiter before its time") {
+  RunInFiber([](Runtime& runtime) {
+    FiberEvent event;
+    SideFiber other(runtime, [&] { event.Notify(); });
+    CHECK(event.WaitUntil(Clock::now() + hours(1)));
+  });
+}
+
+TEST_CASE(
+    "FiberEvent: a notification that comes when the time has passed is kept for the next wait") {
+  RunInFiber([](Runtime&) {
+    FiberEvent event;
+    CHECK_FALSE(event.WaitUntil(Clock::now()));
+    CHECK_FALSE(event.WaitUntil(Clock::now() + milliseconds(1)));
+    event.Notify();
+    CHECK(event.WaitUntil(Clock::now() + hours(1)));
+  });
+}
+
+TEST_CASE("FiberEvent: time-outs and notifications that meet lose nothing") {
+  RunInFiber([](Runtime& runtime) {
+    int woken = 0;
+    for (int i = 0; i < 2000; ++i) {
+      FiberEvent event;
+      SideFiber other(runtime, [&] {
+        FiberEvent pause;
+        static_cast<void>(pause.WaitUntil(Clock::now() + std::chrono::microseconds(i % 40)));
+        event.Notify();
+      });
+      if (!event.WaitUntil(Clock::now() + std::chrono::microseconds(20))) {
+        event.Wait();
+      }
+      ++woken;
+    }
+    CHECK(woken == 2000);
+  });
+}
+
+TEST_CASE("Scheduler: timers and posts are served while a fiber yields for ever") {
+  RunInFiber([](Runtime& runtime) {
+    bool fired = false;
+    boost::asio::steady_timer timer(runtime.Io(), milliseconds(5));
+    timer.async_wait([&](const boost::system::error_code&) { fired = true; });
+    bool posted = false;
+    boost::asio::post(runtime.Io(), [&] { posted = true; });
+    const auto give_up = Clock::now() + std::chrono::seconds(20);
+    while (!(fired && posted) && Clock::now() < give_up) {
+      YieldFiber();
+    }
+    CHECK(fired);
+    CHECK(posted);
+  });
+}
+
+TEST_CASE("Scheduler: fibers that yield take turns") {
+  RunInFiber([](Runtime& runtime) {
+    std::string order;
+    {
+      SideFiber a(runtime, [&] {
+        for (int i = 0; i < 3; ++i) {
+          order += 'a';
+          YieldFiber();
+        }
+      });
+      SideFiber b(runtime, [&] {
+        for (int i = 0; i < 3; ++i) {
+          order += 'b';
+          YieldFiber();
+        }
+      });
+    }
+    CHECK(order == "ababab");
+  });
+}
+
+TEST_CASE("Scheduler: a thread's post wakes a reactor that has nothing to do") {
+  RunInFiber([](Runtime& runtime) {
+    for (int i = 0; i < 200; ++i) {
+      FiberEvent event;
+      std::thread thread([&] { boost::asio::post(runtime.Io(), [&] { event.Notify(); }); });
+      event.Wait();
+      thread.join();
+    }
+  });
+}
+
+TEST_CASE("Runtime: thousands of fibers wait at once and all end") {
+  int ended = 0;
+  RunInFiber(
+      [&](Runtime& runtime) {
+        std::vector<std::unique_ptr<SideFiber>> fibers;
+        for (int i = 0; i < 3000; ++i) {
+          fibers.push_back(std::make_unique<SideFiber>(runtime, [&ended] {
+            weft::SleepFor(milliseconds(20));
+            ++ended;
+          }));
+        }
+        CHECK(runtime.FibersInUse() >= 3000);
+      },
+      {.stack_bytes = 64 * 1024});
+  CHECK(ended == 3000);
+}
+
+TEST_CASE("Runtime: exceptions pass on many fibers at once without meeting") {
+  RunInFiber([](Runtime& runtime) {
+    int caught = 0;
+    {
+      std::vector<std::unique_ptr<SideFiber>> fibers;
+      for (int i = 0; i < 50; ++i) {
+        fibers.push_back(std::make_unique<SideFiber>(runtime, [&caught, i] {
+          try {
+            weft::SleepFor(milliseconds(i % 5));
+            throw std::runtime_error(std::to_string(i));
+          } catch (const std::runtime_error& error) {
+            CHECK(error.what() == std::to_string(i));
+            ++caught;
+          }
+        }));
+      }
+    }
+    CHECK(caught == 50);
+  });
+}
+
+TEST_CASE("Runtime: one after another in a process, each starts and ends cleanly") {
+  for (int i = 0; i < 5; ++i) {
+    RunInFiber([](Runtime&) { weft::SleepFor(milliseconds(1)); });
+  }
+}
+
+TEST_CASE("SleepUntil: on a fiber the others run meanwhile") {
+  RunInFiber([](Runtime& runtime) {
+    std::string order;
+    {
+      SideFiber slow(runtime, [&] {
+        weft::SleepFor(milliseconds(20));
+        order += 's';
+      });
+      SideFiber quick(runtime, [&] {
+        weft::SleepFor(milliseconds(1));
+        order += 'q';
+      });
+    }
+    CHECK(order == "qs");
+  });
+}
+
+TEST_CASE(
+    "SleepUntil: a cancellation ends it with its reason, on the reactor and from another thread") {
+  RunInFiber([](Runtime& runtime) {
+    for (const bool elsewhere : {false, true}) {
+      CancellationSource source;
+      const auto token = source.Token();
+      runtime.SetCurrentCancellation(&token);
+      std::thread thread;
+      std::optional<SideFiber> canceller;
+      if (elsewhere) {
+        thread = std::thread([&] { source.Cancel(CancellationReason::kDeadline); });
+      } else {
+        canceller.emplace(runtime, [&] { source.Cancel(CancellationReason::kDeadline); });
+      }
+      try {
+        weft::SleepFor(hours(1));
+        FAIL("the sleep went on");
+      } catch (const OperationCancelled& cancelled) {
+        CHECK(cancelled.Reason() == CancellationReason::kDeadline);
+      }
+      if (thread.joinable()) {
+        thread.join();
+      }
+      runtime.SetCurrentCancellation(nullptr);
+    }
+  });
+}
+
+TEST_CASE("SleepUntil: with a token that is cancelled already it does not wait") {
+  RunInFiber([](Runtime& runtime) {
+    CancellationSource source;
+    source.Cancel(CancellationReason::kClientGone);
+    const auto token = source.Token();
+    runtime.SetCurrentCancellation(&token);
+    CHECK_THROWS_AS(weft::SleepFor(hours(1)), OperationCancelled);
+    runtime.SetCurrentCancellation(nullptr);
+  });
+}
+
+TEST_CASE("SleepUntil: in the pool a cancellation ends it too") {
+  RunInFiber([](Runtime& runtime) {
+    CancellationSource source;
+    const auto token = source.Token();
+    runtime.SetCurrentCancellation(&token);
+    SideFiber canceller(runtime, [&] {
+      weft::SleepFor(milliseconds(5));
+      source.Cancel(CancellationReason::kShutdown);
+    });
+    CHECK_THROWS_AS(runtime.RunOnPool([](IFiberGateway&) { weft::SleepFor(hours(1)); }),
+                    OperationCancelled);
+    runtime.SetCurrentCancellation(nullptr);
+  });
+}
+
+TEST_CASE("SleepUntil: outside a request it says so") {
+  CHECK_THROWS_AS(weft::SleepFor(milliseconds(1)), std::logic_error);
+}
+
+TEST_CASE("Offload: the function runs on another thread, its result or exception comes back") {
+  RunInFiber([](Runtime&) {
+    const auto reactor = std::this_thread::get_id();
+    CHECK(weft::Offload([] { return std::this_thread::get_id(); }) != reactor);
+    CHECK(*weft::Offload([] { return std::make_unique<int>(7); }) == 7);
+    CHECK_THROWS_WITH(weft::Offload([] { throw std::runtime_error("from there"); }), "from there");
+    weft::Offload([] {});
+  });
+}
+
+TEST_CASE("Offload: in the pool it runs in place, so that a full pool cannot wait for itself") {
+  RunInFiber(
+      [](Runtime& runtime) {
+        runtime.RunOnPool([](IFiberGateway&) {
+          const auto here = std::this_thread::get_id();
+          CHECK(weft::Offload([] { return std::this_thread::get_id(); }) == here);
+        });
+      },
+      {.stack_bytes = 256 * 1024, .idle_stacks = 4, .blocking_threads = 1, .blocking_queue = 1});
+}
+
+TEST_CASE("Offload: other fibers run while one waits for a blocking call") {
+  RunInFiber([](Runtime& runtime) {
+    std::atomic<bool> go_on = false;
+    SideFiber other(runtime, [&] { go_on = true; });
+    weft::Offload([&] {
+      while (!go_on) {
+        std::this_thread::yield();
+      }
+    });
+    CHECK(go_on);
+  });
+}
+
+TEST_CASE("RunOnPool: a full queue is 503 at once") {
+  RunInFiber(
+      [](Runtime& runtime) {
+        std::atomic<bool> go_on = false;
+        const auto wait = [&](IFiberGateway&) {
+          while (!go_on) {
+            std::this_thread::yield();
+          }
+        };
+        SideFiber first(runtime, [&] { runtime.RunOnPool(wait); });
+        SideFiber second(runtime, [&] { runtime.RunOnPool(wait); });
+        YieldFiber();
+        try {
+          runtime.RunOnPool(wait);
+          FAIL("it was taken");
+        } catch (const HttpException& error) {
+          CHECK(error.StatusCode() == 503);
+        }
+        go_on = true;
+      },
+      {.stack_bytes = 256 * 1024, .idle_stacks = 4, .blocking_threads = 1, .blocking_queue = 1});
+}
+
+TEST_CASE("RunOnPool: the gateway runs functions on the fiber, and carries what they throw") {
+  RunInFiber([](Runtime& runtime) {
+    const auto reactor = std::this_thread::get_id();
+    runtime.RunOnPool([&](IFiberGateway& gateway) {
+      CHECK(std::this_thread::get_id() != reactor);
+      for (int i = 0; i < 100; ++i) {
+        std::thread::id there;
+        gateway.RunOnFiber([&] {
+          weft::SleepFor(std::chrono::microseconds(10));  // the fiber may wait in it
+          there = std::this_thread::get_id();
+        });
+        CHECK(there == reactor);
+      }
+      CHECK_THROWS_WITH(gateway.RunOnFiber([] { throw std::runtime_error("on the fiber"); }),
+                        "on the fiber");
+    });
+  });
+}
+
+}  // namespace weft::host::runtime
