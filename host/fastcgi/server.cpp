@@ -227,12 +227,7 @@ Server::Server(boost::asio::io_context& io, IRequestServer& requests, const Limi
       retry_(io),
       read_buffer_(new char[kReadBytes]) {}
 
-Server::~Server() {
-  Abandon();
-  for (auto& acceptor : acceptors_) {
-    acceptor->socket.release();
-  }
-}
+Server::~Server() { Abandon(); }
 
 void Server::Listen(int listening_socket) {
   acceptors_.push_back(std::make_unique<Acceptor>(io_, listening_socket));
@@ -293,8 +288,13 @@ bool Server::PeerAllowed(const sockaddr_storage& address) const {
     inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in&>(address).sin_addr, text.data(),
               text.size());
   } else if (address.ss_family == AF_INET6) {
-    inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6&>(address).sin6_addr, text.data(),
-              text.size());
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
+    if (IN6_IS_ADDR_V4MAPPED(&v6)) {
+      // An IPv4 peer of a socket for both.
+      inet_ntop(AF_INET, &v6.s6_addr[12], text.data(), text.size());
+    } else {
+      inet_ntop(AF_INET6, &v6, text.data(), text.size());
+    }
   } else {
     return false;
   }
@@ -357,7 +357,8 @@ void Server::Drain() {
   draining_ = true;
   retry_.cancel();
   for (auto& acceptor : acceptors_) {
-    acceptor->socket.cancel();
+    error_code ignored;
+    acceptor->socket.close(ignored);
   }
   for (const auto& socket :
        std::vector<std::shared_ptr<Socket>>(sockets_.begin(), sockets_.end())) {

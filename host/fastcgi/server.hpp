@@ -36,11 +36,11 @@ class Server {
   Server& operator=(const Server&) = delete;
   ~Server();
 
-  /// Accepts on a listening, non-blocking socket from now on; the descriptor stays the caller's.
+  /// Accepts on a listening, non-blocking socket from now on. The descriptor is the server's to close.
   void Listen(int listening_socket);
   /// Called several times a second: ends connections that wait too long for their peer.
   void EndOverdue(Connection::Clock::time_point now);
-  /// Accepts no more, and ends each connection as soon as nothing is in flight on it.
+  /// Closes the listening sockets, and ends each connection as soon as nothing is in flight on it.
   void Drain();
   /// Ends every connection now; what is in flight is cancelled.
   void Abandon();

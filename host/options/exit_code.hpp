@@ -5,18 +5,18 @@ namespace weft::host::options {
 /// The exit codes of the `weft` program, for whatever starts it: after sysexits.h, so that a unit
 /// file can say `RestartPreventExitStatus=64 78` and a script can tell "never" from "not now".
 ///
-/// | code | when                                                        | starting again helps |
-/// |------|-------------------------------------------------------------|-----------------------------|
-/// | 0    | done; for `serve`, stopped because it was asked to          | - | | 64   | wrong
-/// command, option, value, INI key or WEFT_* variable;   | no, change the command line | |      |
-/// or nothing to listen on                                     |                             | | 69
-/// | an address is taken, or a name does not resolve right now   | yes, later                  | |
-/// 70   | a fault of Weft itself                                      | perhaps; report it | | 71
-/// | the system refuses: descriptors, memory, processes          | yes, once there is room     | |
-/// 74   | standard output cannot be written (--help, --version)       | - | | 77   | the user may
-/// not: a port below 1024, a folder, a socket     | no, grant it                | | 78   |
-/// configuration: mappings, an address that this machine does  | no, correct it              | | |
-/// not have, a descriptor that is no listening socket          |                             |
+/// | code | when                                                     | starting again helps        |
+/// |------|----------------------------------------------------------|-----------------------------|
+/// | 0    | done; for `serve`, stopped because it was asked to       | -                           |
+/// | 64   | wrong command, option, value, INI key or WEFT_* variable;| no, change the command line |
+/// |      | or nothing to listen on                                  |                             |
+/// | 69   | an address is taken, or a name does not resolve right now| yes, later                  |
+/// | 70   | a fault of Weft itself                                   | perhaps; report it          |
+/// | 71   | the system refuses: descriptors, memory, processes       | yes, once there is room     |
+/// | 74   | standard output cannot be written (--help, --version)    | -                           |
+/// | 77   | the user may not: a port below 1024, a folder, a socket  | no, grant it                |
+/// | 78   | configuration: mappings, an address that this machine    | no, correct it              |
+/// |      | does not have, a descriptor that is no listening socket  |                             |
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitUsage = 64;
 inline constexpr int kExitUnavailable = 69;

@@ -16,10 +16,6 @@
 #include "host/options/option_table.hpp"
 #include "host/options/values.hpp"
 
-#ifndef WEFT_VERSION
-#define WEFT_VERSION "(unknown version)"
-#endif
-
 namespace weft::host::options {
 namespace {
 
@@ -283,7 +279,8 @@ std::vector<Assignment> ReadFile(const Table& table, const std::filesystem::path
   std::map<const Option*, std::size_t> first_lines;
   std::string line;
   for (std::size_t number = 1; std::getline(stream, line); ++number) {
-    const std::string line_place = Plain(file) + ":" + std::to_string(number);
+    std::string line_place = Plain(file);
+    line_place.append(":").append(std::to_string(number));
     const auto entry = ReadLine(line, line_place);
     if (!entry) continue;
     const auto& [key, value] = *entry;
@@ -292,7 +289,7 @@ std::vector<Assignment> ReadFile(const Table& table, const std::filesystem::path
       throw Refusal(line_place + ": unknown option " + Quoted(key) +
                     Hint(key, Names(table, [](const Option& o) { return std::string(o.name); })));
     }
-    const std::string place = line_place + ": " + key;
+    const std::string place = line_place.append(": ").append(key);
     if (key == "config") throw Refusal(place + ": a file cannot name another: remove the line");
     const auto [first, is_first] = first_lines.try_emplace(option, number);
     if (!is_first && option->arity != Option::Arity::kList) {

@@ -7,7 +7,7 @@
 namespace weft::host::options {
 namespace {
 
-constexpr std::chrono::milliseconds kDrainTimeoutWhenSpawned{3'000};
+constexpr std::chrono::milliseconds kDrainTimeoutWhenSpawned{2'000};
 constexpr std::chrono::milliseconds kDrainTimeout{30'000};
 
 struct AddressPrinter {

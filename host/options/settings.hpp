@@ -49,14 +49,14 @@ struct Settings {
   /// Where to listen. Empty: sockets passed by systemd, else descriptor 0, else refuse to start.
   /// No default address: a guess would either clash or open a port that nobody asked for.
   std::vector<ListenAddress> listen;
-  /// Permission bits of Unix sockets. 0660: the web server joins the group, others stay out
-  /// (php-fpm's default).
+  /// Permission bits of Unix sockets. 0660: the web server joins the group, others stay out.
   unsigned socket_mode = 0660;
-  /// Connections that wait to be accepted, per socket. 1024: peers that shipped 100 produced hours
-  /// of silent connection errors (uwsgi#1804). The kernel caps it at net.core.somaxconn.
+  /// Connections that wait to be accepted, per socket. 1024: a burst of a busy web server fits; a
+  /// short queue shows as connection errors that nobody can explain. The kernel caps it at
+  /// net.core.somaxconn.
   std::size_t backlog = 1024;
   /// Connections open at once, per worker; beyond it accepting pauses and the backlog fills.
-  /// 20,000 leave headroom over the 10,000 that design section 3 measured in 280 to 360 MB.
+  /// 20,000: twice the 10,000 waiting requests that take some 300 MB (docs/benchmarks.md).
   std::size_t max_connections = 20'000;
 
   // Processes.
@@ -113,7 +113,8 @@ struct Settings {
   std::chrono::milliseconds body_timeout{60'000};
   /// Between two writes that the peer accepts. 60s: nginx's send_timeout.
   std::chrono::milliseconds send_timeout{60'000};
-  /// After the last byte was sent, how long to wait for the peer to close. 2s: libfcgi's.
+  /// After the last byte was sent, how long to wait for the peer to close. 2s: it has the
+  /// whole answer by then, or does not want it.
   std::chrono::milliseconds linger_timeout{2'000};
 
   // Threads and stacks of one worker.
@@ -125,7 +126,7 @@ struct Settings {
   /// in the order of a request's own time.
   std::size_t blocking_queue = 1024;
   /// Bytes of a fiber's stack, a power of two. 256K: Boost's 128 KiB overflowed in ordinary
-  /// libraries (style section 3, pitfall 6); untouched pages cost no memory.
+  /// libraries; untouched pages cost no memory.
   std::size_t stack_size = 262'144;
   /// Stacks kept for reuse. 256: covers the usual concurrency of one worker in at most 64 MiB.
   std::size_t idle_stacks = 256;
@@ -139,11 +140,11 @@ struct Settings {
   std::string access_log;
 
   /// `workers`, or else: 0 when spawned (a spawner starts as many processes as it wants and cannot
-  /// see ours: fastcgi.md A.1), one per core otherwise.
+  /// see ours), one per core otherwise.
   [[nodiscard]] std::size_t WorkerCount(bool spawned) const;
 
-  /// `drain_timeout`, or else: 3 s when spawned (mod_fcgid kills about 3 s after SIGTERM), 30 s
-  /// otherwise (php-fpm's 0 cut running requests at each deployment: fastcgi.md D.7).
+  /// `drain_timeout`, or else: 2 s when spawned (mod_fcgid kills about 3 s after SIGTERM, and cancelled
+  /// requests get one more second), 30 s otherwise (a container's usual grace).
   [[nodiscard]] std::chrono::milliseconds DrainTimeout(bool spawned) const;
 
   /// `modules`, or else `modules` beside the folder of the running program (/opt/weft/modules for

@@ -14,7 +14,7 @@ class RestartDelay {
  public:
   static constexpr std::chrono::milliseconds kFirst{100};
   static constexpr std::chrono::milliseconds kLongest{5'000};
-  /// A worker that dies within this time died young. 1 s, as lighttpd counts it (fastcgi.md A.3).
+  /// A worker that dies within this time died young. 1 s, as lighttpd counts it.
   static constexpr std::chrono::milliseconds kYoung{1'000};
 
   /// The wait after a death. `lived` counts from the fork.

@@ -33,9 +33,10 @@ using options::LogLevel;
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
-/// What a worker gets beyond the drain time: it cancels what is left when that is over, and ends.
-constexpr milliseconds kKillGrace{500};
-constexpr milliseconds kFastStop{1'000};
+/// What a worker gets beyond the drain time (and after SIGINT, which leaves no drain time). It then
+/// cancels what is left, gives that a second to clean up, and ends by itself even if some handler
+/// does not; a kill before that would take its last words and the requests' records.
+constexpr milliseconds kKillGrace{2'000};
 
 constexpr std::array kHandledSignals{SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
 constexpr std::array kIgnoredByWorkers{SIGHUP, SIGUSR1, SIGUSR2};
@@ -155,7 +156,8 @@ void Supervisor::TakeOverSignals() {
     SetDisposition(signal, SIG_DFL);
   }
   SetDisposition(SIGPIPE, SIG_IGN);  // a log reader that went away must not end the host
-  if (::sigprocmask(SIG_BLOCK, &handled, &inherited_mask_) != 0) throw SystemError("sigprocmask");
+  ::pthread_sigmask(SIG_BLOCK, &handled,
+                    &inherited_mask_);  // fails for a wrong first argument only
   // A spawner may leave signals blocked; the worker needs those that we send it.
   for (const int signal : kHandledSignals) ::sigdelset(&inherited_mask_, signal);
   signals_ = FileDescriptor(::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
@@ -206,7 +208,7 @@ void Supervisor::BecomeWorker(FileDescriptor ready_pipe) noexcept {
     if (::getppid() != own_pid_) ::_exit(options::kExitOk);  // died before it could be noticed
     if (spawned_) ::setpgid(0, 0);
     for (const int signal : kIgnoredByWorkers) SetDisposition(signal, SIG_IGN);
-    ::sigprocmask(SIG_SETMASK, &inherited_mask_, nullptr);
+    ::pthread_sigmask(SIG_SETMASK, &inherited_mask_, nullptr);
 
     WorkerLaunch launch;
     launch.spawned = spawned_;
@@ -365,7 +367,7 @@ void Supervisor::Stop(Stage stage) {
   sockets_.listeners.clear();
   const bool is_graceful = stage == Stage::kDraining;
   SendToAll(is_graceful ? SIGTERM : SIGINT);
-  kill_at_ = Clock::now() + (is_graceful ? drain_timeout_ + kKillGrace : kFastStop);
+  kill_at_ = Clock::now() + (is_graceful ? drain_timeout_ : milliseconds::zero()) + kKillGrace;
 }
 
 void Supervisor::KillWhenOverdue() {

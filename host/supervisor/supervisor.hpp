@@ -35,20 +35,22 @@ using LogLine = std::function<void(options::LogLevel, std::string_view)>;
 /// kernel (SIGTERM) when the supervisor dies without a chance to do so.
 ///
 /// Stopping: 0 is returned. At once the listening sockets are closed and their files removed here,
-/// so that connections are refused rather than left waiting. A worker that has not ended when the
-/// drain time is over gets half a second more, for cancelling what is left, then SIGKILL.
+/// so that connections are refused rather than left waiting (as soon as the workers close theirs). A
+/// worker that has not ended when the drain time is over gets 2 s more, for cancelling what is left,
+/// then SIGKILL.
 ///
-/// | signal    | started by hand, a service manager, a container      | spawned by a web server |
-/// |-----------|------------------------------------------------------|------------------------------|
-/// | TERM,QUIT | graceful stop: SIGTERM to the workers, drain time;   | graceful stop; a second one
-/// | |           | a second one: fast stop                              | changes nothing ¹ | | INT
-/// | fast stop: SIGINT to the workers, SIGKILL after 1 s  | ignored ²                    | | USR1
-/// | ignored                                              | graceful stop ³              | | HUP,
-/// USR2 | ignored, for a reload to come                        | as to the left               |
+/// | signal    | started by hand, a service manager, a container     | spawned by a web server     |
+/// |-----------|-----------------------------------------------------|-----------------------------|
+/// | TERM,QUIT | graceful stop: SIGTERM to the workers, drain time;  | graceful stop; a second one |
+/// |           | a second one: fast stop                             | changes nothing (1)         |
+/// | INT       | fast stop: SIGINT to the workers, SIGKILL after 2 s | ignored (2)                 |
+/// | USR1      | ignored                                             | graceful stop (3)           |
+/// | HUP, USR2 | ignored, for a reload to come                       | as to the left              |
 ///
-/// What is ignored is logged. ¹ mod_fcgid sends TERM again after 1 s and KILL after 8 s. ² lighttpd
+/// What is ignored is logged. (1) mod_fcgid sends TERM again after 1 s and KILL after 8 s. (2) lighttpd
 /// sends it to its process group for its own graceful stop, and ends us by TERM. For the same
-/// reason the workers then get a process group of their own. ³ libfcgi's convention.
+/// reason the workers then get a process group of their own. (3) FastCGI's
+/// convention.
 ///
 /// Workers start with these signals unblocked and at their default action but for HUP, USR1 and
 /// USR2, which they ignore: `pkill -HUP weft` must not kill them. They must take a second SIGTERM

@@ -1,8 +1,10 @@
 #include "host/worker/worker.hpp"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
@@ -135,7 +137,7 @@ class Worker {
 
   void WatchSignals() {
     signal(SIGPIPE, SIG_IGN);
-    for (const int number : {SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1}) {
+    for (const int number : {SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) {
       signals_.add(number);
     }
     WaitForSignal();
@@ -146,13 +148,15 @@ class Worker {
       if (error) {
         return;
       }
-      if (number == SIGINT) {
-        Stop(std::chrono::milliseconds(0));
-      } else if (number == SIGHUP || (number == SIGUSR1 && !start_.spawned)) {
-        Log(Level::kInfo, std::string(number == SIGHUP ? "SIGHUP" : "SIGUSR1") +
-                              " is not used: nothing was done");
-      } else {
+      // A web server that spawns sends SIGINT to its whole group and means itself; SIGUSR1 means this process.
+      const bool stops =
+          number == SIGTERM || number == SIGQUIT || (number == SIGUSR1 && start_.spawned);
+      if (stops) {
         Stop(settings_.DrainTimeout(start_.spawned));
+      } else if (number == SIGINT && !start_.spawned) {
+        Stop(std::chrono::milliseconds(0));
+      } else {
+        Log(Level::kInfo, "signal " + std::to_string(number) + " is not used: nothing was done");
       }
       WaitForSignal();
     });
@@ -243,8 +247,31 @@ class Worker {
 
 }  // namespace
 
+namespace {
+
+/// Descriptors beside connections: sockets, logs, modules, what handlers open.
+constexpr rlim_t kOtherDescriptors = 1024;
+
+/// Raises the soft limit of open files, as far as the hard one lets, to what --max-connections needs.
+void RaiseDescriptorLimit(std::size_t max_connections) {
+  rlimit limit{};
+  const rlim_t wanted = max_connections + kOtherDescriptors;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
+    return;
+  }
+  limit.rlim_cur = std::min(wanted, limit.rlim_max);
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
+    Log(Level::kWarning, "--max-connections " + std::to_string(max_connections) + " needs " +
+                             std::to_string(wanted) + " open files, the limit is " +
+                             std::to_string(limit.rlim_cur) + " (ulimit -n)");
+  }
+}
+
+}  // namespace
+
 int RunWorker(const WorkerStart& start) {
   observe::SetLogLevel(start.settings.log_level);
+  RaiseDescriptorLimit(start.settings.max_connections);
   try {
     return Worker(start).Run();
   } catch (const std::exception& error) {

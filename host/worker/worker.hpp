@@ -10,7 +10,8 @@ namespace weft::host::worker {
 struct WorkerStart {
   /// Must outlive the worker.
   const options::Settings& settings;
-  /// Listening and non-blocking; they stay the caller's.
+  /// Listening and non-blocking. The worker closes them when it begins to end, so that nobody waits in a queue
+  /// that is not served any more.
   std::vector<int> listening_sockets;
   /// Gets one byte when the worker accepts, and is then closed; -1: nobody waits for it.
   int ready_descriptor = -1;
@@ -22,7 +23,7 @@ struct WorkerStart {
 /// written to standard error.
 ///
 /// SIGTERM and SIGQUIT, and SIGUSR1 when spawned: what is in flight is finished, within the drain time.
-/// SIGINT: what is in flight is cancelled.
+/// SIGINT, unless spawned: what is in flight is cancelled.
 ///
 /// Threads: on a thread that has no fibers yet, with no other thread in the process.
 int RunWorker(const WorkerStart& start);

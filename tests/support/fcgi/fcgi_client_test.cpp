@@ -1,6 +1,5 @@
 #include "tests/support/fcgi/fcgi_client.hpp"
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 #include <sys/un.h>
 #include <unistd.h>

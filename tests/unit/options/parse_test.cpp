@@ -1,0 +1,330 @@
+#include "host/options/parse.hpp"
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "host/options/exit_code.hpp"
+#include "tests/unit/options/parse_for_test.hpp"
+
+namespace weft::host::options {
+namespace {
+
+using std::chrono::milliseconds;
+
+/// The one line of a refusal; a result that is none fails the test.
+std::string Refusal(const ParseResult& result) {
+  CHECK_FALSE(result.settings.has_value());
+  CHECK(result.output.empty());
+  CHECK(result.exit_code == kExitUsage);
+  CHECK(result.error.find('\n') == std::string::npos);
+  return result.error;
+}
+
+TEST_CASE("Parse: without options the settings are the defaults") {
+  const ParseResult result = ParseServe({});
+  REQUIRE(result.settings);
+  CHECK(result.error.empty());
+  CHECK(result.warnings.empty());
+  const Settings defaults;
+  CHECK(result.settings->listen.empty());
+  CHECK_FALSE(result.settings->workers);
+  CHECK(result.settings->socket_mode == 0660);
+  CHECK(result.settings->max_params_bytes == defaults.max_params_bytes);
+  CHECK(result.settings->header_timeout == defaults.header_timeout);
+  CHECK(result.settings->access_log.empty());
+  CHECK_FALSE(result.settings->debug);
+}
+
+TEST_CASE("Parse: every option sets its own field") {
+  const ParseResult result = ParseServe({"--listen",
+                                         "unix:/run/a b,c.sock",
+                                         "--listen=tcp:[::1]:9000",
+                                         "--listen",
+                                         "tcp:*:0",
+                                         "--listen",
+                                         "fd:3",
+                                         "--socket-mode",
+                                         "600",
+                                         "--backlog",
+                                         "1",
+                                         "--workers",
+                                         "7",
+                                         "--mappings",
+                                         "/srv/map",
+                                         "--modules",
+                                         "/srv/modules",
+                                         "--max-connections",
+                                         "2",
+                                         "--max-requests",
+                                         "3",
+                                         "--max-requests-per-connection",
+                                         "4",
+                                         "--max-params-bytes",
+                                         "5K",
+                                         "--max-params",
+                                         "16",
+                                         "--max-request-bytes",
+                                         "0",
+                                         "--stdin-buffer-bytes",
+                                         "65536",
+                                         "--output-buffer-bytes",
+                                         "8k",
+                                         "--max-buffered-bytes",
+                                         "2M",
+                                         "--header-timeout",
+                                         "500ms",
+                                         "--idle-timeout",
+                                         "2m",
+                                         "--body-timeout",
+                                         "3s",
+                                         "--send-timeout",
+                                         "1h",
+                                         "--linger-timeout",
+                                         "0s",
+                                         "--drain-timeout",
+                                         "4s",
+                                         "--blocking-threads",
+                                         "5",
+                                         "--blocking-queue",
+                                         "0",
+                                         "--stack-size",
+                                         "65K",
+                                         "--idle-stacks",
+                                         "6",
+                                         "--log-level",
+                                         "debug",
+                                         "--access-log",
+                                         "-",
+                                         "--debug"});
+  REQUIRE_MESSAGE(result.settings, result.error);
+  const Settings& settings = *result.settings;
+  REQUIRE(settings.listen.size() == 4);
+  CHECK(ToString(settings.listen[0]) == "unix:/run/a b,c.sock");
+  CHECK(ToString(settings.listen[1]) == "tcp:[::1]:9000");
+  CHECK(ToString(settings.listen[2]) == "tcp:*:0");
+  CHECK(ToString(settings.listen[3]) == "fd:3");
+  CHECK(settings.socket_mode == 0600);
+  CHECK(settings.backlog == 1);
+  CHECK(settings.workers == 7);
+  CHECK(settings.mappings == "/srv/map");
+  CHECK(settings.modules == "/srv/modules");
+  CHECK(settings.max_connections == 2);
+  CHECK(settings.max_requests == 3);
+  CHECK(settings.max_requests_per_connection == 4);
+  CHECK(settings.max_params_bytes == 5 * 1024);
+  CHECK(settings.max_params == 16);
+  CHECK(settings.max_request_bytes == 0);
+  CHECK(settings.stdin_buffer_bytes == 65'536);
+  CHECK(settings.output_buffer_bytes == 8 * 1024);
+  CHECK(settings.max_buffered_bytes == 2 * 1024 * 1024);
+  CHECK(settings.header_timeout == milliseconds{500});
+  CHECK(settings.idle_timeout == milliseconds{120'000});
+  CHECK(settings.body_timeout == milliseconds{3'000});
+  CHECK(settings.send_timeout == milliseconds{3'600'000});
+  CHECK(settings.linger_timeout == milliseconds{0});
+  CHECK(settings.drain_timeout == milliseconds{4'000});
+  CHECK(settings.blocking_threads == 5);
+  CHECK(settings.blocking_queue == 0);
+  CHECK(settings.stack_size == 128 * 1024);
+  CHECK(settings.idle_stacks == 6);
+  CHECK(settings.log_level == LogLevel::kDebug);
+  CHECK(settings.access_log == "-");
+  CHECK(settings.debug);
+}
+
+TEST_CASE("Parse: the environment beats the default, and a flag beats the environment") {
+  const std::vector<std::string> environment{"WEFT_WORKERS=2", "WEFT_MAX_PARAMS_BYTES=64K",
+                                             "HOME=/root", "WEFT_DEBUG=1"};
+  ParseResult result = ParseServe({}, environment);
+  REQUIRE_MESSAGE(result.settings, result.error);
+  CHECK(result.settings->workers == 2);
+  CHECK(result.settings->max_params_bytes == 64 * 1024);
+  CHECK(result.settings->debug);
+
+  result = ParseServe({"--workers", "3", "--debug=off"}, environment);
+  REQUIRE_MESSAGE(result.settings, result.error);
+  CHECK(result.settings->workers == 3);
+  CHECK(result.settings->max_params_bytes == 64 * 1024);
+  CHECK_FALSE(result.settings->debug);
+}
+
+TEST_CASE("Parse: 'auto' takes a weaker number of workers back") {
+  const ParseResult result = ParseServe({"--workers", "auto"}, {"WEFT_WORKERS=2"});
+  REQUIRE_MESSAGE(result.settings, result.error);
+  CHECK_FALSE(result.settings->workers);
+}
+
+TEST_CASE("Parse: 'off' takes a weaker access log back") {
+  const ParseResult result = ParseServe({"--access-log", "off"}, {"WEFT_ACCESS_LOG=/var/log/weft"});
+  REQUIRE_MESSAGE(result.settings, result.error);
+  CHECK(result.settings->access_log.empty());
+}
+
+TEST_CASE("Parse: a stronger list replaces a weaker one as a whole") {
+  const std::vector<std::string> environment{"WEFT_LISTEN=unix:/a, tcp:127.0.0.1:9000 fd:3,,"};
+  ParseResult result = ParseServe({}, environment);
+  REQUIRE_MESSAGE(result.settings, result.error);
+  REQUIRE(result.settings->listen.size() == 3);
+  CHECK(ToString(result.settings->listen[1]) == "tcp:127.0.0.1:9000");
+
+  result = ParseServe({"--listen", "unix:/b"}, environment);
+  REQUIRE_MESSAGE(result.settings, result.error);
+  REQUIRE(result.settings->listen.size() == 1);
+  CHECK(ToString(result.settings->listen[0]) == "unix:/b");
+}
+
+TEST_CASE("Parse: an empty variable counts as not set") {
+  const ParseResult result = ParseServe({}, {"WEFT_WORKERS=", "WEFT_LISTEN= ", "WEFT_CONFIG="});
+  REQUIRE_MESSAGE(result.settings, result.error);
+  CHECK_FALSE(result.settings->workers);
+  CHECK(result.settings->listen.empty());
+}
+
+TEST_CASE("Parse: an unknown WEFT_ variable is a warning, not an error") {
+  const ParseResult result = ParseServe({}, {"WEFT_WORKER=2", "WEFT_=1", "WEFTISH=1"});
+  REQUIRE_MESSAGE(result.settings, result.error);
+  REQUIRE(result.warnings.size() == 2);
+  CHECK(result.warnings[0] ==
+        "unknown variable 'WEFT_WORKER' in the environment is ignored: did you mean "
+        "'WEFT_WORKERS'?");
+  CHECK(result.warnings[1] ==
+        "unknown variable 'WEFT_' in the environment is ignored: see 'weft serve --help'");
+}
+
+TEST_CASE("Parse: a wrong command is refused with what was probably meant") {
+  CHECK(Refusal(ParseArguments({})) == "weft: no command: write 'weft serve', or 'weft --help'");
+  CHECK(Refusal(ParseArguments({"sreve"})) ==
+        "weft: unknown command 'sreve': did you mean 'serve'?");
+  CHECK(Refusal(ParseArguments({"--versoin"})) ==
+        "weft: unknown command '--versoin': did you mean '--version'?");
+  CHECK(Refusal(ParseArguments({"banana"})) == "weft: unknown command 'banana': see 'weft --help'");
+  CHECK(Refusal(ParseArguments({"--workers=3"})) ==
+        "weft: no command before '--workers=3': write 'weft serve --workers=3'");
+}
+
+TEST_CASE("Parse: a wrong option is refused with what was probably meant") {
+  struct Case {
+    std::vector<std::string> arguments;
+    std::string line;
+  };
+  const std::vector<Case> cases{
+      {{"--wrokers", "3"}, "weft: unknown option '--wrokers': did you mean '--workers'?"},
+      {{"--wrokers=3"}, "weft: unknown option '--wrokers': did you mean '--workers'?"},
+      {{"--work", "3"}, "weft: unknown option '--work': did you mean '--workers'?"},
+      {{"--max_params", "3"}, "weft: unknown option '--max_params': did you mean '--max-params'?"},
+      {{"--banana"}, "weft: unknown option '--banana': see 'weft serve --help'"},
+      {{"-x"}, "weft: unknown option '-x': see 'weft serve --help'"},
+      {{"banana"},
+       "weft: unexpected argument 'banana': options start with '--'; see 'weft serve --help'"},
+      {{"--workers"}, "weft: --workers: needs a value: write --workers N"},
+      {{"--workers="}, "weft: --workers: needs a value: write --workers N"},
+      {{"--mappings", "--debug"}, "weft: --mappings: needs a value: write --mappings DIR"},
+      {{"--workers", "1", "--workers", "1"}, "weft: --workers: given twice: keep one"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.arguments.front());
+    CHECK(Refusal(ParseServe(c.arguments)) == c.line);
+  }
+}
+
+TEST_CASE("Parse: a wrong value is refused with its place and what to give instead") {
+  struct Case {
+    std::string option;
+    std::string value;
+    std::string sentence;
+  };
+  const std::string tcp_or_all =
+      "write it like tcp:127.0.0.1:9000, or tcp:*:9000 for every address";
+  const std::string tcp_forms = "write it like tcp:127.0.0.1:9000 or tcp:[::1]:9000";
+  const std::string duration_forms = "write a whole number with ms, s, m or h (10s, 500ms)";
+  const std::string size_forms = "write bytes (65536), or a number with K, M or G (64K)";
+  const std::vector<Case> cases{
+      {"backlog", "many", "'many' is not a whole number: write it like 1024"},
+      {"backlog", "-1", "'-1' is not a whole number: write it like 1024"},
+      {"backlog", "1.5", "'1.5' is not a whole number: write it like 1024"},
+      {"backlog", "99999999999999999999",
+       "'99999999999999999999' is not a whole number: write it like 1024"},
+      {"backlog", "0", "'0' is out of bounds: give 1 to 65535"},
+      {"backlog", "65536", "'65536' is out of bounds: give 1 to 65535"},
+      {"max-requests-per-connection", "65536", "'65536' is out of bounds: give 1 to 65535"},
+      {"workers", "many", "'many' is no number of workers: give auto, or 0 to 1024"},
+      {"workers", "1025", "'1025' is no number of workers: give auto, or 0 to 1024"},
+      {"max-params-bytes", "12X", "'12X' is not a size: " + size_forms},
+      {"max-params-bytes", "K", "'K' is not a size: " + size_forms},
+      {"max-params-bytes", "1KB", "'1KB' is not a size: " + size_forms},
+      {"max-params-bytes", "99999999999999999G",
+       "'99999999999999999G' is not a size: " + size_forms},
+      {"max-params-bytes", "17M", "'17M' is out of bounds: give 1K to 16M"},
+      {"stack-size", "63K", "'63K' is out of bounds: give 64K to 16M"},
+      {"stack-size", "16777217", "'16777217' is out of bounds: give 64K to 16M"},
+      {"header-timeout", "10", "'10' has no unit: write 10s for seconds, or ms, m, h"},
+      {"header-timeout", "10d", "'10d' is not a duration: " + duration_forms},
+      {"header-timeout", "s", "'s' is not a duration: " + duration_forms},
+      {"header-timeout", "-1s", "'-1s' is not a duration: " + duration_forms},
+      {"header-timeout", "99999999999999999999s",
+       "'99999999999999999999s' is not a duration: " + duration_forms},
+      {"header-timeout", "9999999999999999h",
+       "'9999999999999999h' is not a duration: " + duration_forms},
+      {"header-timeout", "9ms", "'9ms' is out of bounds: give 10ms to 24h"},
+      {"drain-timeout", "25h", "'25h' is out of bounds: give 0s to 24h"},
+      {"socket-mode", "888", "'888' is not a file mode: write octal digits from 0 to 0777 (0660)"},
+      {"socket-mode", "1777",
+       "'1777' is not a file mode: write octal digits from 0 to 0777 (0660)"},
+      {"log-level", "verbose", "'verbose' is not a level: write debug, info, warning or error"},
+      {"debug", "maybe", "'maybe' is neither on nor off: write on or off"},
+      {"listen", "9000", "'9000' is not an address: write unix:/PATH, tcp:HOST:PORT or fd:N"},
+      {"listen", "udp:1:2", "'udp:1:2' is not an address: write unix:/PATH, tcp:HOST:PORT or fd:N"},
+      {"listen", "unix:weft.sock",
+       "'unix:weft.sock' has no absolute path: write it like unix:/run/weft.sock"},
+      {"listen", "tcp:9000", "'tcp:9000' lacks the host or the port: " + tcp_or_all},
+      {"listen", "tcp::9000", "'tcp::9000' names no host: " + tcp_or_all},
+      {"listen", "tcp:::1:9000",
+       "'tcp:::1:9000' has an IPv6 address without brackets: " + tcp_forms},
+      {"listen", "tcp:[::1:9000", "'tcp:[::1:9000' has unmatched brackets: " + tcp_forms},
+      {"listen", "tcp:[localhost]:9000",
+       "'tcp:[localhost]:9000' has brackets around what is no IPv6 address: " + tcp_forms},
+      {"listen", "tcp:a b:9000", "'tcp:a b:9000' names no possible host: " + tcp_forms},
+      {"listen", "tcp:localhost:", "'tcp:localhost:' has no port from 0 to 65535: " + tcp_forms},
+      {"listen", "tcp:localhost:65536",
+       "'tcp:localhost:65536' has no port from 0 to 65535: " + tcp_forms},
+      {"listen", "fd:x", "'fd:x' names no descriptor: write it like fd:3"},
+      {"listen", "fd:99999999999", "'fd:99999999999' names no descriptor: write it like fd:3"},
+      {"listen", "fd:2",
+       "'fd:2' is an output stream: pass the socket on descriptor 0, or on 3 or above"},
+      {"backlog", "1\n2\x7f", "'1\\x0a2\\x7f' is not a whole number: write it like 1024"},
+      {"backlog", std::string(200, '7'),
+       "'" + std::string(120, '7') + "...' is not a whole number: write it like 1024"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.option);
+    CAPTURE(c.value);
+    const std::string flag = "--" + c.option;
+    CHECK(Refusal(ParseServe({flag + "=" + c.value})) == "weft: " + flag + ": " + c.sentence);
+  }
+}
+
+TEST_CASE("Parse: an empty path is refused") {
+  CHECK(Refusal(ParseServe({"--mappings", ""})) == "weft: --mappings: '' is empty: give a path");
+}
+
+TEST_CASE("Parse: an address given twice is refused") {
+  CHECK(Refusal(ParseServe({"--listen", "fd:3", "--listen", "fd:3"})) ==
+        "weft: --listen: 'fd:3' is given twice: keep one");
+}
+
+TEST_CASE("Parse: a wrong variable is named, even when a flag replaces it") {
+  CHECK(Refusal(ParseServe({"--header-timeout", "5s"}, {"WEFT_HEADER_TIMEOUT=10"})) ==
+        "weft: WEFT_HEADER_TIMEOUT: '10' has no unit: write 10s for seconds, or ms, m, h");
+}
+
+TEST_CASE("Parse: a buffer that is larger than the bound of all buffers is refused") {
+  CHECK(Refusal(ParseServe({"--stdin-buffer-bytes", "2M", "--max-buffered-bytes", "1M"})) ==
+        "weft: --stdin-buffer-bytes: 2M is more than --max-buffered-bytes, 1M: lower the one or "
+        "raise the other");
+}
+
+}  // namespace
+}  // namespace weft::host::options

@@ -1,0 +1,563 @@
+#include "host/supervisor/supervisor.hpp"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <functional>
+#include <new>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "host/options/exit_code.hpp"
+#include "host/options/values.hpp"
+#include "tests/unit/supervisor/test_processes.hpp"
+
+namespace weft::host::supervisor {
+namespace {
+
+using options::Settings;
+using std::chrono::milliseconds;
+
+using TestWorker = std::function<int(const WorkerLaunch&, EventPipe&)>;
+
+/// A supervisor in a process of its own. Everything that it logs and its workers say arrives in
+/// `events`, in order, and ends when the last of these processes is gone.
+///
+/// Not imitated: the real worker, main(), and the web server around them.
+class SupervisedHost {
+ public:
+  SupervisedHost(
+      const Settings& settings, const TestWorker& worker, bool spawned = false,
+      const std::function<void(EventPipe&)>& before = [](EventPipe&) {}) {
+    pid_ = ForkWithoutOutput();
+    if (pid_ == 0) {
+      events.BecomeWriter();
+      before(events);
+      ::_exit(Run(settings, worker, spawned));
+    }
+    events.BecomeReader();
+  }
+  SupervisedHost(const SupervisedHost&) = delete;
+  SupervisedHost& operator=(const SupervisedHost&) = delete;
+  ~SupervisedHost() {
+    if (pid_ > 0) {
+      ::kill(pid_, SIGKILL);
+      ::waitpid(pid_, nullptr, 0);
+    }
+  }
+
+  void Signal(int signal) const { ::kill(pid_, signal); }
+
+  /// The exit code of the supervisor, once all its processes are gone; -1: it was killed.
+  int AwaitExit() {
+    rest_ = events.AwaitEnd();
+    int status = 0;
+    ::waitpid(std::exchange(pid_, -1), &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+  /// What came before the end, and nobody awaited.
+  [[nodiscard]] const std::string& Rest() const { return rest_; }
+
+  EventPipe events;
+
+ private:
+  int Run(const Settings& settings, const TestWorker& worker, bool spawned) {
+    try {
+      ListeningSockets sockets;
+      if (!settings.listen.empty()) sockets = OpenListeners(settings);
+      sockets.spawned = spawned;
+      const int exit_code = Supervise(
+          settings, std::move(sockets),
+          [&](const WorkerLaunch& launch) { return worker(launch, events); },
+          [&](options::LogLevel, std::string_view line) {
+            events.Say("log: " + std::string(line));
+          });
+      const bool is_childless = ::waitpid(-1, nullptr, WNOHANG) == -1 && errno == ECHILD;
+      return is_childless ? exit_code : 97;
+    } catch (const std::exception& error) {
+      events.Say(std::string("exception: ") + error.what());
+      return 98;
+    }
+  }
+
+  pid_t pid_ = -1;
+  std::string rest_;
+};
+
+Settings Workers(std::size_t count) {
+  Settings settings;
+  settings.workers = count;
+  settings.drain_timeout = milliseconds{600'000};  // none of the waits may be for this
+  return settings;
+}
+
+/// The last word of an event: its process id.
+pid_t ProcessOf(const std::string& event) {
+  return static_cast<pid_t>(std::stol(event.substr(event.rfind(' ') + 1)));
+}
+
+void SayReady(const WorkerLaunch& launch) {
+  if (::write(launch.ready_descriptor, "r", 1) != 1) ::_exit(97);
+  ::close(launch.ready_descriptor);
+}
+
+std::string Self() { return std::to_string(::getpid()); }
+
+/// Serves until SIGTERM or SIGINT, and says which of them it was.
+int ServingWorker(const WorkerLaunch& launch, EventPipe& events) {
+  sigset_t asked;
+  ::sigemptyset(&asked);
+  ::sigaddset(&asked, SIGTERM);
+  ::sigaddset(&asked, SIGINT);
+  ::sigprocmask(SIG_BLOCK, &asked, nullptr);
+  events.Say("serving " + Self());
+  SayReady(launch);
+  int signal = 0;
+  ::sigwait(&asked, &signal);
+  events.Say((signal == SIGTERM ? "ends by TERM " : "ends by INT ") + Self());
+  return 0;
+}
+
+/// Serves, and takes no notice of `ignored` signals.
+TestWorker DeafWorker(std::vector<int> ignored) {
+  return [ignored = std::move(ignored)](const WorkerLaunch& launch, EventPipe& events) {
+    for (const int signal : ignored) ::signal(signal, SIG_IGN);
+    events.Say("serving " + Self());
+    SayReady(launch);
+    while (true) ::pause();
+    return 0;
+  };
+}
+
+std::size_t CountOf(const std::string& part, const std::string& text) {
+  std::size_t count = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) {
+    ++count;
+  }
+  return count;
+}
+
+// --- Starting -----------------------------------------------------------------------------------
+
+TEST_CASE("Supervisor: starts one worker first, and the others when that one is ready") {
+  const Gate gate;  // what the first worker waits for
+  SupervisedHost host(Workers(3), [&gate](const WorkerLaunch& launch, EventPipe& events) {
+    events.Say("started " + Self());
+    gate.Pass();
+    return ServingWorker(launch, events);
+  });
+  const pid_t first = ProcessOf(host.events.Await("started"));
+  // The answer takes the supervisor once around its loop: had it started others, they were there.
+  host.Signal(SIGHUP);
+  CHECK(host.events.Await("").starts_with("log: SIGHUP from process "));
+
+  gate.Open(3);
+  std::set<pid_t> serving;
+  for (int i = 0; i < 3; ++i) serving.insert(ProcessOf(host.events.Await("serving")));
+  CHECK(serving.size() == 3);
+  CHECK(serving.count(first) == 1);
+
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+}
+
+TEST_CASE("Supervisor: a wrong configuration is reported once and ends with 78") {
+  SupervisedHost host(Workers(4), [](const WorkerLaunch&, EventPipe& events) {
+    events.Say("problem");
+    return options::kExitConfiguration;
+  });
+  CHECK(host.AwaitExit() == options::kExitConfiguration);
+  CHECK(CountOf("problem", host.Rest()) == 1);
+  CHECK(CountOf("exited with code 78 before it was ready: stopping, the configuration is wrong",
+                host.Rest()) == 1);
+}
+
+TEST_CASE("Supervisor: once a worker was ready, 78 is an accident like any other") {
+  const Gate sound;
+  sound.Open();
+  SupervisedHost host(Workers(2), [&sound](const WorkerLaunch& launch, EventPipe& events) {
+    return sound.TryPass() ? ServingWorker(launch, events) : options::kExitConfiguration;
+  });
+  host.events.Await("serving");
+  host.events.Await("exited with code 78 before it was ready: starting another in 100ms");
+  sound.Open();
+  host.events.Await("serving");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+}
+
+/// The numbers of this process's open descriptors.
+std::set<int> OpenDescriptors() {
+  std::set<int> numbers;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    numbers.insert(std::stoi(entry.path().filename().string()));
+  }
+  // The iterator's own is closed again.
+  std::erase_if(numbers, [](int number) { return ::fcntl(number, F_GETFD) == -1; });
+  return numbers;
+}
+
+TEST_CASE("Supervisor: a worker holds its sockets and its pipe, and nothing of the supervisor's") {
+  const TemporaryFolder folder;
+  Settings settings = Workers(3);  // the third starts while the second has a pipe
+  settings.listen = {options::UnixAddress{folder.File("weft.sock")}};
+  std::set<int> before;
+  SupervisedHost host(
+      settings,
+      [&before](const WorkerLaunch& launch, EventPipe& events) {
+        std::set<int> more = OpenDescriptors();
+        for (const int number : before) more.erase(number);
+        more.erase(launch.ready_descriptor);
+        for (const int socket : launch.listening_sockets) more.erase(socket);
+        events.Say(std::to_string(launch.listening_sockets.size()) + " socket, " +
+                   std::to_string(more.size()) + " others");
+        return ServingWorker(launch, events);
+      },
+      /*spawned=*/false, [&before](EventPipe&) { before = OpenDescriptors(); });
+  for (int i = 0; i < 3; ++i) CHECK(host.events.Await("others") == "1 socket, 0 others");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+}
+
+TEST_CASE("Supervisor: a worker can be signalled, whatever the supervisor inherited") {
+  SupervisedHost host(
+      Workers(1),
+      [](const WorkerLaunch& launch, EventPipe& events) {
+        sigset_t mask;
+        ::sigprocmask(SIG_SETMASK, nullptr, &mask);
+        std::string report = "signals:";
+        for (const int signal : {SIGTERM, SIGQUIT, SIGINT, SIGCHLD, SIGHUP, SIGUSR1, SIGUSR2}) {
+          struct sigaction action {};
+          ::sigaction(signal, nullptr, &action);
+          report += sigismember(&mask, signal) == 1 ? " blocked"
+                    : action.sa_handler == SIG_IGN  ? " ignored"
+                    : action.sa_handler == SIG_DFL  ? " default"
+                                                    : " handled";
+        }
+        events.Say(report + (sigismember(&mask, SIGALRM) == 1 ? ", rest kept" : ", rest changed"));
+        return ServingWorker(launch, events);
+      },
+      /*spawned=*/false,
+      [](EventPipe&) {
+        sigset_t blocked;
+        ::sigemptyset(&blocked);
+        for (const int signal : {SIGTERM, SIGINT, SIGALRM}) ::sigaddset(&blocked, signal);
+        ::sigprocmask(SIG_BLOCK, &blocked, nullptr);
+        for (const int signal : {SIGINT, SIGQUIT, SIGCHLD}) ::signal(signal, SIG_IGN);
+      });
+  CHECK(host.events.Await("signals") ==
+        "signals: default default default default ignored ignored ignored, rest kept");
+  host.events.Await("serving");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+}
+
+TEST_CASE("Supervisor: throws when it cannot start the first worker, and leaves nothing") {
+  SupervisedHost host(Workers(2), ServingWorker, /*spawned=*/false, [](EventPipe&) {
+    constexpr uid_t kNobody = 65'534;
+    if (::geteuid() == 0 && ::setuid(kNobody) != 0) ::_exit(95);  // root has no such limit
+    const rlimit no_processes{.rlim_cur = 0, .rlim_max = 0};
+    ::setrlimit(RLIMIT_NPROC, &no_processes);
+  });
+  CHECK(host.AwaitExit() == 98);
+  CHECK(host.Rest() == "exception: fork: Resource temporarily unavailable\n");
+}
+
+// --- Running ------------------------------------------------------------------------------------
+
+TEST_CASE("Supervisor: replaces a worker that was killed") {
+  SupervisedHost host(Workers(2), ServingWorker);
+  const pid_t victim = ProcessOf(host.events.Await("serving"));
+  const pid_t other = ProcessOf(host.events.Await("serving"));
+  ::kill(victim, SIGKILL);
+  host.events.Await("worker " + std::to_string(victim) + " was ended by SIGKILL after ");
+  const pid_t successor = ProcessOf(host.events.Await("serving"));
+  CHECK(successor != victim);
+  CHECK(successor != other);
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+  CHECK(CountOf("ends by TERM", host.Rest()) == 2);
+}
+
+TEST_CASE("Supervisor: waits longer each time when workers die young") {
+  SupervisedHost host(Workers(1), [](const WorkerLaunch&, EventPipe&) { return 3; });
+  host.events.Await("exited with code 3 before it was ready: starting another in 100ms");
+  host.events.Await("exited with code 3 before it was ready: starting another in 200ms");
+  host.events.Await("exited with code 3 before it was ready: starting another in 400ms");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+}
+
+TEST_CASE("Supervisor: a worker's exception is logged and ends that worker alone") {
+  SupervisedHost host(Workers(1), [](const WorkerLaunch&, EventPipe&) -> int {
+    throw std::runtime_error("no such luck");
+  });
+  CHECK(CountOf("ends by an exception", host.events.Await("no such luck")) == 1);
+  host.events.Await("exited with code 70 before it was ready: starting another in 100ms");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+}
+
+TEST_CASE("Supervisor: a process that a dead worker left behind does not hold it up") {
+  const Gate gate;
+  SupervisedHost host(Workers(1), [&gate](const WorkerLaunch&, EventPipe&) {
+    if (::fork() == 0) {  // it keeps the ready pipe open
+      gate.Pass();
+      ::_exit(0);
+    }
+    return 3;
+  });
+  host.events.Await("exited with code 3 before it was ready: starting another in 100ms");
+  host.events.Await("exited with code 3 before it was ready: starting another in 200ms");
+  host.Signal(SIGTERM);
+  gate.Open(100);
+  CHECK(host.AwaitExit() == 0);
+}
+
+TEST_CASE("Supervisor: signals that mean nothing yet are logged and change nothing") {
+  SupervisedHost host(Workers(1), ServingWorker);
+  host.events.Await("is ready");
+  for (const auto& [signal, name] :
+       {std::pair{SIGHUP, "SIGHUP"}, {SIGUSR1, "SIGUSR1"}, {SIGUSR2, "SIGUSR2"}}) {
+    host.Signal(signal);
+    CHECK(host.events.Await(name) ==
+          "log: " + std::string(name) + " from process " + Self() + ": ignored");
+  }
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+}
+
+/// In the supervisor's process-to-be: makes it process 1 of a container's kind. Says so, or that
+/// this user may not, and ends.
+void BecomeProcessOne(EventPipe& events) {
+  if (::unshare(CLONE_NEWPID) != 0) {
+    events.Say("no process namespaces here");
+    ::_exit(0);
+  }
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return;
+  }
+  events.Say("process 1 is " + std::to_string(child));
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ::_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 96);
+}
+
+TEST_CASE("Supervisor: as process 1 it collects the orphans of its workers") {
+  const Gate first_worker;
+  first_worker.Open();
+  const Gate orphan_may_end;
+  void* const shared =
+      ::mmap(nullptr, sizeof(pid_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(shared != MAP_FAILED);
+  auto* const orphan = new (shared) pid_t{-1};
+
+  const TestWorker worker = [&](const WorkerLaunch& launch, EventPipe& events) {
+    if (first_worker.TryPass()) {
+      const pid_t child = ::fork();
+      if (child == 0) {
+        orphan_may_end.Pass();
+        ::_exit(0);
+      }
+      *orphan = child;
+      SayReady(launch);
+      return 0;
+    }
+    orphan_may_end.Open();
+    // The number is taken until the orphan was waited for. There is no telling when but to look.
+    constexpr int kTries = 3'000;
+    int tries = 0;
+    while (::kill(*orphan, 0) == 0 && ++tries < kTries) ::poll(nullptr, 0, 10);
+    events.Say(tries < kTries ? "collected" : "still there");
+    return ServingWorker(launch, events);
+  };
+  SupervisedHost host(Workers(1), worker, /*spawned=*/false, BecomeProcessOne);
+  const std::string start = host.events.Await("process");
+  if (start == "no process namespaces here") {
+    MESSAGE("not tested: this user may not create process namespaces");
+  } else {
+    CHECK(host.events.Await("collected") == "collected");
+    host.events.Await("is ready");
+    ::kill(ProcessOf(start), SIGTERM);
+  }
+  CHECK(host.AwaitExit() == 0);
+  ::munmap(shared, sizeof(pid_t));
+}
+
+// --- Stopping -----------------------------------------------------------------------------------
+
+TEST_CASE("Supervisor: SIGTERM and SIGQUIT let the workers end") {
+  int signal = 0;
+  SUBCASE("SIGTERM") { signal = SIGTERM; }
+  SUBCASE("SIGQUIT") { signal = SIGQUIT; }
+  SupervisedHost host(Workers(3), ServingWorker);
+  for (int i = 0; i < 3; ++i) host.events.Await("is ready");
+  host.Signal(signal);
+  CHECK(host.AwaitExit() == 0);
+  CHECK(CountOf("ends by TERM", host.Rest()) == 3);
+  CHECK(CountOf("exited with code 0 after ", host.Rest()) == 3);
+}
+
+TEST_CASE("Supervisor: can be stopped before a worker is ready") {
+  const Gate never;
+  SupervisedHost host(Workers(2), [&never](const WorkerLaunch&, EventPipe& events) {
+    events.Say("started");
+    never.Pass();
+    return 0;
+  });
+  host.events.Await("started");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+}
+
+/// 0, or the error of a connection attempt.
+int ConnectUnix(const std::string& path) {
+  const FileDescriptor client(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  path.copy(name.sun_path, sizeof(name.sun_path) - 1);
+  const auto* const address = reinterpret_cast<const sockaddr*>(&name);
+  return ::connect(client.Number(), address, sizeof(name)) == 0 ? 0 : errno;
+}
+
+/// Serves; after SIGTERM it goes on until the gate opens.
+TestWorker DrainingWorker(const Gate& gate) {
+  return [&gate](const WorkerLaunch& launch, EventPipe& events) {
+    ServingWorker(launch, events);
+    gate.Pass();
+    return 0;
+  };
+}
+
+TEST_CASE("Supervisor: takes no more connections from the moment of the stop") {
+  const TemporaryFolder folder;
+  const std::string path = folder.File("weft.sock");
+  Settings settings = Workers(1);
+  settings.listen = {options::UnixAddress{path}};
+  const Gate gate;
+  SupervisedHost host(settings, DrainingWorker(gate));
+  host.events.Await("is ready");
+  CHECK(ConnectUnix(path) == 0);
+  host.Signal(SIGTERM);
+  host.events.Await("ends by TERM");
+  CHECK(ConnectUnix(path) == ENOENT);
+  gate.Open();
+  CHECK(host.AwaitExit() == 0);
+}
+
+TEST_CASE("Supervisor: does not replace a worker while it stops") {
+  const Gate gate;
+  SupervisedHost host(Workers(2), DrainingWorker(gate));
+  for (int i = 0; i < 2; ++i) host.events.Await("is ready");
+  host.Signal(SIGTERM);
+  const pid_t victim = ProcessOf(host.events.Await("ends by TERM"));
+  ::kill(victim, SIGKILL);
+  host.events.Await("was ended by SIGKILL");
+  gate.Open();
+  CHECK(host.AwaitExit() == 0);
+  CHECK(CountOf("serving", host.Rest()) == 0);
+}
+
+TEST_CASE("Supervisor: kills what hangs when the drain time is over") {
+  Settings settings = Workers(2);
+  settings.drain_timeout = milliseconds{10};
+  SupervisedHost host(settings, DeafWorker({SIGTERM, SIGINT}));
+  for (int i = 0; i < 2; ++i) host.events.Await("is ready");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+  CHECK(CountOf("did not end in time: killing it", host.Rest()) == 2);
+  CHECK(CountOf("was ended by SIGKILL", host.Rest()) == 2);
+}
+
+TEST_CASE("Supervisor: a second SIGTERM stops at once") {
+  SupervisedHost host(Workers(1), DeafWorker({SIGTERM}));
+  host.events.Await("is ready");
+  host.Signal(SIGTERM);
+  host.events.Await(": stopping, running requests have 600s to end");
+  host.Signal(SIGTERM);
+  host.events.Await(": stopping at once");
+  CHECK(host.AwaitExit() == 0);
+  CHECK(CountOf("was ended by SIGINT", host.Rest()) == 1);
+}
+
+TEST_CASE("Supervisor: SIGINT stops at once, if need be by force") {
+  SUBCASE("obedient") {
+    SupervisedHost host(Workers(2), ServingWorker);
+    for (int i = 0; i < 2; ++i) host.events.Await("is ready");
+    host.Signal(SIGINT);
+    CHECK(host.AwaitExit() == 0);
+    CHECK(CountOf("ends by INT", host.Rest()) == 2);
+  }
+  SUBCASE("deaf") {
+    SupervisedHost host(Workers(1), DeafWorker({SIGTERM, SIGINT}));
+    host.events.Await("is ready");
+    host.Signal(SIGINT);
+    CHECK(host.AwaitExit() == 0);
+    CHECK(CountOf("did not end in time: killing it", host.Rest()) == 1);
+  }
+}
+
+TEST_CASE("Supervisor: when it is killed itself, the kernel asks its workers to end") {
+  SupervisedHost host(Workers(2), ServingWorker);
+  for (int i = 0; i < 2; ++i) host.events.Await("is ready");
+  host.Signal(SIGKILL);
+  CHECK(host.AwaitExit() == -1);
+  CHECK(CountOf("ends by TERM", host.Rest()) == 2);
+}
+
+// --- Spawned by a web server --------------------------------------------------------------------
+
+TEST_CASE("Supervisor: spawned, it takes the signals as web servers mean them") {
+  const Gate gate;
+  SupervisedHost host(Workers(1), DrainingWorker(gate), /*spawned=*/true);
+  host.events.Await("is ready");
+  host.Signal(SIGINT);  // lighttpd to its group, for its own graceful stop
+  host.events.Await("SIGINT from process " + Self() + ": ignored");
+  SUBCASE("SIGTERM") { host.Signal(SIGTERM); }
+  SUBCASE("SIGUSR1") { host.Signal(SIGUSR1); }
+  host.events.Await("ends by TERM");
+  host.Signal(SIGTERM);  // mod_fcgid repeats it
+  host.events.Await("SIGTERM from process " + Self() + ": ignored");
+  gate.Open();
+  CHECK(host.AwaitExit() == 0);
+}
+
+TEST_CASE("Supervisor: spawned, its workers have process groups of their own") {
+  bool spawned = false;
+  SUBCASE("spawned") { spawned = true; }
+  SUBCASE("by hand") { spawned = false; }
+  SupervisedHost host(
+      Workers(1),
+      [](const WorkerLaunch& launch, EventPipe& events) {
+        events.Say(::getpgrp() == ::getpid() ? "own group" : "inherited group");
+        return ServingWorker(launch, events);
+      },
+      spawned);
+  CHECK(host.events.Await("group") == (spawned ? "own group" : "inherited group"));
+  host.events.Await("is ready");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+}
+
+}  // namespace
+}  // namespace weft::host::supervisor

@@ -1,0 +1,180 @@
+#pragma once
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <iostream>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "host/supervisor/file_descriptor.hpp"
+
+namespace weft::host::supervisor {
+
+/// Far above what any wait here should take.
+inline constexpr int kPatienceMilliseconds = 30'000;
+
+/// A folder of this test's own, removed with all that is in it.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "weft-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp " + pattern);
+    path_ = pattern;
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+
+  [[nodiscard]] std::string File(std::string_view name) const {
+    return path_ + "/" + std::string(name);
+  }
+
+ private:
+  std::string path_;
+};
+
+/// Lines from any number of processes to the one that created it. All of them share one pipe, so
+/// its end says that every one of them is gone.
+class EventPipe {
+ public:
+  EventPipe() {
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0)
+      throw std::system_error(errno, std::system_category());
+    read_end_ = FileDescriptor(ends[0]);
+    write_end_ = FileDescriptor(ends[1]);
+  }
+
+  /// In a child: keeps the writing end alone, at a number that no test uses for something else.
+  void BecomeWriter() {
+    constexpr int kOutOfTheWay = 100;
+    read_end_.Close();
+    write_end_ = FileDescriptor(::fcntl(write_end_.Number(), F_DUPFD_CLOEXEC, kOutOfTheWay));
+  }
+
+  /// In the parent, once the children are forked.
+  void BecomeReader() { write_end_.Close(); }
+
+  /// One write() of less than PIPE_BUF: lines of several processes do not mix.
+  void Say(std::string line) const {
+    line += '\n';
+    if (::write(write_end_.Number(), line.data(), line.size()) < 0) ::_exit(99);
+  }
+
+  /// The next line that contains `part`; throws, with all that came instead, when it does not come.
+  std::string Await(std::string_view part) {
+    std::string others;
+    for (std::string line; NextLine(line);) {
+      if (line.find(part) != std::string::npos) return line;
+      others += "\n  " + line;
+    }
+    throw std::runtime_error("'" + std::string(part) + "' did not come, but:" + others);
+  }
+
+  /// Everything up to the end of the last process.
+  std::string AwaitEnd() {
+    std::string all;
+    for (std::string line; NextLine(line);) all += line + "\n";
+    if (!ended_) throw std::runtime_error("no end, but:\n" + all);
+    return all;
+  }
+
+ private:
+  /// False at the end, and when nothing comes for long.
+  bool NextLine(std::string& line) {
+    while (true) {
+      const std::size_t end = buffer_.find('\n');
+      if (end != std::string::npos) {
+        line = buffer_.substr(0, end);
+        buffer_.erase(0, end + 1);
+        return true;
+      }
+      pollfd event{.fd = read_end_.Number(), .events = POLLIN, .revents = 0};
+      if (::poll(&event, 1, kPatienceMilliseconds) <= 0) return false;
+      std::array<char, 4096> bytes{};
+      const ssize_t count = ::read(read_end_.Number(), bytes.data(), bytes.size());
+      ended_ = count == 0;
+      if (count <= 0) return false;
+      buffer_.append(bytes.data(), static_cast<std::size_t>(count));
+    }
+  }
+
+  FileDescriptor read_end_;
+  FileDescriptor write_end_;
+  std::string buffer_;
+  bool ended_ = false;
+};
+
+/// Lets processes pass, each once for each time that it was opened.
+class Gate {
+ public:
+  Gate() : counter_(::eventfd(0, EFD_SEMAPHORE | EFD_CLOEXEC)) {}
+
+  void Open(std::uint64_t times = 1) const {
+    if (::write(counter_.Number(), &times, sizeof(times)) != ssize_t{sizeof(times)}) ::_exit(99);
+  }
+
+  /// Ends the process when the gate stays closed: a failed test leaves nobody behind.
+  void Pass() const {
+    pollfd event{.fd = counter_.Number(), .events = POLLIN, .revents = 0};
+    if (::poll(&event, 1, kPatienceMilliseconds) != 1) ::_exit(99);
+    std::uint64_t one = 0;
+    if (::read(counter_.Number(), &one, sizeof(one)) != ssize_t{sizeof(one)}) ::_exit(99);
+  }
+
+  [[nodiscard]] bool TryPass() const {
+    pollfd event{.fd = counter_.Number(), .events = POLLIN, .revents = 0};
+    if (::poll(&event, 1, 0) != 1) return false;
+    Pass();
+    return true;
+  }
+
+ private:
+  FileDescriptor counter_;
+};
+
+/// fork(), with nothing in the buffers of standard output that the child could print again.
+inline pid_t ForkWithoutOutput() {
+  std::cout.flush();
+  std::fflush(nullptr);
+  return ::fork();
+}
+
+/// What `report` returns in a child process of its own: for what changes the process (descriptors
+/// with fixed numbers, the environment, the user).
+inline std::string InChild(const std::function<std::string()>& report) {
+  EventPipe events;
+  const pid_t pid = ForkWithoutOutput();
+  if (pid == 0) {
+    events.BecomeWriter();
+    std::string text;
+    try {
+      text = report();
+    } catch (const std::exception& error) {
+      text = std::string("exception: ") + error.what();
+    }
+    events.Say(text);
+    ::_exit(0);
+  }
+  events.BecomeReader();
+  std::string text = events.AwaitEnd();
+  ::waitpid(pid, nullptr, 0);
+  if (text.ends_with('\n')) text.pop_back();
+  return text;
+}
+
+}  // namespace weft::host::supervisor
