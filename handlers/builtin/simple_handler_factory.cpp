@@ -74,9 +74,12 @@ std::unique_ptr<IHttpHandler> SimpleHandlerFactory::GetHandler(HttpContext&, std
   }
   const auto known = files_.find(path_translated);
   if (known != files_.end() && std::chrono::steady_clock::now() - known->second.read_at < kFresh) {
-    return known->second.create();
+    // A copy: what it calls is foreign code, which may await while another request reads the file anew.
+    const auto create = known->second.create;
+    return create();
   }
-  return Read(std::string(path_translated)).create();
+  const auto create = Read(std::string(path_translated)).create;
+  return create();
 }
 
 const SimpleHandlerFactory::File& SimpleHandlerFactory::Read(const std::string& path) {

@@ -16,9 +16,11 @@ class Reader {
  public:
   explicit Reader(std::string_view text) : text_(text) {}
 
-  [[noreturn]] void Fail(const std::string& what) const {
+  std::size_t At() const { return at_; }
+  [[noreturn]] void Fail(const std::string& what) const { FailAt(at_, what); }
+  [[noreturn]] void FailAt(std::size_t at, const std::string& what) const {
     const auto line =
-        1 + std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(at_), '\n');
+        1 + std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(at), '\n');
     throw DirectiveError("line " + std::to_string(line) + ": " + what + "; the form is " +
                          std::string(kForm));
   }
@@ -87,6 +89,7 @@ std::string ParseWebHandlerDirective(std::string_view text) {
     if (reader.Take("%>")) {
       break;
     }
+    const auto name_at = reader.At();
     const auto name = reader.TakeName();
     if (name.empty()) {
       reader.Fail("the directive does not end with `%>`");
@@ -94,7 +97,7 @@ std::string ParseWebHandlerDirective(std::string_view text) {
     reader.SkipBlanks();
     if (!reader.Take("=")) {
       if (!first || !EqualsIgnoreCase(name, "WebHandler")) {
-        reader.Fail("'" + std::string(name) + "' is no directive that is known");
+        reader.FailAt(name_at, "'" + std::string(name) + "' is no directive that is known");
       }
       continue;
     }
@@ -114,7 +117,7 @@ std::string ParseWebHandlerDirective(std::string_view text) {
       }
       language = value;
     } else if (!EqualsIgnoreCase(name, "CodeBehind") && !EqualsIgnoreCase(name, "Description")) {
-      reader.Fail("'" + std::string(name) + "' is no attribute of WebHandler");
+      reader.FailAt(name_at, "'" + std::string(name) + "' is no attribute of WebHandler");
     }
   }
   if (!type || type->empty()) {

@@ -6,6 +6,8 @@ namespace weft {
 
 namespace {
 
+int ErrorStatus(int status) { return status >= 400 && status <= 599 ? status : 500; }
+
 std::string Describe(int status, const std::string& public_text, const std::string& detail) {
   std::string text = std::to_string(status) + " " + public_text;
   if (!detail.empty()) {
@@ -21,9 +23,9 @@ std::string TextOrPhrase(int status, std::string text) {
 }  // namespace
 
 HttpException::HttpException(int status, std::string public_text, std::string detail)
-    : std::runtime_error(Describe(status, TextOrPhrase(status, public_text), detail)),
-      status_(status >= 400 && status <= 599 ? status : 500),
-      public_text_(TextOrPhrase(status, std::move(public_text))) {}
+    : std::runtime_error(Describe(ErrorStatus(status), TextOrPhrase(ErrorStatus(status), public_text), detail)),
+      status_(ErrorStatus(status)),
+      public_text_(TextOrPhrase(status_, std::move(public_text))) {}
 
 HttpException::~HttpException() = default;
 

@@ -38,16 +38,16 @@ bool EndsWith(std::string_view text, std::string_view end) {
   return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
 }
 
-/// What mod_proxy_fcgi puts before the path, and the query behind it, are no part of a file's name.
+/// What mod_proxy_fcgi puts before the path (`proxy:fcgi://host:port`, `proxy:unix:/socket|fcgi://host`), and the
+/// query behind it, are no part of a file's name.
 std::string_view CleanScriptFilename(std::string_view name) {
-  for (const std::string_view scheme : {"proxy:fcgi://", "proxy:balancer://", "proxy:unix:"}) {
-    if (name.substr(0, scheme.size()) == scheme) {
-      const auto slash = name.find('/', scheme.size());
-      name = slash == std::string_view::npos ? std::string_view() : name.substr(slash);
-      return name.substr(0, name.find('?'));
-    }
+  if (name.substr(0, 6) != "proxy:") {
+    return name;
   }
-  return name;
+  const auto scheme = name.find("://");
+  const auto slash = scheme == std::string_view::npos ? scheme : name.find('/', scheme + 3);
+  name = slash == std::string_view::npos ? std::string_view() : name.substr(slash);
+  return name.substr(0, name.find('?'));
 }
 
 }  // namespace
@@ -118,7 +118,13 @@ const HttpHeaders& HttpRequest::Headers() const {
   HttpHeaders headers;
   for (const auto& [name, value] : variables_) {
     std::string field;
-    if (name.substr(0, 5) == "HTTP_") {
+    if (name == "HTTP_CONTENT_TYPE" || name == "HTTP_CONTENT_LENGTH") {
+      // Some servers send these twice, as every header and by their own names.
+      if (!variables_.Get(name.substr(5)).empty()) {
+        continue;
+      }
+      field = FieldName(name.substr(5));
+    } else if (name.substr(0, 5) == "HTTP_") {
       field = FieldName(name.substr(5));
     } else if (name == "CONTENT_TYPE" || name == "CONTENT_LENGTH") {
       field = FieldName(name);

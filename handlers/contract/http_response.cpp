@@ -100,7 +100,11 @@ void HttpResponse::Write(std::string_view text) {
     throw std::logic_error("HttpResponse::Write() after the response was completed");
   }
   bytes_written_ += text.size();
-  if (head_ || !StatusAllowsBody()) {
+  if (head_) {
+    head_bytes_ += text.size();
+    return;
+  }
+  if (!StatusAllowsBody()) {
     return;
   }
   if (buffer_.size() + text.size() <= buffer_bytes_) {
@@ -130,7 +134,12 @@ void HttpResponse::Clear() {
   status_ = 200;
   description_.clear();
   headers_.Clear();
+  ClearContent();
+}
+
+void HttpResponse::ClearContent() noexcept {
   buffer_.clear();
+  head_bytes_ = 0;
 }
 
 void HttpResponse::Complete() {
@@ -140,7 +149,7 @@ void HttpResponse::Complete() {
   if (!headers_written_ && StatusAllowsBody() && !headers_.Contains("Content-Length")) {
     // The whole body is known. HEAD tells the length that GET would have (RFC 9110, section 9.3.2), unless
     // the handler wrote nothing because it knows the method.
-    const auto length = head_ ? bytes_written_ : buffer_.size();
+    const auto length = head_ ? head_bytes_ : buffer_.size();
     if (!head_ || length != 0) {
       std::array<char, 24> digits{};
       const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), length).ptr;
@@ -159,7 +168,12 @@ void HttpResponse::SendHeaders() {
   }
   headers_written_ = true;
   if (!StatusAllowsBody()) {
+    // What was written before the status was set is no answer's body (RFC 9110, section 6.4.1).
+    buffer_.clear();
     headers_.Remove("Content-Type");
+    if (status_ == 204) {
+      headers_.Remove("Content-Length");  // section 8.6
+    }
   } else if (const auto type = headers_.Find("Content-Type"); !type) {
     headers_.Append("Content-Type", kDefaultContentType);
   } else if (type->empty()) {

@@ -33,7 +33,9 @@ void LineWriter::Write(std::string_view line) noexcept {
   try {
     const std::lock_guard lock(mutex_);
     if (waiting_.size() + line.size() + 1 > kMaxWaitingBytes) {
-      ++dropped_;
+      if (dropped_++ == 0) {
+        wake_.notify_one();
+      }
       return;
     }
     const bool idle = waiting_.empty();
@@ -49,8 +51,8 @@ void LineWriter::Write(std::string_view line) noexcept {
 void LineWriter::RunThread() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    wake_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
-    if (waiting_.empty()) {
+    wake_.wait(lock, [this] { return stopping_ || !waiting_.empty() || dropped_ != 0; });
+    if (waiting_.empty() && dropped_ == 0) {
       return;
     }
     std::string lines = std::exchange(waiting_, {});

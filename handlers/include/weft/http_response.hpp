@@ -53,7 +53,7 @@ class WEFT_API HttpResponse {
   /// Sends what was written so far to the client now.
   void Flush();
   /// Drops body bytes that were not sent yet.
-  void ClearContent() noexcept { buffer_.clear(); }
+  void ClearContent() noexcept;
   /// Drops everything: status, headers, body. Throws std::logic_error once HeadersWritten().
   void Clear();
 
@@ -78,6 +78,7 @@ class WEFT_API HttpResponse {
   HttpHeaders headers_;
   std::string buffer_;
   std::uint64_t bytes_written_ = 0;
+  std::uint64_t head_bytes_ = 0;  // that GET would have sent
   bool headers_written_ = false;
   bool completed_ = false;
 };
