@@ -1,5 +1,6 @@
 #include "host/pipeline/pipeline.hpp"
 
+#include <algorithm>
 #include <exception>
 #include <string>
 #include <utility>
@@ -14,6 +15,15 @@ namespace {
 
 /// 499 is nginx's status for a client that left; it is never sent, only recorded.
 constexpr int kClientClosedRequest = 499;
+
+/// A token of RFC 9110, section 5.6.2, as a method is (section 9.1).
+bool IsToken(std::string_view text) {
+  const auto is_token_character = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+  };
+  return !text.empty() && std::all_of(text.begin(), text.end(), is_token_character);
+}
 
 bool IsLoopback(std::string_view address) {
   return address == "::1" || address.substr(0, 4) == "127." ||
@@ -111,6 +121,9 @@ void Pipeline::Admit() const {
 mappings::Resolution Pipeline::Map(HttpContext& context, RequestIo& io, Flight& flight,
                                    const handling::HandlerTable& handlers) const {
   auto& request = context.Request();
+  if (!IsToken(request.HttpMethod())) {
+    throw HttpException(400, "The method is malformed.", "REQUEST_METHOD is missing or no token");
+  }
   const auto& variables = request.ServerVariables();
   const auto host = variables.Find("HTTP_HOST").value_or(variables.Get("SERVER_NAME"));
   auto resolution = handlers.Mappings().Resolve(host, request.HttpMethod(), request.FilePath(),

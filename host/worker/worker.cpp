@@ -260,7 +260,7 @@ void RaiseDescriptorLimit(std::size_t max_connections) {
     return;
   }
   limit.rlim_cur = std::min(wanted, limit.rlim_max);
-  if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < max_connections) {
     Log(Level::kWarning, "--max-connections " + std::to_string(max_connections) + " needs " +
                              std::to_string(wanted) + " open files, the limit is " +
                              std::to_string(limit.rlim_cur) + " (ulimit -n)");

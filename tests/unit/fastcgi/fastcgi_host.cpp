@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 
-#include <boost/fiber/operations.hpp>
 #include <exception>
 #include <stdexcept>
 #include <utility>
@@ -185,7 +184,7 @@ void FastCgiHost::Settle() {
   // Each turn lets every fiber that is ready run once; no request takes as many wake-ups without waiting
   // for something that the test must do.
   for (int i = 0; i < 16; ++i) {
-    boost::this_fiber::yield();
+    host::runtime::YieldFiber();
   }
 }
 

@@ -1,0 +1,131 @@
+"""What README and docs/ show is true: their handlers compile and answer, their commands run, their options exist."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.fixture
+def build_dir(request):
+    return Path(request.config.getoption("--build-dir")).resolve()
+
+
+def blocks(text, language):
+    """The fenced blocks of a language; an empty name is a block without one."""
+    return [body for name, body in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S) if name == language]
+
+
+def run(command, **options):
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def compile_module(source, module, build_dir):
+    flags = ["-fsanitize=address"] if (build_dir.name == "asan") else []
+    result = run(["c++", "-std=c++20", "-shared", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", *flags,
+                  f"-I{ROOT}/handlers/include", str(source), "-o", str(module), f"-L{build_dir}/lib", "-lweft"])
+    assert result.returncode == 0 and result.stderr == "", result.stderr
+
+
+def ask(socket_path, path, query="", **params):
+    environment = {"PATH": os.environ["PATH"], "REQUEST_METHOD": "GET", "SCRIPT_NAME": path,
+                   "QUERY_STRING": query, **params}
+    return run(["cgi-fcgi", "-bind", "-connect", str(socket_path)], env=environment).stdout
+
+
+def wait_for(condition, what):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come within 20 s"
+        time.sleep(0.02)
+
+
+def test_the_readmes_handler_compiles_and_answers_by_its_mapping_and_by_an_ashx_file(tmp_path, build_dir):
+    source = tmp_path / "greeting.cpp"
+    source.write_text(blocks(README, "cpp")[0])
+    (tmp_path / "modules").mkdir()
+    compile_module(source, tmp_path / "modules" / "greeting.so", build_dir)
+    site = tmp_path / "mappings" / "default"
+    site.mkdir(parents=True)
+    (site / "mapping.json").write_text(blocks(README, "json")[0])
+    www = tmp_path / "www"
+    www.mkdir()
+    (www / "greeting.ashx").write_text(re.search(r"`(<%@ WebHandler.*?%>)`", README)[1])
+    socket_path = tmp_path / "s"
+    host = subprocess.Popen([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{socket_path}", "--workers", "1",
+                             "--mappings", tmp_path / "mappings", "--modules", tmp_path / "modules"])
+    try:
+        wait_for(socket_path.exists, "the socket")
+        assert ask(socket_path, "/greeting", "name=Ada").endswith("\n\nGood day, Ada\n")
+        assert ask(socket_path, "/greeting.ashx", DOCUMENT_ROOT=str(www)).endswith("\n\nGood day, world\n")
+    finally:
+        host.terminate()
+        assert host.wait(20) == 0
+
+
+def test_the_commands_of_the_first_handler_run_as_they_stand(tmp_path, build_dir):
+    text = (ROOT / "docs" / "guide" / "first-handler.md").read_text()
+    script = "".join(blocks(text, "sh"))
+    assert "/tmp/first-handler" in script and "build/dev" in script
+    # Another folder, and the build under test; nothing else is changed.
+    script = script.replace("/tmp/first-handler", str(tmp_path)).replace("build/dev", str(build_dir))
+    if build_dir.name == "asan":
+        script = script.replace("c++ -std", "c++ -fsanitize=address -std")
+    result = run(["bash", "-eu", "-c", script], cwd=ROOT)
+    expected = blocks(text, "")[-1]
+    assert result.stdout == expected, result.stderr
+
+
+def test_the_readmes_curl_commands_work_against_scripts_run(build_dir):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    commands = [line for block in blocks(README, "sh") for line in block.splitlines() if line.startswith("curl")]
+    assert len(commands) == 3
+    process = subprocess.Popen([ROOT / "scripts" / "run", "--port", str(port), "--build-dir", build_dir],
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        wait_for(lambda: run(["curl", "-sf", f"http://127.0.0.1:{port}/hello.ashx"]).returncode == 0, "the site")
+        answers = [run(["bash", "-c", command.replace(":8080", f":{port}")]) for command in commands]
+        assert all(answer.returncode == 0 for answer in answers)
+        assert answers[0].stdout.startswith("HTTP/1.1 200 OK") and answers[0].stdout.endswith("Hello, world")
+        assert len(answers[1].stdout.splitlines()) == 3
+        assert '"pathInfo": "/with/path-info"' in answers[2].stdout
+        assert '"length": 10' in answers[2].stdout
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        process.stdout.close()
+
+
+def test_the_mapping_of_the_guide_is_understood_but_for_its_module(tmp_path, build_dir):
+    site = tmp_path / "default"
+    site.mkdir()
+    text = (ROOT / "docs" / "guide" / "mappings.md").read_text()
+    (site / "mapping.json").write_text(blocks(text, "jsonc")[0].replace('{ "clear": {} }', '{ "remove": { "verb": "*", "path": "*" } }'))
+    result = run([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{tmp_path}/s", "--workers", "0",
+                  "--mappings", tmp_path])
+    assert result.returncode == 78
+    problems = [line for line in result.stderr.splitlines() if ": error: " in line]
+    assert len(problems) == 1 and "module 'shop' is missing" in problems[0], result.stderr
+
+
+def test_every_option_that_a_document_names_exists_and_every_file_that_it_links_to(build_dir):
+    help_text = run([build_dir / "bin" / "weft", "serve", "--help"]).stdout
+    of_our_scripts = {"--server", "--port", "--preset", "--test", "--help", "--version", "--build"}
+    for document in DOCUMENTS:
+        text = document.read_text()
+        if document.name != "benchmarks.md":
+            for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - of_our_scripts:
+                assert re.search(rf"^  {option} ", help_text, re.M), f"{document}: {option}"
+        for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+            assert (document.parent / link).exists(), f"{document}: {link}"
