@@ -71,6 +71,21 @@ TEST_CASE("Responder: a request without parameters is answered, not dropped") {
   });
 }
 
+TEST_CASE("Responder: a method that is missing or no token is 400, and reaches no handler") {
+  FastCgiHost::Run([](FastCgiHost& host) {
+    bool called = false;
+    host.Serve("/p.ashx", Kind::kAsync, [&](HttpContext&) { called = true; });
+    auto& peer = host.Connect();
+    for (const std::string method : {"", "GET\n", "G T", "GET/1", "\xc3\xa9"}) {
+      peer.socket.sent.clear();
+      peer.Feed(
+          EncodeRequest({.params = {{"SCRIPT_NAME", "/p.ashx"}, {"REQUEST_METHOD", method}}}));
+      CHECK(AnswerTo(peer.socket, 1).status == 400);
+    }
+    CHECK_FALSE(called);
+  });
+}
+
 TEST_CASE(
     "Responder: bodies of every size around a buffer's edge arrive byte for byte, in records of "
     "any size") {
