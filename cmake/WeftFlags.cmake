@@ -19,7 +19,7 @@ function(weft_target name)
 endfunction()
 
 # weft_library(NAME SOURCES ... LINKS ...): a static library of one folder. LINKS names only folders to its
-# left in design order; a symbol from elsewhere does not link.
+# left in the order of docs/architecture.md; a symbol from elsewhere does not link.
 function(weft_library name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LINKS")
   add_library(${name} STATIC ${arg_SOURCES})

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <weft/async.hpp>
+#include <weft/cancellation.hpp>
 #include <weft/http_exception.hpp>
 #include "handlers/builtin/web_handler_directive.hpp"
 
@@ -73,32 +74,49 @@ std::unique_ptr<IHttpHandler> SimpleHandlerFactory::GetHandler(HttpContext&, std
     throw HttpException(404, {}, "the web server sent neither SCRIPT_FILENAME nor DOCUMENT_ROOT");
   }
   const auto known = files_.find(path_translated);
-  if (known != files_.end() && std::chrono::steady_clock::now() - known->second.read_at < kFresh) {
+  if (known != files_.end() &&
+      (known->second.being_read ||
+       std::chrono::steady_clock::now() - known->second.read_at < kFresh)) {
     // A copy: what it calls is foreign code, which may await while another request reads the file anew.
     const auto create = known->second.create;
     return create();
   }
-  const auto create = Read(std::string(path_translated)).create;
-  return create();
+  if (known != files_.end()) {
+    known->second.being_read = true;
+  }
+  return Read(std::string(path_translated))();
 }
 
-const SimpleHandlerFactory::File& SimpleHandlerFactory::Read(const std::string& path) {
+CreateHandler SimpleHandlerFactory::Read(const std::string& path) {
   const auto now = std::chrono::steady_clock::now();
+  // The map is looked at anew after each wait: others came by meanwhile.
+  const auto read_failed = [this, &path] {
+    if (const auto known = files_.find(path); known != files_.end()) {
+      known->second.being_read = false;
+    }
+  };
   File file;
   try {
-    file = {resolve_type_(ParseWebHandlerDirective(Offload([&path] { return ReadFile(path); }))),
-            now};
-  } catch (const HttpException&) {
-    files_.erase(path);
+    file.create =
+        resolve_type_(ParseWebHandlerDirective(Offload([&path] { return ReadFile(path); })));
+    file.read_at = now;
+  } catch (const HttpException& error) {
+    read_failed();
+    if (error.StatusCode() == 404 || error.StatusCode() == 403) {
+      files_.erase(path);
+    }
+    throw;
+  } catch (const OperationCancelled&) {
+    read_failed();
     throw;
   } catch (const std::exception& error) {
+    read_failed();
     throw HttpException(500, {}, path + ": " + error.what());
   }
-  // Others came by while the file was read: the map is looked at anew.
   if (files_.size() >= kMaxFiles) {
     files_.clear();
   }
-  return files_.insert_or_assign(path, std::move(file)).first->second;
+  return files_.insert_or_assign(path, std::move(file)).first->second.create;
 }
 
 void SimpleHandlerFactory::ReleaseHandler(std::unique_ptr<IHttpHandler> handler) {

@@ -14,8 +14,8 @@ namespace weft::builtin {
 
 /// Serves `.ashx` files: each names a class, of which every request gets an instance of its own.
 ///
-/// What a file says is remembered, and looked at again when it was not for `kFresh`: a changed file takes effect
-/// within that time.
+/// What a file says is remembered, and looked at again when it was not for `kFresh`, by one request, while the
+/// others go on with what is known.
 class SimpleHandlerFactory final : public IHttpHandlerFactory {
  public:
   static constexpr std::chrono::milliseconds kFresh{1000};
@@ -34,7 +34,8 @@ class SimpleHandlerFactory final : public IHttpHandlerFactory {
  private:
   struct File {
     CreateHandler create;
-    std::chrono::steady_clock::time_point read_at;
+    std::chrono::steady_clock::time_point read_at{};
+    bool being_read = false;  // by a request; the others go on with what is known
   };
 
   struct Hash {
@@ -44,7 +45,7 @@ class SimpleHandlerFactory final : public IHttpHandlerFactory {
     }
   };
 
-  const File& Read(const std::string& path);
+  CreateHandler Read(const std::string& path);
 
   ResolveType resolve_type_;
   std::unordered_map<std::string, File, Hash, std::equal_to<>> files_;

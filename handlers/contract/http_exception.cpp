@@ -23,7 +23,8 @@ std::string TextOrPhrase(int status, std::string text) {
 }  // namespace
 
 HttpException::HttpException(int status, std::string public_text, std::string detail)
-    : std::runtime_error(Describe(ErrorStatus(status), TextOrPhrase(ErrorStatus(status), public_text), detail)),
+    : std::runtime_error(
+          Describe(ErrorStatus(status), TextOrPhrase(ErrorStatus(status), public_text), detail)),
       status_(ErrorStatus(status)),
       public_text_(TextOrPhrase(status_, std::move(public_text))) {}
 

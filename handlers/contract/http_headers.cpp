@@ -18,7 +18,7 @@ bool IsTokenCharacter(char c) noexcept {
 }
 
 void CheckField(std::string_view name, std::string_view value) {
-  if (name.empty() || !std::all_of(name.begin(), name.end(), IsTokenCharacter)) {
+  if (!IsToken(name)) {
     throw std::invalid_argument("header name '" + std::string(name) +
                                 "' is no token: use letters, digits and hyphens");
   }
@@ -37,6 +37,10 @@ void CheckField(std::string_view name, std::string_view value) {
 bool EqualsIgnoreCase(std::string_view a, std::string_view b) noexcept {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](char x, char y) { return Lower(x) == Lower(y); });
+}
+
+bool IsToken(std::string_view text) noexcept {
+  return !text.empty() && std::all_of(text.begin(), text.end(), IsTokenCharacter);
 }
 
 std::optional<std::string_view> HttpHeaders::Find(std::string_view name) const noexcept {

@@ -166,7 +166,6 @@ void HttpResponse::SendHeaders() {
   if (headers_written_) {
     return;
   }
-  headers_written_ = true;
   if (!StatusAllowsBody()) {
     // What was written before the status was set is no answer's body (RFC 9110, section 6.4.1).
     buffer_.clear();
@@ -180,6 +179,7 @@ void HttpResponse::SendHeaders() {
     headers_.Remove("Content-Type");
   }
   sink_.SendHeaders(status_, StatusDescription(), headers_);
+  headers_written_ = true;
 }
 
 void HttpResponse::SendBuffer() {

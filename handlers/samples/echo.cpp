@@ -64,6 +64,9 @@ class Echo : public weft::IHttpHandler, public weft::IHttpBufferlessHandler {
     json["filePath"] = request.FilePath();
     json["pathInfo"] = request.PathInfo();
     json["rawUrl"] = request.RawUrl();
+    json["physicalPath"] = request.PhysicalPath();
+    json["contentType"] = request.ContentType();
+    json["userHostAddress"] = request.UserHostAddress();
     json["queryString"] = request.QueryStringText();
     auto& query = json["query"] = nlohmann::ordered_json::object();
     for (const auto& [name, value] : request.QueryString()) {
@@ -72,6 +75,10 @@ class Echo : public weft::IHttpHandler, public weft::IHttpBufferlessHandler {
     auto& headers = json["headers"] = nlohmann::ordered_json::array();
     for (const auto& [name, value] : request.Headers()) {
       headers.push_back({name, value});
+    }
+    auto& cookies = json["cookies"] = nlohmann::ordered_json::array();
+    for (const auto& [name, value] : request.Cookies()) {
+      cookies.push_back({name, value});
     }
     auto& variables = json["serverVariables"] = nlohmann::ordered_json::array();
     for (const auto& [name, value] : request.ServerVariables()) {

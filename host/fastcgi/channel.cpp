@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <vector>
 
 #include "host/fastcgi/connection.hpp"
@@ -22,7 +23,7 @@ struct ChannelTable {
 };
 
 ChannelTable& Table() {
-  static ChannelTable table;
+  static auto& table = *new ChannelTable();  // never destroyed: fibers may outlive statics
   return table;
 }
 
@@ -43,17 +44,24 @@ Channel::Channel(IRequestServer& server, Connection& connection, std::uint16_t i
   prologue_.assign(begin, sizeof begin);
 }
 
-int Channel::Open() {
+bool Channel::TryOpen() noexcept {
   auto& table = Table();
-  if (table.free.empty()) {
-    table.channels.push_back(this);
-    number_ = static_cast<int>(table.channels.size()) - 1;
-  } else {
-    number_ = table.free.back();
-    table.free.pop_back();
-    table.channels[static_cast<std::size_t>(number_)] = this;
+  try {
+    if (table.free.empty()) {
+      // Room for its return too: Close() cannot fail.
+      table.free.reserve(table.channels.size() + 1);
+      table.channels.push_back(this);
+      number_ = static_cast<int>(table.channels.size()) - 1;
+    } else {
+      number_ = table.free.back();
+      table.free.pop_back();
+      table.channels[static_cast<std::size_t>(number_)] = this;
+    }
+    return true;
+  } catch (const std::bad_alloc&) {
+    Close();
+    return false;
   }
-  return number_;
 }
 
 Channel* Channel::Find(int number) noexcept {
@@ -64,10 +72,12 @@ Channel* Channel::Find(int number) noexcept {
 }
 
 void Channel::Close() noexcept {
-  auto& table = Table();
-  table.channels[static_cast<std::size_t>(number_)] = nullptr;
-  table.free.push_back(number_);
-  number_ = -1;
+  if (number_ >= 0) {
+    auto& table = Table();
+    table.channels[static_cast<std::size_t>(number_)] = nullptr;
+    table.free.push_back(number_);
+    number_ = -1;
+  }
   if (connection_ != nullptr) {
     // libfcgi gave the request up without END_REQUEST.
     connection_->Fail(*this);
@@ -223,7 +233,9 @@ int Channel::Write(const char* records, std::size_t size) noexcept {
     return -1;
   }
   const bool ended = connection_->WriteRecords(*this, std::string_view(records, size));
-  while (!ended && connection_ != nullptr && connection_->OutputFull() && !aborted_) {
+  // A cancelled request's output is not waited for: it is an error's text, or nothing.
+  while (!ended && connection_ != nullptr && connection_->OutputFull() && !aborted_ &&
+         !cancellation_.Token().IsCancellationRequested()) {
     waits_to_write_ = true;
     connection_->WaitForOutput(*this);
     writable_.Wait();

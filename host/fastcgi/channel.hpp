@@ -50,14 +50,16 @@ class Channel final : public runtime::ITask {
   // For libfcgi, through the OS port, on the request's fiber. Errors as of read(2) and write(2): -1 and a
   // positive errno.
 
-  /// The number that stands for this channel; from Open() to Close().
-  int Open();
+  /// Gives the channel its number, until Close(). False: there is no memory, and the channel has closed.
+  [[nodiscard]] bool TryOpen() noexcept;
+  int Number() const noexcept { return number_; }
   static Channel* Find(int number) noexcept;
   /// True the first time: the channel is handed to libfcgi once.
   bool TakeAccept() noexcept { return !std::exchange(accepted_, true); }
   /// Waits for bytes. 0: the end.
   int Read(char* buffer, std::size_t size) noexcept;
-  /// Takes whole records; waits while the connection's output is full. -1: nobody will read them.
+  /// Takes whole records; waits while the connection's output is full and the request is not cancelled. -1: nobody
+  /// will read them.
   int Write(const char* records, std::size_t size) noexcept;
   /// libfcgi is done: gives up the fiber's hold.
   void Close() noexcept;
@@ -75,8 +77,8 @@ class Channel final : public runtime::ITask {
   bool StdinOverflowed() const noexcept { return stdin_overflowed_; }
   /// Has the connection send what was written so far.
   void Flush() noexcept;
-  /// The response must not look complete: instead of END_REQUEST the connection ends, or, where it carries
-  /// other requests, END_REQUEST tells a failure.
+  /// The response must not look complete: no END_REQUEST is sent, and the connection is reset when the other
+  /// requests that it carries have ended.
   void Cut() noexcept { cut_ = true; }
 
   // For the connection.
@@ -97,6 +99,11 @@ class Channel final : public runtime::ITask {
   bool Aborted() const noexcept { return aborted_; }
   bool IsCut() const noexcept { return cut_; }
   void Abort() noexcept;
+  /// The request was cancelled: what waits here shall look.
+  void NotifyCancelled() noexcept {
+    readable_.Notify();
+    writable_.Notify();
+  }
   /// There is room for output again, or the connection has gone.
   void NotifyWritable() noexcept { writable_.Notify(); }
   /// The connection lets go: the request has ended, or its peer has gone.

@@ -167,6 +167,11 @@ bool Connection::OnBegin() {
     QueueControl(answer);
     return true;
   }
+  if (reset_when_done_) {
+    Refuse(record_.id, keep, 503, "the connection ends, for an answer on it was cut",
+           ProtocolStatus::kOverloaded);
+    return true;
+  }
   if (channels_.size() >= limits_.max_requests) {
     Refuse(record_.id, keep, 503,
            "more than " + std::to_string(limits_.max_requests) +
@@ -307,9 +312,10 @@ bool Connection::WriteRecords(Channel& channel, std::string_view records) {
     const auto whole = std::min(kHeaderBytes + content + header.padding_length, records.size());
     if (header.type == RecordType::kEndRequest) {
       request_ended = true;
-      if (channel.IsCut() && channels_.size() > 1) {
-        AppendEndRequest(output_, channel.Id(), 1, ProtocolStatus::kRequestComplete);
-      } else if (!channel.IsCut()) {
+      if (channel.IsCut()) {
+        // With END_REQUEST half an answer would look whole.
+        reset_when_done_ = true;
+      } else {
         output_.append(records.substr(0, kHeaderBytes + content));
       }
     } else if (channel.Aborted() || channel.IsCut()) {
@@ -327,14 +333,8 @@ bool Connection::WriteRecords(Channel& channel, std::string_view records) {
     }
     return false;
   }
-  const bool reset = channel.IsCut() && channels_.size() == 1;
   --started_;
   LetGo(channel);
-  if (reset) {
-    Flush();
-    Abandon(IConnectionSocket::Ending::kReset);
-    return true;
-  }
   idle_since_ = request_ended_at_ = Clock::now();
   Flush();
   if (!ended_) {
@@ -363,11 +363,11 @@ void Connection::Flush() {
       break;
     }
     output_sent_ += static_cast<std::size_t>(sent);
+    control_queued_ = std::min(control_queued_, output_.size() - output_sent_);
     send_since_ = {};
   }
   if (output_sent_ == output_.size()) {
     output_sent_ = 0;
-    control_queued_ = 0;
     output_.clear();
     if (output_.capacity() > kOutputKept) {
       std::string().swap(output_);
@@ -400,7 +400,12 @@ void Connection::OnWritable(Clock::time_point now) {
 }
 
 void Connection::EndIfDone() {
-  if (!(end_when_done_ || read_closed_) || !channels_.empty() || output_sent_ < output_.size()) {
+  if (!(end_when_done_ || reset_when_done_ || read_closed_) || !channels_.empty() ||
+      output_sent_ < output_.size()) {
+    return;
+  }
+  if (reset_when_done_) {
+    End(IConnectionSocket::Ending::kReset);
     return;
   }
   const bool peer_may_send = !read_closed_ && (unread_stdin_ || !parser_.AtBoundary());
@@ -473,15 +478,9 @@ void Connection::StdinDrained() {
 }
 
 void Connection::Fail(Channel& channel) {
-  const bool only = channels_.size() == 1;
-  const auto id = channel.Id();
+  reset_when_done_ = true;
   --started_;
   LetGo(channel);
-  if (only) {
-    Abandon(IConnectionSocket::Ending::kReset);
-    return;
-  }
-  AppendEndRequest(output_, id, 1, ProtocolStatus::kRequestComplete);
   Flush();
 }
 

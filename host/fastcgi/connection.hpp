@@ -13,7 +13,7 @@
 
 namespace weft::host::fastcgi {
 
-/// What a Connection needs of its socket. None of it calls back into the connection.
+/// What a Connection needs of its socket. None of it calls back but to ask WantsToRead().
 class IConnectionSocket {
  public:
   virtual ~IConnectionSocket() = default;
@@ -26,7 +26,8 @@ class IConnectionSocket {
   enum class Ending {
     kNow,  ///< nothing is left to read, or nothing of it matters
     kLinger,  ///< the peer may still be sending: take its bytes for a while, lest they reset what it reads
-    kReset,  ///< the peer must see that what it got is not whole
+    kReset,  ///< the peer must see that what it got is not whole: by a reset on TCP, by the missing
+             ///< END_REQUEST on a Unix socket
   };
   /// The connection is over; the socket calls it no more, and destroys it soon, but not now.
   virtual void End(Ending ending) = 0;
@@ -153,9 +154,10 @@ class Connection final : private RecordParser::IVisitor {
 
   std::string output_;
   std::size_t output_sent_ = 0;
-  std::size_t control_queued_ = 0;  // bytes of output that no request's handler wrote
+  std::size_t control_queued_ = 0;  // bytes of output that no handler wrote, at most
   bool waits_writable_ = false;
   bool end_when_done_ = false;
+  bool reset_when_done_ = false;  // an answer was cut
   bool read_closed_ = false;
   bool unread_stdin_ = false;  // a request ended before its STDIN did
   bool ended_ = false;

@@ -79,12 +79,14 @@ class FastCgiExchange final : public pipeline::IExchange {
   }
 
   void Flush() override {
-    // It may claim success on a stream that failed before; what it left behind tells.
+    // A stream that failed before says so by its error alone.
     if (FCGX_FFlush(request_.out) < 0 || FCGX_GetError(request_.out) != 0 || channel_.Aborted()) {
       throw OperationCancelled(CancellationReason::kClientGone);
     }
     channel_.Flush();
   }
+
+  void OnCancelled() noexcept override { channel_.NotifyCancelled(); }
 
   void Abort() noexcept override {
     // A request that the web server aborted is ended as it asked, with END_REQUEST.
@@ -113,8 +115,11 @@ Responder::Responder(runtime::Runtime& runtime, pipeline::Pipeline& pipeline,
 void Responder::Start(Channel& channel) { runtime_.Spawn(channel); }
 
 void Responder::Serve(Channel& channel) noexcept {
+  if (!channel.TryOpen()) {
+    return;  // no memory; the channel has ended itself
+  }
   FCGX_Request request;
-  if (FCGX_InitRequest(&request, channel.Open(), 0) != 0 || FCGX_Accept_r(&request) != 0) {
+  if (FCGX_InitRequest(&request, channel.Number(), 0) != 0 || FCGX_Accept_r(&request) != 0) {
     // libfcgi has closed the channel, and so ended it.
     return;
   }

@@ -62,11 +62,9 @@ struct Server::Acceptor {
 /// A connected socket. It is destroyed when nothing waits on it any more.
 class Server::Socket final : public IConnectionSocket, public std::enable_shared_from_this<Socket> {
  public:
-  Socket(Server& server, int descriptor, bool unix_domain)
+  Socket(Server& server, boost::asio::generic::stream_protocol::socket socket, bool unix_domain)
       : server_(server),
-        socket_(server.io_,
-                boost::asio::generic::stream_protocol(unix_domain ? AF_UNIX : AF_INET, 0),
-                descriptor),
+        socket_(std::move(socket)),
         unix_domain_(unix_domain),
         connection_(*this, server.requests_, server.limits_.connection, server.log_refusal_,
                     server.log_context_, Connection::Clock::now()) {}
@@ -132,6 +130,16 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
           setsockopt(socket_.native_handle(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset));
     }
     Close();
+  }
+
+  /// Whether the peer has gone while nothing is read, so that no read could tell.
+  bool PeerHasGoneUnseen() const noexcept {
+    if (reading_ || closed_ || lingering_) {
+      return false;
+    }
+    pollfd state{const_cast<Socket*>(this)->socket_.native_handle(), POLLRDHUP, 0};
+    return poll(&state, 1, 0) > 0 &&
+           (state.revents & (POLLHUP | POLLERR | (unix_domain_ ? 0 : POLLRDHUP))) != 0;
   }
 
   bool LingersTooLong(Connection::Clock::time_point now) const noexcept {
@@ -315,12 +323,22 @@ void Server::Add(int descriptor, const sockaddr_storage& peer) {
     const int on = 1;
     static_cast<void>(setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
   }
+  boost::asio::generic::stream_protocol::socket adopted(io_);
+  error_code error;
+  adopted.assign(boost::asio::generic::stream_protocol(unix_domain ? AF_UNIX : AF_INET, 0),
+                 descriptor, error);
+  if (error) {
+    observe::Log(observe::Level::kError, "a connection was dropped: " + error.message());
+    close(descriptor);
+    return;
+  }
   try {
-    const auto socket = std::make_shared<Socket>(*this, descriptor, unix_domain);
+    const auto socket = std::make_shared<Socket>(*this, std::move(adopted), unix_domain);
     sockets_.insert(socket);
     socket->ReadMore();
-  } catch (const std::exception& error) {
-    observe::Log(observe::Level::kError, std::string("a connection was dropped: ") + error.what());
+  } catch (const std::exception& failure) {
+    observe::Log(observe::Level::kError,
+                 std::string("a connection was dropped: ") + failure.what());
   }
 }
 
@@ -346,6 +364,8 @@ void Server::EndOverdue(Connection::Clock::time_point now) {
        std::vector<std::shared_ptr<Socket>>(sockets_.begin(), sockets_.end())) {
     if (socket->LingersTooLong(now)) {
       socket->Close();
+    } else if (socket->PeerHasGoneUnseen()) {
+      socket->Peer().OnSocketError();
     } else if (const char* const reason = socket->Peer().Overdue(now)) {
       observe::Log(observe::Level::kDebug, std::string("a connection was closed: ") + reason);
       socket->Peer().Abandon(IConnectionSocket::Ending::kNow);

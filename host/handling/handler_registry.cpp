@@ -1,6 +1,11 @@
 #include "host/handling/handler_registry.hpp"
 
+#include <cxxabi.h>
+
+#include <cstdlib>
 #include <stdexcept>
+#include <typeindex>
+#include <unordered_map>
 #include <utility>
 
 #include <weft/http_exception.hpp>
@@ -92,6 +97,19 @@ class FactoryClass final : public HandlerClass {
 };
 
 }  // namespace
+
+std::string_view NameOf(const std::type_info& type) {
+  // Few, for there are only as many as classes; and kept, for the types are never unloaded.
+  static auto& names = *new std::unordered_map<std::type_index, std::string>();
+  auto& name = names[type];
+  if (name.empty()) {
+    int status = 0;
+    char* const demangled = abi::__cxa_demangle(type.name(), nullptr, nullptr, &status);
+    name = status == 0 ? demangled : type.name();
+    std::free(demangled);
+  }
+  return name;
+}
 
 HandlerLease::~HandlerLease() {
   try {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <typeinfo>
 #include <vector>
 
 #include <weft/http_handler.hpp>
@@ -13,6 +14,9 @@
 #include "mappings/type_name.hpp"
 
 namespace weft::host::handling {
+
+/// The name of a handler's class as its source has it, for logs. Lifetime: of the process. Threads: the reactor's.
+std::string_view NameOf(const std::type_info& type);
 
 /// A class that mappings may name, as the pipeline uses it: something that lends handlers.
 ///

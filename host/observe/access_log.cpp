@@ -8,6 +8,31 @@
 
 namespace weft::host::observe {
 
+namespace {
+
+int Open(const std::string& target) {
+  const int descriptor =
+      open(target.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
+  if (descriptor < 0) {
+    throw std::system_error(errno, std::generic_category(), "access log " + target);
+  }
+  return descriptor;
+}
+
+}  // namespace
+
+void AccessLog::Check(const std::string& target) {
+  if (!target.empty() && target != "-") {
+    close(Open(target));
+  }
+}
+
+void AccessLog::Flush() noexcept {
+  if (writer_) {
+    writer_->Flush();
+  }
+}
+
 AccessLog::AccessLog(const std::string& target) {
   if (target.empty()) {
     return;
@@ -16,10 +41,7 @@ AccessLog::AccessLog(const std::string& target) {
     writer_ = std::make_unique<LineWriter>(STDERR_FILENO);
     return;
   }
-  descriptor_ = open(target.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-  if (descriptor_ < 0) {
-    throw std::system_error(errno, std::generic_category(), "access log " + target);
-  }
+  descriptor_ = Open(target);
   writer_ = std::make_unique<LineWriter>(descriptor_);
 }
 

@@ -18,6 +18,10 @@ class AccessLog {
   AccessLog& operator=(const AccessLog&) = delete;
   ~AccessLog();
 
+  /// Throws as the constructor would; opens nothing for good. Before a process has threads.
+  static void Check(const std::string& target);
+
+  void Flush() noexcept;
   bool Enabled() const noexcept { return writer_ != nullptr; }
   void Write(const RequestRecord& record) noexcept;
 

@@ -48,6 +48,11 @@ void LineWriter::Write(std::string_view line) noexcept {
   }
 }
 
+void LineWriter::Flush() noexcept {
+  std::unique_lock lock(mutex_);
+  written_.wait_for(lock, kFarewell, [this] { return waiting_.empty() && !writing_; });
+}
+
 void LineWriter::RunThread() {
   std::unique_lock lock(mutex_);
   for (;;) {
@@ -60,6 +65,7 @@ void LineWriter::RunThread() {
       lines +=
           "weft: " + std::to_string(dropped) + " lines of the log were dropped: nobody read it\n";
     }
+    writing_ = true;
     lock.unlock();
     for (std::size_t written = 0; written < lines.size();) {
       pollfd writable{descriptor_, POLLOUT, 0};
@@ -70,8 +76,12 @@ void LineWriter::RunThread() {
         }
         continue;
       }
-      // At most PIPE_BUF bytes, so that a pipe said to be writable takes them all without blocking.
-      const auto piece = std::string_view(lines).substr(written, 4096);
+      // At most PIPE_BUF bytes, so that a pipe said to be writable takes them all without blocking, and whole
+      // lines, so that those of other processes do not come between.
+      auto piece = std::string_view(lines).substr(written, 4096);
+      if (const auto end = piece.rfind('\n'); end != std::string_view::npos) {
+        piece = piece.substr(0, end + 1);
+      }
       const auto count = write(descriptor_, piece.data(), piece.size());
       if (count < 0 && errno != EINTR && errno != EAGAIN) {
         break;
@@ -79,6 +89,8 @@ void LineWriter::RunThread() {
       written += count > 0 ? static_cast<std::size_t>(count) : 0;
     }
     lock.lock();
+    writing_ = false;
+    written_.notify_all();
   }
 }
 

@@ -28,6 +28,8 @@ class LineWriter {
 
   /// `line` without its end of line.
   void Write(std::string_view line) noexcept;
+  /// Waits until what was given to Write() is written, at most for as long as the destructor would.
+  void Flush() noexcept;
 
  private:
   void RunThread();
@@ -35,8 +37,10 @@ class LineWriter {
   const int descriptor_;
   std::mutex mutex_;
   std::condition_variable wake_;
+  std::condition_variable written_;
   std::string waiting_;
   std::uint64_t dropped_ = 0;
+  bool writing_ = false;
   bool stopping_ = false;
   std::thread thread_;
 };

@@ -29,6 +29,8 @@ class LogThread {
   LogThread& operator=(const LogThread&) = delete;
   ~LogThread();
 
+  void Flush() noexcept { writer_.Flush(); }
+
  private:
   LineWriter writer_;
 };

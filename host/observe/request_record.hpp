@@ -9,10 +9,10 @@ namespace weft::host::observe {
 
 /// How a request ended, beside its status.
 enum class Outcome : std::uint8_t {
-  kCompleted,   ///< the client's web server got a whole answer
+  kCompleted,  ///< its handler was called, and the whole answer was handed to the web server's connection
   kAborted,     ///< it failed after the header block had left: the answer was cut
-  kClientGone,  ///< the client left; status 499, nothing was sent
-  kRefused,     ///< no handler saw it: malformed, or over a limit
+  kClientGone,  ///< the client left; status 499
+  kRefused,     ///< no handler was called: malformed, not mapped, or over a limit
 };
 
 /// What is known of a request when it is over. There is exactly one for each request.

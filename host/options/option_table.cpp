@@ -214,7 +214,7 @@ void AppendLimits(std::vector<Option>& table) {
                                  "Bytes of a response that gather before they are sent."));
   table.push_back(Quantity<Size>(kGroup, "max-buffered-bytes", &Settings::max_buffered_bytes,
                                  {kMebi, 1'024 * kGibi},
-                                 "Bytes of all request bodies that a worker holds; beyond it "
+                                 "Bytes of the bodies that a worker has read whole; beyond it "
                                  "503."));
 }
 

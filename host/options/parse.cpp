@@ -186,8 +186,7 @@ CommandLine ReadCommandLine(const Table& table, const std::vector<std::string>& 
       }
     }
     const std::string value = token.value.empty() ? "on" : token.value.front();
-    // The library takes the next argument whatever it is; "--mappings --debug" lost a folder's
-    // name.
+    // In "--mappings --debug" a folder's name is missing; the flag is not the name.
     if (value.starts_with("--")) throw Refusal(NeedsValue(option->Flag(), *option, " "));
     command_line.assignments.push_back({option, option->Flag(), value});
   }

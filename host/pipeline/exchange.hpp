@@ -11,6 +11,9 @@ class IExchange : public HttpWorkerRequest {
  public:
   /// What was sent so far must not look like a whole answer. Nothing is sent after it.
   virtual void Abort() noexcept = 0;
+  /// The request was cancelled, maybe while a call waits: it shall wait no longer. A ReadBody() throws then; what
+  /// is sent is taken without waiting. The one member that is called beside the others, on the reactor.
+  virtual void OnCancelled() noexcept = 0;
 };
 
 }  // namespace weft::host::pipeline

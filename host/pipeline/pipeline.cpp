@@ -1,12 +1,12 @@
 #include "host/pipeline/pipeline.hpp"
 
-#include <algorithm>
 #include <exception>
 #include <string>
 #include <utility>
 
 #include <weft/http_exception.hpp>
 #include <weft/http_handler.hpp>
+#include <weft/http_headers.hpp>
 #include "host/observe/log.hpp"
 
 namespace weft::host::pipeline {
@@ -15,15 +15,6 @@ namespace {
 
 /// 499 is nginx's status for a client that left; it is never sent, only recorded.
 constexpr int kClientClosedRequest = 499;
-
-/// A token of RFC 9110, section 5.6.2, as a method is (section 9.1).
-bool IsToken(std::string_view text) {
-  const auto is_token_character = [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-           std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-  };
-  return !text.empty() && std::all_of(text.begin(), text.end(), is_token_character);
-}
 
 bool IsLoopback(std::string_view address) {
   return address == "::1" || address.substr(0, 4) == "127." ||
@@ -40,70 +31,70 @@ Pipeline::Pipeline(runtime::Runtime& runtime, observe::AccessLog& access_log, co
 
 void Pipeline::Process(IExchange& exchange, ServerVariableCollection variables,
                        CancellationSource& cancellation) noexcept {
-  if (spare_flights_.empty()) {
-    spare_flights_.emplace_back();
-  }
-  in_flight_.splice(in_flight_.end(), spare_flights_, spare_flights_.begin());
-  const auto flight = std::prev(in_flight_.end());
-  *flight = Flight{&cancellation, Clock::now()};
-
-  const auto token = cancellation.Token();
-  runtime_.SetCurrentCancellation(&token);
-  observe::RequestRecord record;
-  record.id = ++last_request_;
-  {
-    RequestIo io(exchange, token, budget_);
-    HttpContext context(std::move(variables), io, token, limits_.output_buffer_bytes);
+  try {
+    if (spare_flights_.empty()) {
+      spare_flights_.emplace_back();
+    }
+    in_flight_.splice(in_flight_.end(), spare_flights_, spare_flights_.begin());
+    const auto flight = std::prev(in_flight_.end());
+    *flight = Flight{.exchange = &exchange,
+                     .cancellation = &cancellation,
+                     .started = Clock::now(),
+                     .id = ++last_request_,
+                     .handlers = handlers_};
+    const auto token = cancellation.Token();
+    runtime_.SetCurrentCancellation(&token);
     try {
-      Serve(context, io, *flight, record);
-      context.Response().Complete();
-    } catch (const HttpException& error) {
-      AnswerError(context, exchange, error.StatusCode(), error.PublicText(), error.what(), record);
-    } catch (const OperationCancelled& cancelled) {
-      AnswerCancelled(context, exchange, cancelled.Reason(), record);
-    } catch (const std::exception& error) {
-      AnswerError(context, exchange, 500, {}, error.what(), record);
+      ProcessFlight(*flight, std::move(variables));
     } catch (...) {
-      AnswerError(context, exchange, 500, {}, "an exception that is no std::exception", record);
+      // Not even an error could be answered: there is no memory.
+      exchange.Abort();
     }
-    if (access_log_.Enabled()) {
-      const auto& request = context.Request();
-      record.remote_address = request.UserHostAddress();
-      record.method = request.HttpMethod();
-      record.raw_url = request.RawUrl();
-      if (record.status == 0) {
-        record.status = context.Response().StatusCode();
-      }
-      record.body_bytes_sent = context.Response().BytesWritten();
-      record.duration = Clock::now() - flight->started;
-      access_log_.Write(record);
-    }
+    runtime_.SetCurrentCancellation(nullptr);
+    runtime_.SetCurrentLabel({});
+    flight->handlers.reset();
+    spare_flights_.splice(spare_flights_.end(), in_flight_, flight);
+  } catch (...) {
+    exchange.Abort();
   }
-  runtime_.SetCurrentCancellation(nullptr);
-  runtime_.SetCurrentLabel({});
-  spare_flights_.splice(spare_flights_.end(), in_flight_, flight);
 }
 
-void Pipeline::Serve(HttpContext& context, RequestIo& io, Flight& flight,
-                     observe::RequestRecord& record) {
-  Admit();
-  const auto handlers = handlers_;  // this snapshot to the end, whatever is swapped in meanwhile
-  const auto resolution = Map(context, io, flight, *handlers);
-  record.cause = resolution.cause;
-  if (access_log_.Enabled()) {
-    record.entry = resolution.entry->verb + " " + resolution.entry->path;
-    record.type = resolution.entry->type_text;
+void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables) {
+  const auto token = flight.cancellation->Token();
+  RequestIo io(*flight.exchange, token, budget_);
+  HttpContext context(std::move(variables), io, token, limits_.output_buffer_bytes);
+  io.SetRequest(context.Request());
+  flight.context = &context;
+  try {
+    Serve(context, io, flight);
+    context.Response().Complete();
+  } catch (const HttpException& error) {
+    AnswerError(context, io, flight, error.StatusCode(), error.PublicText(), error.what());
+  } catch (const OperationCancelled& cancelled) {
+    AnswerCancelled(context, io, flight, cancelled.Reason());
+  } catch (const std::exception& error) {
+    AnswerError(context, io, flight, 500, {}, error.what());
+  } catch (...) {
+    AnswerError(context, io, flight, 500, {}, "an exception that is no std::exception");
   }
-  runtime_.SetCurrentLabel(resolution.entry->type_text);
+  flight.context = nullptr;
+  if (access_log_.Enabled()) {
+    Record(flight, context, io.BodyBytesSent());
+  }
+}
 
-  handling::HandlerLease lease(handlers->ClassOf(*resolution.entry), context);
+void Pipeline::Serve(HttpContext& context, RequestIo& io, Flight& flight) {
+  Admit();
+  Map(context, io, flight);
+  handling::HandlerLease lease(flight.handlers->ClassOf(*flight.entry), context);
   auto& handler = lease.Handler();
+  flight.handler = &typeid(handler);
+  runtime_.SetCurrentLabel(handling::NameOf(*flight.handler));
   if (dynamic_cast<IHttpBufferlessHandler*>(&handler) == nullptr) {
-    io.CountAgainstBudget(true);
     static_cast<void>(context.Request().Body());
   }
   try {
-    RunHandler(handler, context, io);
+    RunHandler(handler, context, io, flight);
   } catch (...) {
     lease.MarkFailed();
     throw;
@@ -118,16 +109,17 @@ void Pipeline::Admit() const {
   }
 }
 
-mappings::Resolution Pipeline::Map(HttpContext& context, RequestIo& io, Flight& flight,
-                                   const handling::HandlerTable& handlers) const {
+void Pipeline::Map(HttpContext& context, RequestIo& io, Flight& flight) const {
   auto& request = context.Request();
   if (!IsToken(request.HttpMethod())) {
+    flight.cause = "method_malformed";
     throw HttpException(400, "The method is malformed.", "REQUEST_METHOD is missing or no token");
   }
   const auto& variables = request.ServerVariables();
   const auto host = variables.Find("HTTP_HOST").value_or(variables.Get("SERVER_NAME"));
-  auto resolution = handlers.Mappings().Resolve(host, request.HttpMethod(), request.FilePath(),
-                                                request.PathInfo());
+  const auto resolution = flight.handlers->Mappings().Resolve(
+      host, request.HttpMethod(), request.FilePath(), request.PathInfo());
+  flight.cause = resolution.cause;
   using Outcome = mappings::Resolution::Outcome;
   if (resolution.outcome == Outcome::kBadPath) {
     throw HttpException(400, "The path of the URL is malformed.", std::string(resolution.cause));
@@ -141,20 +133,26 @@ mappings::Resolution Pipeline::Map(HttpContext& context, RequestIo& io, Flight& 
   if (resolution.outcome == Outcome::kNotFound) {
     throw HttpException(404, {}, std::string(resolution.cause));
   }
+  flight.entry = resolution.entry;
   flight.deadline = flight.started + resolution.runtime.execution_timeout;
   io.SetBodyBounds(variables.Get("CONTENT_LENGTH"),
                    resolution.runtime.max_request_bytes.value_or(limits_.max_request_bytes));
   // The path that was searched: normalised, and split as the mapping splits it.
   request.RewritePath(resolution.file_path, resolution.path_info);
-  return resolution;
 }
 
-void Pipeline::RunHandler(IHttpHandler& handler, HttpContext& context, RequestIo& io) {
+void Pipeline::RunHandler(IHttpHandler& handler, HttpContext& context, RequestIo& io,
+                          Flight& flight) {
   if (dynamic_cast<IHttpAsyncHandler*>(&handler) != nullptr) {
+    context.Cancellation().ThrowIfCancellationRequested();
+    flight.called = true;
     handler.ProcessRequest(context);
     return;
   }
   runtime_.RunOnPool([&](runtime::IFiberGateway& gateway) {
+    // It may have waited for its thread, and nobody for it.
+    context.Cancellation().ThrowIfCancellationRequested();
+    flight.called = true;
     io.SetGateway(&gateway);
     try {
       handler.ProcessRequest(context);
@@ -166,66 +164,115 @@ void Pipeline::RunHandler(IHttpHandler& handler, HttpContext& context, RequestIo
   });
 }
 
-void Pipeline::AnswerError(HttpContext& context, IExchange& exchange, int status,
-                           const std::string& text, const std::string& detail,
-                           observe::RequestRecord& record) const {
-  auto& response = context.Response();
+void Pipeline::AnswerError(HttpContext& context, RequestIo& io, Flight& flight, int status,
+                           const std::string& text, const std::string& detail) const {
   const auto level =
       status >= 500 && status != 503 ? observe::Level::kError : observe::Level::kInfo;
   if (observe::LogsAt(level)) {
     const auto& request = context.Request();
-    observe::Log(level, "request " + std::to_string(record.id) + " " +
-                            std::string(request.HttpMethod()) + " " +
-                            std::string(request.RawUrl()) + ": " +
-                            (record.type.empty() ? "" : record.type + ": ") + detail);
+    std::string line = "request " + std::to_string(flight.id) + " " +
+                       std::string(request.HttpMethod()) + " " + std::string(request.RawUrl()) +
+                       ": ";
+    if (flight.handler != nullptr) {
+      line.append(handling::NameOf(*flight.handler)).append(": ");
+    } else if (flight.entry != nullptr) {
+      line.append(flight.entry->type_text).append(": ");
+    }
+    observe::Log(level, line + detail);
   }
-  record.status = status;
-  if (response.HeadersWritten()) {
+  flight.error_status = status;
+  if (io.HeadersSent()) {
     // An error text inside half a body would look like part of it.
-    record.outcome = observe::Outcome::kAborted;
-    exchange.Abort();
+    flight.outcome = observe::Outcome::kAborted;
+    flight.exchange->Abort();
     return;
   }
+  if (!flight.called) {
+    flight.outcome = observe::Outcome::kRefused;
+  }
+  // Not through the HttpResponse: the handler may have left it in any state.
+  io.BeginErrorAnswer();
   try {
-    const std::string allow(response.Headers().Find("Allow").value_or(std::string_view()));
-    response.Clear();
-    response.SetStatusCode(status);
-    response.SetContentType("text/plain; charset=utf-8");
-    if (status == 405 && !allow.empty()) {
-      response.SetHeader("Allow", allow);
-    }
-    if (status == 503) {
-      response.SetHeader("Retry-After", "1");
-    }
     const auto phrase = StatusDescriptionOf(status);
-    response.Write(std::to_string(status) + " " + std::string(phrase) + "\n");
+    std::string body = std::to_string(status) + " " + std::string(phrase) + "\n";
     if (!text.empty() && text != phrase) {
-      response.Write(text + "\n");
+      body += text + "\n";
     }
     if (limits_.debug && IsLoopback(context.Request().UserHostAddress())) {
-      response.Write("\n" + detail + "\n");
+      body += "\n" + detail + "\n";
     }
-    response.Complete();
-  } catch (const OperationCancelled& cancelled) {
-    AnswerCancelled(context, exchange, cancelled.Reason(), record);
+    HttpHeaders headers;
+    headers.Append("Content-Type", "text/plain; charset=utf-8");
+    headers.Append("Content-Length", std::to_string(body.size()));
+    if (const auto allow = context.Response().Headers().Find("Allow"); allow && status == 405) {
+      headers.Append("Allow", *allow);
+    }
+    if (status == 503) {
+      headers.Append("Retry-After", "1");
+    }
+    io.SendHeaders(status, phrase, headers);
+    if (context.Request().HttpMethod() != "HEAD") {
+      io.SendBody(body);
+    }
+  } catch (const OperationCancelled&) {
+    flight.error_status = kClientClosedRequest;
+    flight.outcome = observe::Outcome::kClientGone;
+    flight.exchange->Abort();
   } catch (const std::exception& error) {
     observe::Log(observe::Level::kError,
                  std::string("an error could not be answered: ") + error.what());
-    record.outcome = observe::Outcome::kAborted;
-    exchange.Abort();
+    flight.outcome = observe::Outcome::kAborted;
+    flight.exchange->Abort();
   }
 }
 
-void Pipeline::AnswerCancelled(HttpContext& context, IExchange& exchange, CancellationReason reason,
-                               observe::RequestRecord& record) const {
+void Pipeline::AnswerCancelled(HttpContext& context, RequestIo& io, Flight& flight,
+                               CancellationReason reason) const {
   if (reason == CancellationReason::kClientGone) {
-    record.status = kClientClosedRequest;
-    record.outcome = observe::Outcome::kClientGone;
-    exchange.Abort();
+    flight.error_status = kClientClosedRequest;
+    flight.outcome = observe::Outcome::kClientGone;
+    flight.exchange->Abort();
     return;
   }
-  AnswerError(context, exchange, reason == CancellationReason::kDeadline ? 504 : 503, {},
-              OperationCancelled(reason).what(), record);
+  AnswerError(context, io, flight, reason == CancellationReason::kDeadline ? 504 : 503, {},
+              OperationCancelled(reason).what());
+}
+
+void Pipeline::Record(const Flight& flight, const HttpContext& context,
+                      std::uint64_t body_bytes_sent) {
+  const auto& request = context.Request();
+  observe::RequestRecord record;
+  record.id = flight.id;
+  record.remote_address = request.UserHostAddress();
+  record.method = request.HttpMethod();
+  record.raw_url = request.RawUrl();
+  record.status = flight.error_status != 0 ? flight.error_status : context.Response().StatusCode();
+  record.body_bytes_sent = body_bytes_sent;
+  record.duration = Clock::now() - flight.started;
+  if (flight.entry != nullptr) {
+    record.entry = flight.entry->name.empty() ? flight.entry->verb + " " + flight.entry->path
+                                              : flight.entry->name;
+    record.type =
+        flight.handler != nullptr ? handling::NameOf(*flight.handler) : flight.entry->type_text;
+  }
+  record.cause = flight.cause;
+  record.outcome = flight.outcome;
+  access_log_.Write(record);
+}
+
+void Pipeline::RecordUnfinished() noexcept {
+  try {
+    for (auto& flight : in_flight_) {
+      if (access_log_.Enabled() && flight.context != nullptr) {
+        // Its handler may still run: only what no handler changes is read.
+        flight.error_status = 503;
+        flight.outcome = observe::Outcome::kAborted;
+        Record(flight, *flight.context, 0);
+      }
+    }
+  } catch (...) {
+    // No memory to tell of them.
+  }
 }
 
 void Pipeline::RecordRefusal(int status, std::string_view detail) noexcept {
@@ -249,6 +296,7 @@ void Pipeline::CancelOverdue(Clock::time_point now) noexcept {
     if (now >= flight.deadline) {
       flight.deadline = Clock::time_point::max();
       flight.cancellation->Cancel(CancellationReason::kDeadline);
+      flight.exchange->OnCancelled();
     }
   }
 }
@@ -256,6 +304,7 @@ void Pipeline::CancelOverdue(Clock::time_point now) noexcept {
 void Pipeline::CancelAll(CancellationReason reason) noexcept {
   for (auto& flight : in_flight_) {
     flight.cancellation->Cancel(reason);
+    flight.exchange->OnCancelled();
   }
 }
 

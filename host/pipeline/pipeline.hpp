@@ -5,6 +5,9 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <string>
+#include <string_view>
+#include <typeinfo>
 
 #include <weft/cancellation.hpp>
 #include <weft/http_context.hpp>
@@ -49,6 +52,8 @@ class Pipeline {
   /// Cancels the requests whose deadline has passed. Called several times a second.
   void CancelOverdue(std::chrono::steady_clock::time_point now) noexcept;
   void CancelAll(CancellationReason reason) noexcept;
+  /// Records what is still in flight, when the process ends without waiting for it any longer.
+  void RecordUnfinished() noexcept;
 
   std::size_t RequestsInFlight() const noexcept { return in_flight_.size(); }
 
@@ -57,20 +62,32 @@ class Pipeline {
 
   /// A request that is being processed.
   struct Flight {
-    CancellationSource* cancellation;
-    Clock::time_point started;
+    IExchange* exchange = nullptr;
+    CancellationSource* cancellation = nullptr;
+    Clock::time_point started{};
     Clock::time_point deadline = Clock::time_point::max();
+    std::uint64_t id = 0;
+    /// The tables that it began with, whatever is swapped in meanwhile; `entry` is of them.
+    std::shared_ptr<const handling::HandlerTable> handlers{};
+    const mappings::Entry* entry = nullptr;   // null until it is mapped
+    const std::type_info* handler = nullptr;  // the leased instance's class; null until then
+    const HttpContext* context = nullptr;     // for RecordUnfinished()
+    std::string_view cause{};                 // of an answer that no handler gave
+    bool called = false;                      // the handler was
+    int error_status = 0;                     // 0: the response's own
+    observe::Outcome outcome = observe::Outcome::kCompleted;
   };
 
-  void Serve(HttpContext& context, RequestIo& io, Flight& flight, observe::RequestRecord& record);
+  void ProcessFlight(Flight& flight, ServerVariableCollection variables);
+  void Serve(HttpContext& context, RequestIo& io, Flight& flight);
   void Admit() const;
-  mappings::Resolution Map(HttpContext& context, RequestIo& io, Flight& flight,
-                           const handling::HandlerTable& handlers) const;
-  void RunHandler(IHttpHandler& handler, HttpContext& context, RequestIo& io);
-  void AnswerError(HttpContext& context, IExchange& exchange, int status, const std::string& text,
-                   const std::string& detail, observe::RequestRecord& record) const;
-  void AnswerCancelled(HttpContext& context, IExchange& exchange, CancellationReason reason,
-                       observe::RequestRecord& record) const;
+  void Map(HttpContext& context, RequestIo& io, Flight& flight) const;
+  void RunHandler(IHttpHandler& handler, HttpContext& context, RequestIo& io, Flight& flight);
+  void AnswerError(HttpContext& context, RequestIo& io, Flight& flight, int status,
+                   const std::string& text, const std::string& detail) const;
+  void AnswerCancelled(HttpContext& context, RequestIo& io, Flight& flight,
+                       CancellationReason reason) const;
+  void Record(const Flight& flight, const HttpContext& context, std::uint64_t body_bytes_sent);
 
   runtime::Runtime& runtime_;
   observe::AccessLog& access_log_;

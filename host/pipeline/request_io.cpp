@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <stdexcept>
 #include <string>
 
 #include <weft/http_exception.hpp>
@@ -39,10 +40,19 @@ void RequestIo::SetBodyBounds(std::string_view announced, std::uint64_t max_byte
 
 template <typename F>
 void RequestIo::OnFiber(F&& function) {
-  if (gateway_ == nullptr) {
+  if (gateway_ != nullptr) {
+    gateway_->RunOnFiber(function);
+  } else if (runtime::Runtime::OnReactorThread()) {
     function();
   } else {
-    gateway_->RunOnFiber(function);
+    throw std::logic_error(
+        "a request or response is used inside weft::Offload: read before it, write after it");
+  }
+}
+
+void RequestIo::CheckMaySend() const {
+  if (!error_answer_) {
+    cancellation_.ThrowIfCancellationRequested();
   }
 }
 
@@ -58,7 +68,7 @@ std::size_t RequestIo::ReadBody(std::span<char> buffer) {
   std::size_t count = 0;
   OnFiber([&] {
     count = exchange_.ReadBody(buffer);
-    if (count_) {
+    if (request_ == nullptr || request_->ReadEntityBodyMode() != ReadEntityBodyMode::kBufferless) {
       if (budget_.used_bytes + count > budget_.max_bytes) {
         throw HttpException(503, {},
                             "request bodies in memory exceed " + std::to_string(budget_.max_bytes) +
@@ -81,14 +91,21 @@ std::size_t RequestIo::ReadBody(std::span<char> buffer) {
 }
 
 void RequestIo::SendHeaders(int status, std::string_view description, const HttpHeaders& headers) {
-  OnFiber([&] { exchange_.SendHeaders(status, description, headers); });
+  CheckMaySend();
+  OnFiber([&] {
+    headers_sent_ = true;
+    exchange_.SendHeaders(status, description, headers);
+  });
 }
 
 void RequestIo::SendBody(std::string_view bytes) {
+  CheckMaySend();
   OnFiber([&] { exchange_.SendBody(bytes); });
+  body_bytes_sent_ += bytes.size();
 }
 
 void RequestIo::Flush() {
+  CheckMaySend();
   OnFiber([&] { exchange_.Flush(); });
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include <weft/cancellation.hpp>
+#include <weft/http_request.hpp>
 #include <weft/http_worker_request.hpp>
 #include "host/pipeline/exchange.hpp"
 #include "host/runtime/runtime.hpp"
@@ -30,8 +31,13 @@ class RequestIo final : public HttpWorkerRequest {
   /// Throws HttpException(400) when `announced` is no number of bytes, and HttpException(413) when it is over
   /// `max_bytes`. Before the first ReadBody().
   void SetBodyBounds(std::string_view announced, std::uint64_t max_bytes);
-  /// Whether what is read from now on is kept in memory, and counts for the budget.
-  void CountAgainstBudget(bool count) noexcept { count_ = count; }
+  /// Whose body it is: what is read other than piece by piece is kept in memory, and counts for the budget.
+  void SetRequest(const HttpRequest& request) noexcept { request_ = &request; }
+  /// From now on what is sent is the host's own answer, which a cancelled request gets too.
+  void BeginErrorAnswer() noexcept { error_answer_ = true; }
+  /// The exchange was given a header block; whether it arrived nobody knows.
+  bool HeadersSent() const noexcept { return headers_sent_; }
+  std::uint64_t BodyBytesSent() const noexcept { return body_bytes_sent_; }
   /// While set, calls come from the gateway's thread.
   void SetGateway(runtime::IFiberGateway* gateway) noexcept { gateway_ = gateway; }
 
@@ -43,6 +49,7 @@ class RequestIo final : public HttpWorkerRequest {
  private:
   template <typename F>
   void OnFiber(F&& function);
+  void CheckMaySend() const;
 
   IExchange& exchange_;
   const CancellationToken& cancellation_;
@@ -52,7 +59,10 @@ class RequestIo final : public HttpWorkerRequest {
   std::uint64_t max_bytes_ = 0;
   std::uint64_t received_ = 0;
   std::size_t held_ = 0;
-  bool count_ = false;
+  std::uint64_t body_bytes_sent_ = 0;
+  const HttpRequest* request_ = nullptr;
+  bool error_answer_ = false;
+  bool headers_sent_ = false;
 };
 
 }  // namespace weft::host::pipeline

@@ -24,16 +24,19 @@ bool BlockingPool::TryPost(ITask& task) {
   {
     const std::lock_guard lock(mutex_);
     // What an idle thread is about to take does not count as waiting.
-    const bool thread_free = queue_.size() < idle_;
+    bool thread_free = queue_.size() < idle_;
     if (!thread_free && threads_.size() < max_threads_) {
       try {
         threads_.emplace_back([this] { RunThread(); });
+        thread_free = true;
       } catch (const std::system_error&) {
+        // The system has no more threads: those that there are have to do.
         if (threads_.empty()) {
           return false;
         }
       }
-    } else if (!thread_free && queue_.size() - idle_ >= max_queue_) {
+    }
+    if (!thread_free && queue_.size() - idle_ >= max_queue_) {
       return false;
     }
     queue_.push_back(&task);

@@ -4,8 +4,8 @@
 
 namespace weft::host::runtime {
 
-/// Tells the address sanitizer which stack this thread runs on from now on. Boost.Fiber, as it is packaged,
-/// does not; the sanitizer would then, at the first exception on a fiber, take old frames for live ones.
+/// Tells the address sanitizer which stack this thread runs on from now on. Without
+/// that it would, at the first exception on a fiber, take old frames for live ones.
 ///
 /// Called wherever control comes back to a fiber. Without the sanitizer it is nothing.
 #if defined(__SANITIZE_ADDRESS__)

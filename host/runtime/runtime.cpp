@@ -64,9 +64,10 @@ struct Runtime::Implementation {
   Implementation(const Options& options)
       : io(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO),
         work(io.get_executor()),
-        stacks(options.stack_bytes, options.idle_stacks),
-        max_idle_lanes(options.idle_stacks),
+        stacks(options.stack_bytes, options.idle_stacks / 2),
+        max_idle_lanes(options.idle_stacks - options.idle_stacks / 2),
         pool(options.blocking_threads, options.blocking_queue),
+        offload_pool(options.blocking_threads, options.blocking_queue),
         signal_stack(new char[kSignalStackBytes]) {}
 
   void RunLane(Lane& lane) {
@@ -88,6 +89,8 @@ struct Runtime::Implementation {
     }
   }
 
+  void RunOn(BlockingPool& where, const std::function<void(IFiberGateway&)>& function);
+
   /// Only on a fiber.
   StackHeader& CurrentHeader() const noexcept {
     return stacks.HeaderOf(__builtin_frame_address(0));
@@ -107,6 +110,7 @@ struct Runtime::Implementation {
   FiberEvent stop;
   FiberEvent all_ended;
   BlockingPool pool;
+  BlockingPool offload_pool;
   std::unique_ptr<char[]> signal_stack;
   struct sigaction old_action = {};
   stack_t old_signal_stack = {};
@@ -140,6 +144,8 @@ Runtime::~Runtime() {
 }
 
 boost::asio::io_context& Runtime::Io() noexcept { return implementation_->io; }
+
+bool Runtime::OnReactorThread() noexcept { return t_reactor != nullptr; }
 
 void Runtime::Run() {
   auto& self = *implementation_;
@@ -258,13 +264,17 @@ bool OnFiberOf(const Runtime* runtime) {
 
 }  // namespace
 
-void Runtime::RunOnPool(const std::function<void(IFiberGateway&)>& function) {
-  auto& self = *implementation_;
-  PoolCall call(self.io, function, self.CurrentCancellation());
-  if (!self.pool.TryPost(call)) {
+void Runtime::Implementation::RunOn(BlockingPool& where,
+                                    const std::function<void(IFiberGateway&)>& function) {
+  PoolCall call(io, function, CurrentCancellation());
+  if (!where.TryPost(call)) {
     throw HttpException(503, {}, "the queue of the blocking pool is full (--blocking-queue)");
   }
   call.WaitOnFiber();
+}
+
+void Runtime::RunOnPool(const std::function<void(IFiberGateway&)>& function) {
+  implementation_->RunOn(implementation_->pool, function);
 }
 
 void Runtime::SetCurrentCancellation(const CancellationToken* token) noexcept {
@@ -322,7 +332,8 @@ void Runtime::RunBlocking(const std::function<void()>& function) {
   if (!OnFiberOf(this)) {
     throw std::logic_error("weft::Offload() outside a request");
   }
-  RunOnPool([&function](IFiberGateway&) { function(); });
+  implementation_->RunOn(implementation_->offload_pool,
+                         [&function](IFiberGateway&) { function(); });
 }
 
 }  // namespace weft::host::runtime

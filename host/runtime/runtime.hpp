@@ -22,7 +22,8 @@ class IFiberGateway {
   virtual void RunOnFiber(const std::function<void()>& function) = 0;
 };
 
-/// The worker's one reactor thread with its fibers, and its pool of threads for what blocks.
+/// The worker's one reactor thread with its fibers, and its threads for what blocks: one pool for RunOnPool(),
+/// another of the same bounds for Offload(), so that handlers which block cannot hold up those which wait.
 ///
 /// It runs tasks without knowing what they are for. Each task may set what the functions of <weft/async.hpp>
 /// obey while it runs: SetCurrentCancellation().
@@ -42,6 +43,8 @@ class Runtime final : public weft::detail::IAsyncRuntime {
   ~Runtime() override;
 
   boost::asio::io_context& Io() noexcept;
+  /// Whether the caller runs on the thread of a runtime's reactor.
+  static bool OnReactorThread() noexcept;
 
   /// Serves until Stop(), then waits for every fiber that was started.
   void Run();

@@ -7,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include "host/observe/access_log.hpp"
 #include "host/observe/log.hpp"
 #include "host/options/exit_code.hpp"
 #include "host/supervisor/listener.hpp"
@@ -47,9 +48,21 @@ void LogStart(const ListeningSockets& sockets, std::size_t workers) {
   observe::Log(LogLevel::kInfo, line);
 }
 
+bool AccessLogIsSound(const Settings& settings) {
+  try {
+    observe::AccessLog::Check(settings.access_log);
+    return true;
+  } catch (const std::system_error& error) {
+    observe::Log(LogLevel::kError,
+                 std::string(error.what()) + ": name another file with --access-log");
+    return false;
+  }
+}
+
 int ServeChecked(const Settings& settings) {
   // Before the sockets: a server that cannot serve must not accept.
-  if (!MappingsAreSound(settings)) return options::kExitConfiguration;
+  if (!MappingsAreSound(settings) || !AccessLogIsSound(settings))
+    return options::kExitConfiguration;
   ListeningSockets sockets = OpenListeners(settings);
   const std::size_t workers = settings.WorkerCount(sockets.spawned);
   LogStart(sockets, workers);

@@ -65,7 +65,9 @@ fastcgi::Server::Limits ServerLimits(const options::Settings& settings, bool spa
   limits.connection.idle_timeout = settings.idle_timeout;
   limits.connection.send_timeout = settings.send_timeout;
   limits.connection.application_max_connections = settings.max_connections * workers;
-  limits.connection.application_max_requests = settings.max_requests * workers;
+  // Who asks takes it for what a connection may carry.
+  limits.connection.application_max_requests =
+      std::min(settings.max_requests, settings.max_requests_per_connection);
   return limits;
 }
 
@@ -136,7 +138,6 @@ class Worker {
   }
 
   void WatchSignals() {
-    signal(SIGPIPE, SIG_IGN);
     for (const int number : {SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) {
       signals_.add(number);
     }
@@ -151,7 +152,10 @@ class Worker {
       // A web server that spawns sends SIGINT to its whole group and means itself; SIGUSR1 means this process.
       const bool stops =
           number == SIGTERM || number == SIGQUIT || (number == SIGUSR1 && start_.spawned);
-      if (stops) {
+      const bool alone = start_.ready_descriptor < 0 && !start_.spawned;
+      if (stops && alone && cancel_at_) {
+        Stop(std::chrono::milliseconds(0));  // asked a second time, and there is no supervisor
+      } else if (stops) {
         Stop(settings_.DrainTimeout(start_.spawned));
       } else if (number == SIGINT && !start_.spawned) {
         Stop(std::chrono::milliseconds(0));
@@ -220,6 +224,9 @@ class Worker {
     const auto line = "weft: " + std::to_string(runtime_.FibersInUse()) +
                       " requests did not obey their cancellation; the process ends without them\n";
     static_cast<void>(!write(STDERR_FILENO, line.data(), line.size()));
+    pipeline_.RecordUnfinished();
+    access_log_.Flush();
+    log_thread_.Flush();
     std::_Exit(options::kExitOk);
   }
 
@@ -271,6 +278,7 @@ void RaiseDescriptorLimit(std::size_t max_connections) {
 
 int RunWorker(const WorkerStart& start) {
   observe::SetLogLevel(start.settings.log_level);
+  signal(SIGPIPE, SIG_IGN);
   RaiseDescriptorLimit(start.settings.max_connections);
   try {
     return Worker(start).Run();

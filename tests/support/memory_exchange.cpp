@@ -27,6 +27,7 @@ void MemoryExchange::Enter(Call call) {
 
 std::size_t MemoryExchange::ReadBody(std::span<char> buffer) {
   Enter(Call::kReadBody);
+  token.ThrowIfCancellationRequested();
   while (!body.empty() && body.front().empty()) {
     body.pop_front();
   }
@@ -58,6 +59,13 @@ void MemoryExchange::Abort() noexcept {
   calls.push_back(Call::kAbort);
   threads.push_back(std::this_thread::get_id());
   aborted = true;
+}
+
+void MemoryExchange::OnCancelled() noexcept {
+  ++cancellations;
+  if (on_cancelled) {
+    on_cancelled();
+  }
 }
 
 std::size_t MemoryExchange::Count(Call call) const {

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include <weft/cancellation.hpp>
 #include <weft/http_headers.hpp>
 #include "host/pipeline/exchange.hpp"
 
@@ -18,9 +19,8 @@ namespace weft::test {
 /// One request's peer, in memory: hands out a body, keeps the answer.
 ///
 /// What it does not imitate: it makes nobody wait (unless `before_call` does), so there is no back-pressure
-/// and no time-out; it frames nothing, so nothing is too large; a cancelled token does not make it throw,
-/// only `client_gone` does; it does not compare the body with an announced length; and after Abort() it
-/// would still take what is sent (`calls` shows it).
+/// and no time-out; it frames nothing, so nothing is too large; it does not compare the body with an
+/// announced length; and after Abort() it would still take what is sent (`calls` shows it).
 class MemoryExchange final : public host::pipeline::IExchange {
  public:
   enum class Call { kReadBody, kSendHeaders, kSendBody, kFlush, kAbort };
@@ -32,6 +32,8 @@ class MemoryExchange final : public host::pipeline::IExchange {
   bool client_gone = false;      ///< every call but Abort() throws OperationCancelled
   std::size_t fail_at = kNever;  ///< the call, counted from 1, that throws `failure`
   std::exception_ptr failure;    ///< null: a std::system_error with EIO
+  CancellationToken token;       ///< ReadBody() throws when it is cancelled
+  std::function<void()> on_cancelled;     ///< called by OnCancelled()
   std::function<void(Call)> before_call;  ///< called first, on the caller's thread or fiber
 
   // What it was told.
@@ -43,6 +45,7 @@ class MemoryExchange final : public host::pipeline::IExchange {
   std::string sent;                 ///< the answer's body
   std::vector<std::size_t> pieces;  ///< how large each SendBody() was
   bool aborted = false;
+  int cancellations = 0;  ///< how often it was told of one
 
   std::size_t ReadBody(std::span<char> buffer) override;
   void SendHeaders(int with_status, std::string_view with_description,
@@ -50,6 +53,7 @@ class MemoryExchange final : public host::pipeline::IExchange {
   void SendBody(std::string_view bytes) override;
   void Flush() override;
   void Abort() noexcept override;
+  void OnCancelled() noexcept override;
 
   /// How often a call was made.
   std::size_t Count(Call call) const;

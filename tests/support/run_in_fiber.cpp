@@ -1,5 +1,6 @@
 #include "tests/support/run_in_fiber.hpp"
 
+#include <boost/asio/post.hpp>
 #include <utility>
 
 namespace weft::test {
@@ -79,5 +80,14 @@ void SideFiber::Wait() noexcept {
     event_.Wait();
   }
 }
+
+Signal::Signal(Runtime& runtime)
+    : runtime_(runtime), event_(std::make_shared<host::runtime::FiberEvent>()) {}
+
+void Signal::Set() {
+  boost::asio::post(runtime_.Io(), [event = event_] { event->Notify(); });
+}
+
+void Signal::Wait() noexcept { event_->Wait(); }
 
 }  // namespace weft::test

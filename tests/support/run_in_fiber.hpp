@@ -2,6 +2,7 @@
 
 #include <exception>
 #include <functional>
+#include <memory>
 
 #include "host/runtime/fiber_event.hpp"
 #include "host/runtime/runtime.hpp"
@@ -38,6 +39,21 @@ class SideFiber final : private host::runtime::ITask {
   std::exception_ptr error_;
   host::runtime::FiberEvent event_;
   bool ended_ = false;
+};
+
+/// Tells a fiber of something that happened on any thread.
+class Signal {
+ public:
+  explicit Signal(host::runtime::Runtime& runtime);
+
+  /// From any thread; once.
+  void Set();
+  /// On a fiber: waits for Set(). Once; one fiber at a time.
+  void Wait() noexcept;
+
+ private:
+  host::runtime::Runtime& runtime_;
+  std::shared_ptr<host::runtime::FiberEvent> event_;
 };
 
 }  // namespace weft::test

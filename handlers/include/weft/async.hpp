@@ -28,7 +28,8 @@ WEFT_API void RunBlocking(const std::function<void()>& function);
 /// what it throws, comes back here. In a plain handler it runs in place.
 ///
 /// It waits for the function's end even when the request is cancelled meanwhile: what the function captured
-/// by reference stays valid. Throws HttpException(503) when the pool's queue is full.
+/// by reference stays valid. The function must not use the request or the response: read before, write after.
+/// Throws HttpException(503) when the queue for such calls is full.
 template <typename F>
 auto Offload(F&& function) -> std::invoke_result_t<F&> {
   using Result = std::invoke_result_t<F&>;

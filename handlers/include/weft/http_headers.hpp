@@ -13,6 +13,9 @@ namespace weft {
 /// True when both are equal, ASCII letter case ignored (RFC 9110, section 5.1, for field names).
 WEFT_API bool EqualsIgnoreCase(std::string_view a, std::string_view b) noexcept;
 
+/// True for a token (RFC 9110, section 5.6.2): what methods and field names are.
+WEFT_API bool IsToken(std::string_view text) noexcept;
+
 /// Header fields in their order; names ignore letter case (RFC 9110, section 5).
 ///
 /// Threads: as a standard container.

@@ -89,7 +89,7 @@ class WEFT_API HttpRequest {
   /// any other reads it here, to its end. Throws std::logic_error after GetBufferlessInputStream().
   std::string_view Body();
   /// The body as it arrives. For an IHttpBufferlessHandler; where the body is in memory already it is read
-  /// from there. Throws std::logic_error after Body().
+  /// from there.
   HttpInputStream& GetBufferlessInputStream();
   weft::ReadEntityBodyMode ReadEntityBodyMode() const noexcept { return body_mode_; }
 

@@ -18,8 +18,8 @@ class WEFT_API ServerVariableCollection {
   using Variable = std::pair<std::string_view, std::string_view>;
 
   ServerVariableCollection() noexcept = default;
-  /// Makes room for `count` variables with `bytes` of names and values in all. Add() beyond it throws
-  /// std::length_error: the block never moves, so that views into it stay valid.
+  /// Makes room for `bytes` of names and values in all, and, to begin with, for `count` variables. Add() beyond
+  /// the bytes throws std::length_error: the block never moves, so that views into it stay valid.
   ServerVariableCollection(std::size_t count, std::size_t bytes);
 
   /// Copies both texts into the block.

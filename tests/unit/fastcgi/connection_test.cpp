@@ -436,6 +436,50 @@ TEST_CASE(
   });
 }
 
+TEST_CASE("Connection: an answer that failed half-way resets a connection that is not kept, too") {
+  FastCgiHost::Run([](FastCgiHost& host) {
+    host.Serve("/cut.ashx", Kind::kAsync, [](HttpContext& context) {
+      context.Response().Write("half");
+      context.Response().Flush();
+      throw std::runtime_error("the other half");
+    });
+    auto& peer = host.Connect();
+    peer.Feed(RequestBytes(1, "/cut.ashx", {}, Connection::kClose));
+    CHECK(peer.socket.ended == Ending::kReset);
+  });
+}
+
+TEST_CASE(
+    "Connection: a request that is cancelled waits no longer for its body, nor for a peer that "
+    "does not read") {
+  FastCgiHost::Options options;
+  options.limits.output_buffer_bytes = 1000;
+  FastCgiHost::Run(options, [](FastCgiHost& host) {
+    host.Serve("/echo.ashx", Kind::kAsync, EchoBody);
+    bool ended = false;
+    host.Serve("/endless.ashx", Kind::kAsync, [&](HttpContext& context) {
+      try {
+        for (;;) {
+          context.Response().Write(std::string(500, 'x'));
+        }
+      } catch (const OperationCancelled& cancelled) {
+        ended = cancelled.Reason() == CancellationReason::kShutdown;
+        throw;
+      }
+    });
+    auto& body = host.Connect();
+    body.Feed(Begin(1) + PostParams(1, "/echo.ashx", 100));
+    auto& output = host.Connect();
+    output.socket.takes = 100;
+    output.Feed(RequestBytes(1, "/endless.ashx"));
+    CHECK(body.socket.sent.empty());
+    host.CancelAll(CancellationReason::kShutdown);
+    FastCgiHost::Settle();
+    CHECK(AnswerTo(body.socket, 1).status == 503);
+    CHECK(ended);
+  });
+}
+
 TEST_CASE("Connection: a peer that never reads cannot make it keep answers without end") {
   FastCgiHost::Run([](FastCgiHost& host) {
     auto& peer = host.Connect();

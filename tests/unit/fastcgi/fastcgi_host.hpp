@@ -79,6 +79,9 @@ class FastCgiHost {
   };
   Peer& Connect();
 
+  /// What a worker does when its time is over.
+  void CancelAll(CancellationReason reason) { pipeline_.CancelAll(reason); }
+
   /// Lets every fiber run until all of them wait.
   static void Settle();
   /// Settles until `condition`; fails the test after 10 s.

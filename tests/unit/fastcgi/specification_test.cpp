@@ -312,7 +312,7 @@ TEST_CASE("C.4 T3: a body that comes after its answer does not end the kept conn
   });
 }
 
-TEST_CASE("C.4 T4: a request that failed leaves no status for the next on its connection") {
+TEST_CASE("C.4 T4: a request that failed leaves no status for the next, and never looks whole") {
   FastCgiHost::Run([](FastCgiHost& host) {
     host.Serve("/wait.ashx", Kind::kAsync, [](HttpContext&) { SleepFor(std::chrono::hours(1)); });
     host.Serve("/cut.ashx", Kind::kAsync, [](HttpContext& context) {
@@ -321,16 +321,25 @@ TEST_CASE("C.4 T4: a request that failed leaves no status for the next on its co
     });
     host.Serve("/hello.ashx", Kind::kAsync, Hello);
     auto& peer = host.Connect();
-    // With another request in flight, a cut answer cannot end the connection: END_REQUEST tells of it.
+    // With another request in flight, a cut answer cannot end the connection at once.
     peer.Feed(RequestBytes(7, "/wait.ashx") + RequestBytes(1, "/cut.ashx"));
     auto answers = peer.socket.Answers();
-    auto result = answers.TakeEnded(1);
-    REQUIRE(result);
-    CHECK(result->app_status == 1);
+    CHECK_FALSE(answers.TakeEnded(1));
+    CHECK_FALSE(peer.socket.ended);
+    // It takes no further one, and is reset when the last has ended.
     peer.socket.sent.clear();
-    peer.Feed(RequestBytes(1, "/hello.ashx"));
+    peer.Feed(RequestBytes(3, "/hello.ashx"));
     answers = peer.socket.Answers();
-    result = answers.TakeEnded(1);
+    const auto refused = answers.TakeEnded(3);
+    REQUIRE(refused);
+    CHECK(refused->protocol_status == ProtocolStatus::kOverloaded);
+    peer.Feed(EncodeAbort(7));
+    CHECK(peer.socket.ended == Ending::kReset);
+    // A new connection knows nothing of it.
+    auto& other = host.Connect();
+    other.Feed(RequestBytes(1, "/hello.ashx"));
+    answers = other.socket.Answers();
+    const auto result = answers.TakeEnded(1);
     REQUIRE(result);
     CHECK(result->app_status == 0);
   });

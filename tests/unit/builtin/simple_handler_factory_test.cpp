@@ -1,0 +1,421 @@
+#include "handlers/builtin/simple_handler_factory.hpp"
+
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <weft/detail/async_runtime.hpp>
+#include <weft/http_exception.hpp>
+#include "tests/support/doctest_values.hpp"
+#include "tests/support/memory_exchange.hpp"
+#include "tests/support/server_variables.hpp"
+#include "tests/support/temporary_folder.hpp"
+#include "tests/unit/builtin/test_clock.hpp"
+
+namespace weft::builtin {
+namespace {
+
+using test::TemporaryFolder;
+
+/// Runs in place what would run on the blocking pool, and counts it. `meanwhile` stands for what other
+/// requests do while one waits.
+///
+/// It does not imitate waiting, other threads, or cancellation.
+class InPlaceRuntime final : public weft::detail::IAsyncRuntime {
+ public:
+  InPlaceRuntime() { weft::detail::SetAsyncRuntime(this); }
+  InPlaceRuntime(const InPlaceRuntime&) = delete;
+  InPlaceRuntime& operator=(const InPlaceRuntime&) = delete;
+  ~InPlaceRuntime() override { weft::detail::SetAsyncRuntime(nullptr); }
+
+  void SleepUntil(std::chrono::steady_clock::time_point) override {}
+  void RunBlocking(const std::function<void()>& function) override {
+    ++calls;
+    function();
+    if (const auto once = std::exchange(meanwhile, nullptr)) {
+      once();
+    }
+  }
+
+  int calls = 0;
+  std::function<void()> meanwhile;
+};
+
+class NamedHandler final : public IHttpHandler {
+ public:
+  explicit NamedHandler(std::string with_type) : type(std::move(with_type)) {}
+  void ProcessRequest(HttpContext&) override {}
+  bool IsReusable() const override { return true; }
+
+  std::string type;
+};
+
+/// The factory over a stopped clock, with handlers that know the type that they were made for.
+struct Subject {
+  Subject()
+      : factory([this](std::string_view type) -> CreateHandler {
+          asked.emplace_back(type);
+          if (type == "unknown") {
+            throw std::runtime_error("no such class");
+          }
+          if (type == "busy") {
+            throw HttpException(503, {}, "busy");
+          }
+          return [this, type = std::string(type)]() -> std::unique_ptr<IHttpHandler> {
+            ++created;
+            if (type == "throws") {
+              throw std::runtime_error("from the constructor");
+            }
+            return type == "null" ? nullptr : std::make_unique<NamedHandler>(type);
+          };
+        }) {}
+
+  std::unique_ptr<IHttpHandler> Get(const std::string& path) {
+    test::MemoryExchange exchange;
+    HttpContext context(test::MakeVariables({{"REQUEST_METHOD", "GET"}}), exchange, {}, 1024);
+    return factory.GetHandler(context, "GET", "/x.ashx", path);
+  }
+
+  /// The type of the handler that a file gets, or the status and detail with which it is refused.
+  std::string TypeOf(const std::string& path) {
+    try {
+      const auto handler = Get(path);
+      return handler ? static_cast<const NamedHandler&>(*handler).type : "null";
+    } catch (const HttpException& error) {
+      CHECK(error.PublicText().find('/') == std::string::npos);
+      return error.what();
+    }
+  }
+
+  test::StoppedSteadyClock clock;
+  InPlaceRuntime runtime;
+  std::vector<std::string> asked;  // types that were looked up
+  int created = 0;
+  SimpleHandlerFactory factory;
+};
+
+std::string Directive(std::string_view type) {
+  return "<%@ WebHandler Class=\"" + std::string(type) + "\" %>\n";
+}
+
+TEST_CASE("SimpleHandlerFactory: a file gets a handler of the class that it names") {
+  const TemporaryFolder folder;
+  const auto path = folder.Write("a.ashx", Directive("shop::Hello, shop")).string();
+  Subject subject;
+  CHECK(subject.TypeOf(path) == "shop::Hello, shop");
+  CHECK(subject.runtime.calls == 1);
+}
+
+TEST_CASE("SimpleHandlerFactory: every request gets an instance of its own") {
+  const TemporaryFolder folder;
+  const auto path = folder.Write("a.ashx", Directive("T")).string();
+  Subject subject;
+  const auto first = subject.Get(path);
+  const auto second = subject.Get(path);
+  CHECK(first != second);
+  CHECK(subject.created == 2);
+  // The class is found once.
+  CHECK(subject.asked == std::vector<std::string>{"T"});
+  subject.factory.ReleaseHandler(subject.Get(path));
+  subject.factory.ReleaseHandler(nullptr);
+}
+
+TEST_CASE("SimpleHandlerFactory: a file is not read again while it is fresh") {
+  const TemporaryFolder folder;
+  const auto path = folder.Write("a.ashx", Directive("Before")).string();
+  Subject subject;
+  CHECK(subject.TypeOf(path) == "Before");
+  folder.Write("a.ashx", Directive("After"));
+  test::AdvanceSteadyClock(SimpleHandlerFactory::kFresh - std::chrono::nanoseconds(1));
+  CHECK(subject.TypeOf(path) == "Before");
+  CHECK(subject.runtime.calls == 1);
+}
+
+TEST_CASE("SimpleHandlerFactory: a changed file takes effect when it is no longer fresh") {
+  const TemporaryFolder folder;
+  const auto path = folder.Write("a.ashx", Directive("Before")).string();
+  Subject subject;
+  CHECK(subject.TypeOf(path) == "Before");
+  folder.Write("a.ashx", Directive("After"));
+  test::AdvanceSteadyClock(SimpleHandlerFactory::kFresh);
+  CHECK(subject.TypeOf(path) == "After");
+  CHECK(subject.runtime.calls == 2);
+  // And is fresh anew.
+  test::AdvanceSteadyClock(SimpleHandlerFactory::kFresh - std::chrono::nanoseconds(1));
+  CHECK(subject.TypeOf(path) == "After");
+  CHECK(subject.runtime.calls == 2);
+}
+
+TEST_CASE(
+    "SimpleHandlerFactory: a file that vanishes is not found from then on, and found when it is "
+    "back") {
+  const TemporaryFolder folder;
+  const auto path = folder.Write("a.ashx", Directive("T")).string();
+  Subject subject;
+  CHECK(subject.TypeOf(path) == "T");
+  REQUIRE(unlink(path.c_str()) == 0);
+  CHECK(subject.TypeOf(path) == "T");
+  test::AdvanceSteadyClock(SimpleHandlerFactory::kFresh);
+  CHECK(subject.TypeOf(path).starts_with("404 "));
+  folder.Write("a.ashx", Directive("Back"));
+  // What is not there is not remembered.
+  CHECK(subject.TypeOf(path) == "Back");
+}
+
+TEST_CASE("SimpleHandlerFactory: a file that breaks is answered with 500 until it is mended") {
+  const TemporaryFolder folder;
+  const auto path = folder.Write("a.ashx", Directive("Before")).string();
+  Subject subject;
+  CHECK(subject.TypeOf(path) == "Before");
+  folder.Write("a.ashx", "<%@ WebHandler %>");
+  test::AdvanceSteadyClock(SimpleHandlerFactory::kFresh);
+  for (int i = 0; i < 2; ++i) {
+    const auto told = subject.TypeOf(path);
+    CHECK(told.starts_with("500 "));
+    CHECK(told.find(path + ": line 1: Class is missing") != std::string::npos);
+  }
+  folder.Write("a.ashx", Directive("After"));
+  CHECK(subject.TypeOf(path) == "After");
+}
+
+TEST_CASE("SimpleHandlerFactory: files are remembered each by its own path") {
+  const TemporaryFolder folder;
+  const auto a = folder.Write("a.ashx", Directive("A")).string();
+  const auto b = folder.Write("b.ashx", Directive("B")).string();
+  Subject subject;
+  CHECK(subject.TypeOf(a) == "A");
+  CHECK(subject.TypeOf(b) == "B");
+  CHECK(subject.TypeOf(a) == "A");
+  CHECK(subject.runtime.calls == 2);
+}
+
+TEST_CASE(
+    "SimpleHandlerFactory: other requests may come while a file is read, also for the same file") {
+  const TemporaryFolder folder;
+  const auto a = folder.Write("a.ashx", Directive("A")).string();
+  const auto b = folder.Write("b.ashx", Directive("B")).string();
+  Subject subject;
+  std::string other;
+  std::string same;
+  subject.runtime.meanwhile = [&] {
+    other = subject.TypeOf(b);
+    same = subject.TypeOf(a);
+  };
+  CHECK(subject.TypeOf(a) == "A");
+  CHECK(other == "B");
+  CHECK(same == "A");
+  CHECK(subject.TypeOf(a) == "A");
+  CHECK(subject.runtime.calls == 3);
+}
+
+TEST_CASE(
+    "SimpleHandlerFactory: while a known file is read anew, other requests go on with what is "
+    "known") {
+  const TemporaryFolder folder;
+  const auto path = folder.Write("a.ashx", Directive("Before")).string();
+  Subject subject;
+  CHECK(subject.TypeOf(path) == "Before");
+  folder.Write("a.ashx", Directive("After"));
+  test::AdvanceSteadyClock(SimpleHandlerFactory::kFresh);
+  std::string meanwhile;
+  subject.runtime.meanwhile = [&] { meanwhile = subject.TypeOf(path); };
+  CHECK(subject.TypeOf(path) == "After");
+  CHECK(meanwhile == "Before");
+  CHECK(subject.runtime.calls == 2);
+  // And the next is read by somebody again when its time has come.
+  folder.Write("a.ashx", Directive("Later"));
+  test::AdvanceSteadyClock(SimpleHandlerFactory::kFresh);
+  CHECK(subject.TypeOf(path) == "Later");
+}
+
+TEST_CASE(
+    "SimpleHandlerFactory: a reading that failed for the host's reasons is tried again by the next "
+    "request") {
+  const TemporaryFolder folder;
+  const auto path = folder.Write("a.ashx", Directive("Before")).string();
+  Subject subject;
+  CHECK(subject.TypeOf(path) == "Before");
+  test::AdvanceSteadyClock(SimpleHandlerFactory::kFresh);
+  for (int i = 0; i < 2; ++i) {
+    // As when the pool's queue is full, and as when the request is cancelled.
+    subject.runtime.meanwhile = [i] {
+      if (i == 0) {
+        throw HttpException(503);
+      }
+      throw OperationCancelled(CancellationReason::kDeadline);
+    };
+    try {
+      static_cast<void>(subject.Get(path));
+      FAIL_CHECK("it was served");
+    } catch (const HttpException& error) {
+      CHECK(i == 0);
+      CHECK(error.StatusCode() == 503);
+    } catch (const OperationCancelled&) {
+      CHECK(i == 1);
+    }
+  }
+  folder.Write("a.ashx", Directive("After"));
+  CHECK(subject.TypeOf(path) == "After");
+}
+
+TEST_CASE("SimpleHandlerFactory: the bound on remembered files forgets, and serves on") {
+  const TemporaryFolder folder;
+  const auto first = folder.Write("first.ashx", Directive("First")).string();
+  Subject subject;
+  CHECK(subject.TypeOf(first) == "First");
+  // One file by many names: the path is what is remembered.
+  folder.Write("f.ashx", Directive("F"));
+  std::size_t wrong = 0;
+  for (std::size_t i = 0; i < SimpleHandlerFactory::kMaxFiles; ++i) {
+    auto path = folder.Path().string() + std::string(1 + i % 100, '/');
+    for (std::size_t dots = 0; dots < i / 100; ++dots) {
+      path += "./";
+    }
+    wrong += subject.TypeOf(path + "f.ashx") == "F" ? 0 : 1;
+  }
+  CHECK(wrong == 0);
+  const auto reads = subject.runtime.calls;
+  CHECK(subject.TypeOf(first) == "First");
+  CHECK(subject.runtime.calls == reads + 1);
+}
+
+TEST_CASE("SimpleHandlerFactory: a path that names no file is not found") {
+  const TemporaryFolder folder;
+  folder.Write("file.ashx", Directive("T"));
+  REQUIRE(mkfifo((folder / "fifo.ashx").c_str(), 0644) == 0);
+  std::filesystem::create_symlink("loop.ashx", folder / "loop.ashx");
+  std::filesystem::create_directory(folder / "folder.ashx");
+  Subject subject;
+  CHECK(subject.TypeOf((folder / "none.ashx").string()).starts_with("404 "));
+  CHECK(subject.TypeOf((folder / "file.ashx/below").string()).starts_with("404 "));
+  CHECK(subject.TypeOf((folder / "fifo.ashx").string()).starts_with("404 "));
+  CHECK(subject.TypeOf((folder / "loop.ashx").string()).starts_with("404 "));
+  CHECK(subject.TypeOf((folder / "folder.ashx").string()).starts_with("404 "));
+  CHECK(subject.TypeOf((folder / std::string(300, 'x')).string()).starts_with("404 "));
+  CHECK(subject.TypeOf("").starts_with("404 "));
+  CHECK(subject.asked.empty());
+}
+
+TEST_CASE("SimpleHandlerFactory: an empty path is not found without looking, and says why") {
+  Subject subject;
+  CHECK(subject.TypeOf("").find("DOCUMENT_ROOT") != std::string::npos);
+  CHECK(subject.runtime.calls == 0);
+}
+
+TEST_CASE("SimpleHandlerFactory: a file up to the bound is read, a larger one is no directive") {
+  const TemporaryFolder folder;
+  const auto directive = Directive("T");
+  const auto most =
+      folder
+          .Write(
+              "most.ashx",
+              directive + std::string(SimpleHandlerFactory::kMaxFileBytes - directive.size(), ' '))
+          .string();
+  const auto more =
+      folder
+          .Write("more.ashx",
+                 directive +
+                     std::string(SimpleHandlerFactory::kMaxFileBytes + 1 - directive.size(), ' '))
+          .string();
+  const auto huge = folder.Write("huge.ashx", std::string(1'000'000, ' ')).string();
+  Subject subject;
+  CHECK(subject.TypeOf(most) == "T");
+  CHECK(subject.TypeOf(more).find("larger than a .ashx file can be") != std::string::npos);
+  CHECK(subject.TypeOf(huge).starts_with("500 "));
+}
+
+TEST_CASE(
+    "SimpleHandlerFactory: a type that is not known is 500, and the log says which file named it") {
+  const TemporaryFolder folder;
+  const auto path = folder.Write("a.ashx", Directive("unknown")).string();
+  Subject subject;
+  const auto told = subject.TypeOf(path);
+  CHECK(told.starts_with("500 "));
+  CHECK(told.ends_with(path + ": no such class"));
+  // It is looked up again when the file names another.
+  folder.Write("a.ashx", Directive("T"));
+  CHECK(subject.TypeOf(path) == "T");
+}
+
+TEST_CASE("SimpleHandlerFactory: an HttpException of the look-up passes as it is") {
+  const TemporaryFolder folder;
+  const auto path = folder.Write("a.ashx", Directive("busy")).string();
+  Subject subject;
+  CHECK(subject.TypeOf(path) == "503 Service Unavailable: busy");
+  CHECK(subject.TypeOf(path) == "503 Service Unavailable: busy");
+  CHECK(subject.asked.size() == 2);
+}
+
+TEST_CASE(
+    "SimpleHandlerFactory: what a handler's constructor throws passes, and the next request tries "
+    "again") {
+  const TemporaryFolder folder;
+  const auto path = folder.Write("a.ashx", Directive("throws")).string();
+  Subject subject;
+  for (int i = 1; i <= 2; ++i) {
+    CHECK_THROWS_WITH_AS(static_cast<void>(subject.Get(path)), "from the constructor",
+                         std::runtime_error);
+    CHECK(subject.created == i);
+  }
+}
+
+TEST_CASE(
+    "SimpleHandlerFactory: a handler's constructor may await, while another request reads the file "
+    "anew") {
+  const TemporaryFolder folder;
+  const auto path = folder.Write("a.ashx", Directive("T")).string();
+  const test::StoppedSteadyClock clock;
+  InPlaceRuntime runtime;
+  std::function<void()> while_created;
+  bool alive_at_the_end = false;
+  SimpleHandlerFactory factory([&](std::string_view type) -> CreateHandler {
+    const auto state = std::make_shared<std::string>(type);
+    return [&while_created, &alive_at_the_end, state]() -> std::unique_ptr<IHttpHandler> {
+      // In locals, for what was captured may be gone after the wait.
+      auto& alive = alive_at_the_end;
+      const std::weak_ptr<std::string> watched = state;
+      if (const auto once = std::exchange(while_created, nullptr)) {
+        once();
+        alive = !watched.expired();
+      }
+      return nullptr;
+    };
+  });
+  test::MemoryExchange exchange;
+  HttpContext context(test::MakeVariables({{"REQUEST_METHOD", "GET"}}), exchange, {}, 1024);
+  while_created = [&] {
+    test::AdvanceSteadyClock(SimpleHandlerFactory::kFresh);
+    static_cast<void>(factory.GetHandler(context, "GET", "/a.ashx", path));
+  };
+  static_cast<void>(factory.GetHandler(context, "GET", "/a.ashx", path));
+  CHECK(runtime.calls == 2);
+  // The function that makes the handler must not be destroyed while it runs.
+  CHECK(alive_at_the_end);
+}
+
+TEST_CASE("SimpleHandlerFactory: no descriptor stays open, whatever comes of a file") {
+  const TemporaryFolder folder;
+  const auto good = folder.Write("good.ashx", Directive("T")).string();
+  const auto bad = folder.Write("bad.ashx", "x").string();
+  const auto huge = folder.Write("huge.ashx", std::string(100'000, ' ')).string();
+  Subject subject;
+  const int free_before = dup(0);
+  close(free_before);
+  for (const auto& path : {good, bad, huge, folder.Path().string()}) {
+    static_cast<void>(subject.TypeOf(path));
+  }
+  const int free_after = dup(0);
+  close(free_after);
+  CHECK(free_after == free_before);
+}
+
+}  // namespace
+}  // namespace weft::builtin

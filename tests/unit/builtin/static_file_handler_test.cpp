@@ -1,0 +1,387 @@
+#include "handlers/builtin/static_file_handler.hpp"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/fsuid.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <string>
+#include <system_error>
+
+#include <weft/http_exception.hpp>
+#include "tests/support/doctest_values.hpp"
+#include "tests/support/memory_exchange.hpp"
+#include "tests/support/server_variables.hpp"
+#include "tests/support/temporary_folder.hpp"
+
+namespace weft::builtin {
+namespace {
+
+using test::MemoryExchange;
+using test::TemporaryFolder;
+using Call = MemoryExchange::Call;
+
+constexpr std::size_t kBufferBytes = 64 * 1024;
+
+/// Serves one request for a file below `root`. What the handler throws is thrown here.
+void Serve(MemoryExchange& exchange, const TemporaryFolder& root, std::string_view path,
+           std::string_view method = "GET", std::string_view path_info = {}) {
+  const auto folder = root.Path().string();
+  HttpContext context(test::MakeVariables({{"REQUEST_METHOD", method},
+                                           {"SCRIPT_NAME", path},
+                                           {"PATH_INFO", path_info},
+                                           {"DOCUMENT_ROOT", folder}}),
+                      exchange, {}, kBufferBytes);
+  StaticFileHandler handler;
+  handler.ProcessRequest(context);
+  context.Response().Complete();
+}
+
+/// The status with which a request for a file is refused; 0 when it is not.
+int Refusal(const TemporaryFolder& root, std::string_view path, std::string_view path_info = {}) {
+  MemoryExchange exchange;
+  try {
+    Serve(exchange, root, path, "GET", path_info);
+  } catch (const HttpException& error) {
+    CHECK(exchange.calls.empty());
+    // Where the file lies is nobody's business.
+    CHECK(error.PublicText().find(root.Path().string()) == std::string::npos);
+    return error.StatusCode();
+  }
+  return 0;
+}
+
+std::string Pattern(std::size_t size) {
+  std::string text(size, '\0');
+  for (std::size_t i = 0; i < size; ++i) {
+    text[i] = static_cast<char>((i * 7 + i / 509) & 0xff);
+  }
+  return text;
+}
+
+/// While it lives, this thread may do with files what user `nobody` may, even when the tests run as root.
+class AsNobody {
+ public:
+  AsNobody() : before_(setfsuid(65534)) {}
+  AsNobody(const AsNobody&) = delete;
+  AsNobody& operator=(const AsNobody&) = delete;
+  ~AsNobody() { setfsuid(static_cast<uid_t>(before_)); }
+
+ private:
+  int before_;
+};
+
+TEST_CASE("StaticFileHandler: a file is served whole, with its length, type and date") {
+  const TemporaryFolder root;
+  const auto path = root.Write("a/page.html", "<p>hello</p>");
+  const timespec date{784'111'777, 0};  // the date that RFC 9110, section 5.6.7 has as its example
+  const timespec times[] = {date, date};
+  REQUIRE(utimensat(AT_FDCWD, path.c_str(), times, 0) == 0);
+  MemoryExchange exchange;
+  Serve(exchange, root, "/a/page.html");
+  CHECK(exchange.status == 200);
+  CHECK(exchange.sent == "<p>hello</p>");
+  CHECK(exchange.Header("Content-Length") == "12");
+  CHECK(exchange.Header("Content-Type") == "text/html; charset=utf-8");
+  CHECK(exchange.Header("Last-Modified") == "Sun, 06 Nov 1994 08:49:37 GMT");
+  CHECK(exchange.Header("X-Content-Type-Options") == "nosniff");
+}
+
+TEST_CASE("StaticFileHandler: a date in the future is not told") {
+  const TemporaryFolder root;
+  const auto path = root.Write("f.txt", "x");
+  const timespec date{32'503'680'000, 0};  // the year 3000
+  const timespec times[] = {date, date};
+  REQUIRE(utimensat(AT_FDCWD, path.c_str(), times, 0) == 0);
+  MemoryExchange exchange;
+  Serve(exchange, root, "/f.txt");
+  CHECK(exchange.Header("Last-Modified").find("3000") == std::string::npos);
+  CHECK(exchange.Header("Last-Modified").ends_with(" GMT"));
+}
+
+TEST_CASE("StaticFileHandler: HEAD tells what GET would, and reads nothing") {
+  const TemporaryFolder root;
+  root.Write("f.txt", Pattern(100'000));
+  MemoryExchange exchange;
+  Serve(exchange, root, "/f.txt", "HEAD");
+  CHECK(exchange.status == 200);
+  CHECK(exchange.Header("Content-Length") == "100000");
+  CHECK(exchange.Header("Content-Type") == "text/plain; charset=utf-8");
+  CHECK(exchange.sent.empty());
+  CHECK(exchange.Count(Call::kSendBody) == 0);
+}
+
+TEST_CASE("StaticFileHandler: a file of no bytes is an answer of no bytes") {
+  const TemporaryFolder root;
+  root.Write("empty.css", "");
+  for (const std::string method : {"GET", "HEAD"}) {
+    MemoryExchange exchange;
+    Serve(exchange, root, "/empty.css", method);
+    CHECK(exchange.status == 200);
+    CHECK(exchange.Header("Content-Length") == "0");
+    CHECK(exchange.Header("Content-Type") == "text/css; charset=utf-8");
+    CHECK(exchange.calls == std::vector<Call>{Call::kSendHeaders});
+  }
+}
+
+TEST_CASE("StaticFileHandler: sizes around a piece's arrive whole") {
+  const TemporaryFolder root;
+  for (const std::size_t size : {1ul, 65'535ul, 65'536ul, 65'537ul, 131'072ul}) {
+    CAPTURE(size);
+    const auto content = Pattern(size);
+    root.Write("f.bin", content);
+    MemoryExchange exchange;
+    Serve(exchange, root, "/f.bin");
+    CHECK((exchange.sent == content));
+    CHECK(exchange.Header("Content-Length") == std::to_string(size));
+  }
+}
+
+TEST_CASE("StaticFileHandler: a large file streams in pieces of a constant size") {
+  const TemporaryFolder root;
+  const auto content = Pattern(5'000'000);
+  root.Write("large.zip", content);
+  MemoryExchange exchange;
+  Serve(exchange, root, "/large.zip");
+  CHECK((exchange.sent == content));
+  CHECK(exchange.Header("Content-Length") == "5000000");
+  CHECK(exchange.calls.front() == Call::kSendHeaders);
+  REQUIRE(exchange.pieces.size() == 77);
+  for (std::size_t i = 0; i + 1 < exchange.pieces.size(); ++i) {
+    CHECK(exchange.pieces[i] == 65'536);
+  }
+}
+
+TEST_CASE(
+    "StaticFileHandler: a file that grows while it is sent is cut to the length that was "
+    "promised") {
+  const TemporaryFolder root;
+  const auto path = root.Write("log.txt", Pattern(200'000));
+  MemoryExchange exchange;
+  bool grown = false;
+  exchange.before_call = [&](Call) {
+    if (!grown) {
+      grown = true;
+      REQUIRE(truncate(path.c_str(), 300'000) == 0);
+    }
+  };
+  Serve(exchange, root, "/log.txt");
+  CHECK(exchange.Header("Content-Length") == "200000");
+  CHECK((exchange.sent == Pattern(200'000)));
+}
+
+TEST_CASE(
+    "StaticFileHandler: a file that shrinks while it is sent fails, for the promise cannot be "
+    "kept") {
+  const TemporaryFolder root;
+  const auto path = root.Write("log.txt", Pattern(200'000));
+  MemoryExchange exchange;
+  bool shrunk = false;
+  exchange.before_call = [&](Call) {
+    if (!shrunk) {
+      shrunk = true;
+      REQUIRE(truncate(path.c_str(), 70'000) == 0);
+    }
+  };
+  try {
+    Serve(exchange, root, "/log.txt");
+    FAIL_CHECK("it looked whole");
+  } catch (const std::system_error& error) {
+    CHECK(error.code() == std::errc::io_error);
+    CHECK(std::string(error.what()).find(path.string()) != std::string::npos);
+  }
+  CHECK(exchange.sent.size() < 200'000);
+}
+
+TEST_CASE("StaticFileHandler: the type goes by the name's last ending, letter case ignored") {
+  const TemporaryFolder root;
+  const auto type = [&root](std::string_view name) {
+    root.Write(name, "x");
+    MemoryExchange exchange;
+    Serve(exchange, root, "/" + std::string(name));
+    return exchange.Header("Content-Type");
+  };
+  CHECK(type("a.html") == "text/html; charset=utf-8");
+  CHECK(type("a.HTM") == "text/html; charset=utf-8");
+  CHECK(type("a.Js") == "text/javascript; charset=utf-8");
+  CHECK(type("a.json") == "application/json");
+  CHECK(type("a.svg") == "image/svg+xml");
+  CHECK(type("a.JPEG") == "image/jpeg");
+  CHECK(type("a.woff2") == "font/woff2");
+  CHECK(type("a.tar.zip") == "application/zip");
+  CHECK(type("a.html.bak") == "application/octet-stream");
+  CHECK(type("html") == "application/octet-stream");
+  CHECK(type("a.") == "application/octet-stream");
+  CHECK(type("dir.html/noending") == "application/octet-stream");
+}
+
+TEST_CASE("StaticFileHandler: a name that no file has is not found") {
+  const TemporaryFolder root;
+  root.Write("file.txt", "x");
+  CHECK(Refusal(root, "/none.txt") == 404);
+  CHECK(Refusal(root, "/none/none.txt") == 404);
+  CHECK(Refusal(root, "/file.txt/below") == 404);
+  CHECK(Refusal(root, "/" + std::string(300, 'x')) == 404);
+  CHECK(Refusal(root, "/FILE.txt") == 404);
+}
+
+TEST_CASE("StaticFileHandler: a symbolic link is followed, a loop and a dead one are not found") {
+  const TemporaryFolder root;
+  root.Write("file.txt", "x");
+  std::filesystem::create_symlink("file.txt", root / "link.txt");
+  std::filesystem::create_symlink("loop.txt", root / "loop.txt");
+  std::filesystem::create_symlink("nowhere", root / "dead.txt");
+  CHECK(Refusal(root, "/link.txt") == 0);
+  CHECK(Refusal(root, "/loop.txt") == 404);
+  CHECK(Refusal(root, "/dead.txt") == 404);
+}
+
+TEST_CASE("StaticFileHandler: a directory is not found, with and without a slash") {
+  const TemporaryFolder root;
+  root.Write("folder/file.txt", "x");
+  CHECK(Refusal(root, "/folder") == 404);
+  CHECK(Refusal(root, "/folder/") == 404);
+  CHECK(Refusal(root, "/") == 404);
+  CHECK(Refusal(root, "/folder/file.txt/") == 404);
+}
+
+TEST_CASE("StaticFileHandler: a name of which a segment begins with a dot is not found") {
+  const TemporaryFolder root;
+  root.Write(".htpasswd", "x");
+  root.Write(".git/config", "x");
+  root.Write("a/.b/c.txt", "x");
+  root.Write("a/b.c", "x");
+  root.Write("a/b.", "x");
+  CHECK(Refusal(root, "/.htpasswd") == 404);
+  CHECK(Refusal(root, "/.git/config") == 404);
+  CHECK(Refusal(root, "/a/.b/c.txt") == 404);
+  CHECK(Refusal(root, "/a/../a/b.c") == 404);
+  CHECK(Refusal(root, "/a/b.c") == 0);
+  CHECK(Refusal(root, "/a/b.") == 0);
+}
+
+TEST_CASE("StaticFileHandler: a tail behind the file's name is not found") {
+  const TemporaryFolder root;
+  root.Write("file.txt", "x");
+  CHECK(Refusal(root, "/file.txt", "/tail") == 404);
+  CHECK(Refusal(root, "/file.txt", "/") == 404);
+  CHECK(Refusal(root, "/file.txt") == 0);
+}
+
+TEST_CASE("StaticFileHandler: a FIFO is not found, and nobody waits for its writer") {
+  const TemporaryFolder root;
+  REQUIRE(mkfifo((root / "pipe.txt").c_str(), 0644) == 0);
+  CHECK(Refusal(root, "/pipe.txt") == 404);
+}
+
+TEST_CASE("StaticFileHandler: sockets and devices are not found") {
+  const TemporaryFolder root;
+  const int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  REQUIRE(descriptor >= 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const auto path = (root / "s").string();
+  REQUIRE(path.size() < sizeof(address.sun_path));
+  path.copy(address.sun_path, path.size());
+  REQUIRE(bind(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
+  CHECK(Refusal(root, "/s") == 404);
+  close(descriptor);
+  std::filesystem::create_symlink("/dev/null", root / "null.txt");
+  CHECK(Refusal(root, "/null.txt") == 404);
+}
+
+TEST_CASE("StaticFileHandler: what may not be read is forbidden") {
+  const TemporaryFolder root;
+  const auto file = root.Write("secret.txt", "x");
+  root.Write("closed/file.txt", "x");
+  REQUIRE(chmod(root.Path().c_str(), 0755) == 0);
+  REQUIRE(chmod(file.c_str(), 0) == 0);
+  REQUIRE(chmod((root / "closed").c_str(), 0) == 0);
+  int of_file = 0;
+  int in_folder = 0;
+  {
+    const AsNobody nobody;
+    of_file = Refusal(root, "/secret.txt");
+    in_folder = Refusal(root, "/closed/file.txt");
+  }
+  REQUIRE(chmod((root / "closed").c_str(), 0755) == 0);
+  CHECK(of_file == 403);
+  CHECK(in_folder == 403);
+}
+
+TEST_CASE("StaticFileHandler: without a document root nothing is found") {
+  MemoryExchange exchange;
+  HttpContext context(
+      test::MakeVariables({{"REQUEST_METHOD", "GET"}, {"SCRIPT_NAME", "/etc/passwd"}}), exchange,
+      {}, kBufferBytes);
+  StaticFileHandler handler;
+  CHECK_THROWS_AS(handler.ProcessRequest(context), HttpException);
+}
+
+TEST_CASE("StaticFileHandler: an open that fails for want of descriptors is no 404") {
+  const TemporaryFolder root;
+  const auto path = root.Write("file.txt", "x");
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit none{0, before.rlim_max};
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  std::string told;
+  std::error_code code;
+  try {
+    MemoryExchange exchange;
+    Serve(exchange, root, "/file.txt");
+  } catch (const std::system_error& error) {
+    told = error.what();
+    code = error.code();
+  }
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(code == std::errc::too_many_files_open);
+  CHECK(told.find("open " + path.string()) != std::string::npos);
+}
+
+TEST_CASE(
+    "StaticFileHandler: a client that leaves ends the sending, and no descriptor stays open") {
+  const TemporaryFolder root;
+  root.Write("f.bin", Pattern(300'000));
+  const int free_before = dup(0);
+  REQUIRE(free_before >= 0);
+  close(free_before);
+  for (std::size_t call = 1; call <= 5; ++call) {
+    MemoryExchange exchange;
+    exchange.fail_at = call;
+    CHECK_THROWS_AS(Serve(exchange, root, "/f.bin"), std::system_error);
+  }
+  const int free_after = dup(0);
+  close(free_after);
+  CHECK(free_after == free_before);
+}
+
+TEST_CASE("StaticFileHandler: one instance serves one file after another") {
+  const TemporaryFolder root;
+  root.Write("a.txt", "a");
+  root.Write("b.txt", "bb");
+  StaticFileHandler handler;
+  CHECK(handler.IsReusable());
+  for (const std::string name : {"a", "none", "b"}) {
+    MemoryExchange exchange;
+    const auto folder = root.Path().string();
+    HttpContext context(test::MakeVariables({{"REQUEST_METHOD", "GET"},
+                                             {"SCRIPT_NAME", "/" + name + ".txt"},
+                                             {"DOCUMENT_ROOT", folder}}),
+                        exchange, {}, kBufferBytes);
+    if (name == "none") {
+      CHECK_THROWS_AS(handler.ProcessRequest(context), HttpException);
+    } else {
+      handler.ProcessRequest(context);
+      context.Response().Complete();
+      CHECK(exchange.sent.size() == (name == "a" ? 1 : 2));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace weft::builtin

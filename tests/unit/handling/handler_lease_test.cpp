@@ -1,0 +1,360 @@
+#include <doctest/doctest.h>
+
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <weft/http_exception.hpp>
+#include "host/handling/handler_registry.hpp"
+#include "tests/support/captured_stderr.hpp"
+#include "tests/support/doctest_values.hpp"
+#include "tests/support/memory_exchange.hpp"
+#include "tests/support/server_variables.hpp"
+#include "tests/unit/handling/handlers.hpp"
+
+namespace weft::host::handling {
+namespace {
+
+using test::Fates;
+using test::TrackedHandler;
+
+/// A registry, and a request to borrow for.
+struct Subject {
+  explicit Subject(std::size_t max_idle = 64) : registry(max_idle) {}
+
+  HandlerClass& Class() const { return *registry.Find("Class"); }
+  int Number(const HandlerLease& lease) const {
+    return dynamic_cast<TrackedHandler&>(lease.Handler()).Number();
+  }
+
+  test::MemoryExchange exchange;
+  HttpContext context{test::MakeVariables({{"REQUEST_METHOD", "PUT"},
+                                           {"SCRIPT_NAME", "/a.x"},
+                                           {"PATH_INFO", "/tail"},
+                                           {"DOCUMENT_ROOT", "/srv"}}),
+                      exchange,
+                      {},
+                      1024};
+  Fates fates;
+  HandlerRegistry registry;
+};
+
+struct PooledSubject : Subject {
+  explicit PooledSubject(std::size_t max_idle = 64) : Subject(max_idle) {
+    registry.AddHandler("Class",
+                        [this] { return std::make_unique<TrackedHandler>(fates, reusable); });
+  }
+
+  bool reusable = true;
+};
+
+TEST_CASE("HandlerLease: a reusable handler serves one request after another") {
+  PooledSubject subject;
+  for (int i = 0; i < 3; ++i) {
+    const HandlerLease lease(subject.Class(), subject.context);
+    CHECK(subject.Number(lease) == 1);
+  }
+  CHECK(subject.fates.made == 1);
+  CHECK(subject.fates.destroyed == 0);
+}
+
+TEST_CASE("HandlerLease: a handler on loan is lent to nobody else") {
+  PooledSubject subject;
+  const HandlerLease first(subject.Class(), subject.context);
+  const HandlerLease second(subject.Class(), subject.context);
+  CHECK(&first.Handler() != &second.Handler());
+  CHECK(subject.fates.made == 2);
+}
+
+TEST_CASE("HandlerLease: the handler that came back last is lent first") {
+  PooledSubject subject;
+  std::optional<HandlerLease> first(std::in_place, subject.Class(), subject.context);
+  std::optional<HandlerLease> second(std::in_place, subject.Class(), subject.context);
+  std::optional<HandlerLease> third(std::in_place, subject.Class(), subject.context);
+  second.reset();
+  third.reset();
+  first.reset();
+  std::vector<int> order;
+  const HandlerLease a(subject.Class(), subject.context);
+  const HandlerLease b(subject.Class(), subject.context);
+  const HandlerLease c(subject.Class(), subject.context);
+  for (const auto* const lease : {&a, &b, &c}) {
+    order.push_back(subject.Number(*lease));
+  }
+  CHECK(order == std::vector<int>{1, 3, 2});
+}
+
+TEST_CASE("HandlerLease: a handler that is not reusable is destroyed with its lease") {
+  PooledSubject subject;
+  subject.reusable = false;
+  for (int i = 1; i <= 3; ++i) {
+    {
+      const HandlerLease lease(subject.Class(), subject.context);
+      CHECK(subject.Number(lease) == i);
+    }
+    CHECK(subject.fates.destroyed == i);
+  }
+}
+
+TEST_CASE("HandlerLease: whether it is reusable is asked after each request") {
+  PooledSubject subject;
+  { const HandlerLease lease(subject.Class(), subject.context); }
+  {
+    const HandlerLease lease(subject.Class(), subject.context);
+    CHECK(subject.Number(lease) == 1);
+    dynamic_cast<TrackedHandler&>(lease.Handler()).SetReusable(false);
+  }
+  CHECK(subject.fates.destroyed == 1);
+}
+
+TEST_CASE("HandlerLease: a handler that failed serves no more, reusable or not") {
+  PooledSubject subject;
+  {
+    HandlerLease lease(subject.Class(), subject.context);
+    lease.MarkFailed();
+  }
+  CHECK(subject.fates.destroyed == 1);
+  const HandlerLease lease(subject.Class(), subject.context);
+  CHECK(subject.Number(lease) == 2);
+}
+
+TEST_CASE("HandlerLease: idle handlers are kept up to the bound, the others destroyed") {
+  PooledSubject subject(2);
+  {
+    const HandlerLease a(subject.Class(), subject.context);
+    const HandlerLease b(subject.Class(), subject.context);
+    const HandlerLease c(subject.Class(), subject.context);
+  }
+  CHECK(subject.fates.made == 3);
+  CHECK(subject.fates.destroyed == 1);
+}
+
+TEST_CASE("HandlerLease: with no room for idle handlers each request has its own") {
+  PooledSubject subject(0);
+  { const HandlerLease lease(subject.Class(), subject.context); }
+  { const HandlerLease lease(subject.Class(), subject.context); }
+  CHECK(subject.fates.made == 2);
+  CHECK(subject.fates.destroyed == 2);
+}
+
+TEST_CASE("HandlerRegistry: its idle handlers die with it") {
+  Fates fates;
+  {
+    Subject subject;
+    subject.registry.AddHandler("Class", [&] { return std::make_unique<TrackedHandler>(fates); });
+    { const HandlerLease lease(subject.Class(), subject.context); }
+    CHECK(fates.destroyed == 0);
+  }
+  CHECK(fates.destroyed == 1);
+}
+
+TEST_CASE("HandlerLease: a function that makes no handler is 500") {
+  Subject subject;
+  subject.registry.AddHandler("Class", [] { return nullptr; });
+  try {
+    const HandlerLease lease(subject.Class(), subject.context);
+    FAIL_CHECK("it was lent");
+  } catch (const HttpException& error) {
+    CHECK(error.StatusCode() == 500);
+  }
+}
+
+TEST_CASE(
+    "HandlerLease: what a constructor throws comes to who borrows, and the next one may try") {
+  Subject subject;
+  int calls = 0;
+  subject.registry.AddHandler("Class", [&]() -> std::unique_ptr<IHttpHandler> {
+    if (++calls == 1) {
+      throw std::runtime_error("not yet");
+    }
+    return std::make_unique<TrackedHandler>(subject.fates);
+  });
+  CHECK_THROWS_WITH_AS(HandlerLease(subject.Class(), subject.context), "not yet",
+                       std::runtime_error);
+  const HandlerLease lease(subject.Class(), subject.context);
+  CHECK(subject.Number(lease) == 1);
+}
+
+TEST_CASE("HandlerLease: a pooled class makes handlers of their own for who asks by name") {
+  PooledSubject subject;
+  { const HandlerLease lease(subject.Class(), subject.context); }
+  const auto own = subject.Class().Create();
+  CHECK(dynamic_cast<TrackedHandler&>(*own).Number() == 2);
+}
+
+TEST_CASE("HandlerLease: a shared handler serves all at once, failed or not") {
+  Subject subject;
+  auto handler = std::make_shared<TrackedHandler>(subject.fates, false);
+  const auto* const raw = handler.get();
+  subject.registry.AddSharedHandler("Class", std::move(handler));
+  {
+    HandlerLease first(subject.Class(), subject.context);
+    const HandlerLease second(subject.Class(), subject.context);
+    CHECK(&first.Handler() == raw);
+    CHECK(&second.Handler() == raw);
+    first.MarkFailed();
+  }
+  CHECK(subject.fates.destroyed == 0);
+  const HandlerLease third(subject.Class(), subject.context);
+  CHECK(&third.Handler() == raw);
+}
+
+TEST_CASE("HandlerLease: a shared handler and a factory cannot be asked for a handler by name") {
+  Subject subject;
+  subject.registry.AddSharedHandler("Class", std::make_shared<TrackedHandler>(subject.fates));
+  try {
+    static_cast<void>(subject.Class().Create());
+    FAIL_CHECK("it was made");
+  } catch (const HttpException& error) {
+    CHECK(error.StatusCode() == 500);
+    CHECK(std::string(error.what()).find("shared") != std::string::npos);
+  }
+}
+
+/// A factory that keeps what it is asked and what it is given back.
+///
+/// It does not imitate pooling.
+class RecordingFactory final : public IHttpHandlerFactory {
+ public:
+  struct Calls {
+    std::vector<std::string> asked;
+    std::vector<const IHttpHandler*> returned;
+    bool null = false;
+    bool throws = false;
+    std::function<void()> on_release;
+  };
+
+  RecordingFactory(Calls& calls, Fates& fates) : calls_(calls), fates_(fates) {}
+
+  std::unique_ptr<IHttpHandler> GetHandler(HttpContext&, std::string_view verb,
+                                           std::string_view file_path,
+                                           std::string_view path_translated) override {
+    calls_.asked.push_back(std::string(verb) + " " + std::string(file_path) + " " +
+                           std::string(path_translated));
+    if (calls_.throws) {
+      throw std::runtime_error("no handler today");
+    }
+    return calls_.null ? nullptr : std::make_unique<TrackedHandler>(fates_);
+  }
+
+  void ReleaseHandler(std::unique_ptr<IHttpHandler> handler) override {
+    calls_.returned.push_back(handler.get());
+    if (calls_.on_release) {
+      calls_.on_release();
+    }
+  }
+
+ private:
+  Calls& calls_;
+  Fates& fates_;
+};
+
+struct FactorySubject : Subject {
+  FactorySubject() {
+    registry.AddFactory("Class", std::make_unique<RecordingFactory>(calls, fates));
+  }
+
+  RecordingFactory::Calls calls;
+};
+
+TEST_CASE("HandlerLease: a factory is told verb, path and file, and gets its handler back") {
+  FactorySubject subject;
+  const IHttpHandler* lent = nullptr;
+  {
+    const HandlerLease lease(subject.Class(), subject.context);
+    lent = &lease.Handler();
+    CHECK(subject.calls.returned.empty());
+  }
+  CHECK(subject.calls.asked == std::vector<std::string>{"PUT /a.x /srv/a.x"});
+  REQUIRE(subject.calls.returned.size() == 1);
+  CHECK(subject.calls.returned[0] == lent);
+  CHECK(subject.fates.destroyed == 1);
+}
+
+TEST_CASE("HandlerLease: a factory does not get a handler back that failed") {
+  FactorySubject subject;
+  {
+    HandlerLease lease(subject.Class(), subject.context);
+    lease.MarkFailed();
+  }
+  CHECK(subject.calls.returned.empty());
+  CHECK(subject.fates.destroyed == 1);
+}
+
+TEST_CASE("HandlerLease: a factory that returns null is 500, and gets nothing back") {
+  FactorySubject subject;
+  subject.calls.null = true;
+  try {
+    const HandlerLease lease(subject.Class(), subject.context);
+    FAIL_CHECK("it was lent");
+  } catch (const HttpException& error) {
+    CHECK(error.StatusCode() == 500);
+    CHECK(std::string(error.what()).find("/a.x") != std::string::npos);
+  }
+  CHECK(subject.calls.returned.empty());
+}
+
+TEST_CASE("HandlerLease: what a factory throws comes to who borrows") {
+  FactorySubject subject;
+  subject.calls.throws = true;
+  CHECK_THROWS_WITH_AS(HandlerLease(subject.Class(), subject.context), "no handler today",
+                       std::runtime_error);
+  CHECK(subject.calls.returned.empty());
+}
+
+TEST_CASE(
+    "HandlerLease: a factory that throws when it takes a handler back is contained, and logged") {
+  FactorySubject subject;
+  const test::CapturedStderr captured;
+  SUBCASE("an exception") {
+    subject.calls.on_release = [] { throw std::runtime_error("no room"); };
+    { const HandlerLease lease(subject.Class(), subject.context); }
+    CHECK(captured.Text().find("error: a handler was not taken back: no room\n") !=
+          std::string::npos);
+  }
+  SUBCASE("anything else") {
+    subject.calls.on_release = [] { throw 42; };
+    { const HandlerLease lease(subject.Class(), subject.context); }
+    CHECK(captured.Text().find("error: a handler was not taken back") != std::string::npos);
+  }
+  CHECK(subject.fates.destroyed == 1);
+}
+
+TEST_CASE(
+    "HandlerLease: a handler that throws when it is asked whether it is reusable is destroyed") {
+  class Moody final : public IHttpHandler {
+   public:
+    explicit Moody(Fates& fates) : fates_(fates) { ++fates_.made; }
+    Moody(const Moody&) = delete;
+    Moody& operator=(const Moody&) = delete;
+    ~Moody() override { ++fates_.destroyed; }
+    void ProcessRequest(HttpContext&) override {}
+    bool IsReusable() const override { throw std::runtime_error("do not ask"); }
+
+   private:
+    Fates& fates_;
+  };
+  Subject subject;
+  subject.registry.AddHandler("Class", [&] { return std::make_unique<Moody>(subject.fates); });
+  const test::CapturedStderr captured;
+  { const HandlerLease lease(subject.Class(), subject.context); }
+  CHECK(subject.fates.destroyed == 1);
+  CHECK(captured.Text().find("do not ask") != std::string::npos);
+}
+
+TEST_CASE("HandlerLease: while one is returned during an exception, the exception goes on") {
+  FactorySubject subject;
+  subject.calls.on_release = [] { throw std::runtime_error("from ReleaseHandler"); };
+  const test::CapturedStderr captured;
+  try {
+    const HandlerLease lease(subject.Class(), subject.context);
+    throw std::logic_error("from the request");
+  } catch (const std::exception& error) {
+    CHECK(std::string(error.what()) == "from the request");
+  }
+}
+
+}  // namespace
+}  // namespace weft::host::handling

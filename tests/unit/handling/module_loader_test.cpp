@@ -1,0 +1,238 @@
+#include "host/handling/module_loader.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <weft/http_exception.hpp>
+#include "tests/support/captured_stderr.hpp"
+#include "tests/support/memory_exchange.hpp"
+#include "tests/support/server_variables.hpp"
+#include "tests/support/temporary_folder.hpp"
+#include "tests/unit/handling/handlers.hpp"
+
+namespace weft::host::handling {
+namespace {
+
+const std::filesystem::path kModules = WEFT_TEST_MODULES;
+
+/// A folder with some of the modules that were built for this test, by links.
+class Folder {
+ public:
+  explicit Folder(std::initializer_list<std::string> names) {
+    for (const auto& name : names) {
+      std::filesystem::create_symlink(kModules / (name + ".so"), folder_ / (name + ".so"));
+    }
+  }
+
+  const std::filesystem::path& Path() const { return folder_.Path(); }
+  const test::TemporaryFolder& Files() const { return folder_; }
+
+ private:
+  test::TemporaryFolder folder_;
+};
+
+/// A resolver, and what it logged while it loaded its modules.
+struct Subject {
+  explicit Subject(const std::filesystem::path& folder)
+      : resolver(folder), logged(captured.Text()) {}
+
+  /// Why a type cannot be used; empty for one that can.
+  std::string Told(const std::string& class_name, const std::string& module) {
+    try {
+      static_cast<void>(resolver.Resolve({class_name, module}));
+    } catch (const TypeError& error) {
+      return error.what();
+    }
+    return {};
+  }
+
+  test::CapturedStderr captured;
+  TypeResolver resolver;
+  std::string logged;
+};
+
+/// What a handler answers.
+std::string AnswerOf(HandlerClass& handler_class) {
+  test::MemoryExchange exchange;
+  HttpContext context(test::MakeVariables({{"REQUEST_METHOD", "GET"}}), exchange, {}, 1024);
+  const HandlerLease lease(handler_class, context);
+  lease.Handler().ProcessRequest(context);
+  context.Response().Complete();
+  return exchange.sent;
+}
+
+std::ptrdiff_t LinesIn(const std::string& text) {
+  return std::count(text.begin(), text.end(), '\n');
+}
+
+TEST_CASE("TypeResolver: classes of a module are found, and serve") {
+  const Folder folder({"good"});
+  Subject subject(folder.Path());
+  CHECK(subject.logged.empty());
+  CHECK(AnswerOf(subject.resolver.Resolve({"test::Plain", "good"})).starts_with("registered "));
+  CHECK(AnswerOf(subject.resolver.Resolve({"test::Shared", "good"})).starts_with("registered "));
+  CHECK(AnswerOf(subject.resolver.Resolve({"test::Factory", "good"})).starts_with("registered "));
+}
+
+TEST_CASE(
+    "TypeResolver: a module's handlers are the host's interfaces, and so are its exceptions") {
+  const Folder folder({"good"});
+  Subject subject(folder.Path());
+  const auto plain = subject.resolver.Resolve({"test::Plain", "good"}).Create();
+  CHECK(dynamic_cast<IHttpAsyncHandler*>(plain.get()) == nullptr);
+  CHECK(dynamic_cast<IHttpBufferlessHandler*>(plain.get()) == nullptr);
+  auto& async = subject.resolver.Resolve({"test::Async", "good"});
+  const auto handler = async.Create();
+  CHECK(dynamic_cast<IHttpAsyncHandler*>(handler.get()) != nullptr);
+  CHECK(dynamic_cast<IHttpBufferlessHandler*>(handler.get()) != nullptr);
+  try {
+    static_cast<void>(AnswerOf(async));
+    FAIL_CHECK("it did not throw");
+  } catch (const HttpException& error) {
+    CHECK(error.StatusCode() == 418);
+    CHECK(error.PublicText() == "short and stout");
+  }
+}
+
+TEST_CASE("TypeResolver: a module is loaded once, however many of its classes are used") {
+  const Folder folder({"good"});
+  Subject subject(folder.Path());
+  auto& plain = subject.resolver.Resolve({"test::Plain", "good"});
+  const auto answer = AnswerOf(plain);
+  static_cast<void>(subject.resolver.Resolve({"test::Shared", "good"}));
+  CHECK(&subject.resolver.Resolve({"test::Plain", "good"}) == &plain);
+  CHECK(AnswerOf(plain) == answer);
+}
+
+TEST_CASE("TypeResolver: a class that a module does not have is told, with those that it has") {
+  const Folder folder({"good", "empty"});
+  Subject subject(folder.Path());
+  CHECK(subject.Told("test::None", "good") ==
+        "class 'test::None': module 'good' has no class of this name; there are: test::Async, "
+        "test::Factory, test::Plain, test::Shared");
+  CHECK(subject.Told("test::plain", "good").starts_with("class 'test::plain': "));
+  CHECK(subject.Told("Any", "empty") ==
+        "class 'Any': module 'empty' has no class of this name; there are: none");
+}
+
+TEST_CASE(
+    "TypeResolver: classes without a module are those built in, and apart from any module's") {
+  const Folder folder({"good"});
+  Subject subject(folder.Path());
+  test::Fates fates;
+  CHECK(subject.Told("test::Plain", "") ==
+        "class 'test::Plain': no class of this name is built in; there are: none");
+  subject.resolver.BuiltIn().AddHandler(
+      "weft::Own", [&] { return std::make_unique<test::TrackedHandler>(fates); });
+  CHECK(subject.Told("weft::Own", "").empty());
+  CHECK(subject.Told("weft::Own", "good").find("no class of this name") != std::string::npos);
+  CHECK(subject.Told("test::Plain", "").ends_with("there are: weft::Own"));
+}
+
+TEST_CASE(
+    "TypeResolver: each module that cannot be used is told in one sentence that names it and the "
+    "reason") {
+  struct Case {
+    std::string module;
+    std::vector<std::string> parts;
+  };
+  const std::vector<Case> cases = {
+      {"text", {"cannot be loaded", "text.so", "invalid ELF header"}},
+      {"lacks_symbol", {"cannot be loaded", "weft_test_symbol_of_nobody"}},
+      {"no_stamp", {"no_stamp.so", "is no handler module", "WEFT_MODULE"}},
+      {"no_entry", {"no_entry.so", "is no handler module", "WEFT_MODULE"}},
+      {"other_magic", {"other_magic.so", "is no handler module"}},
+      {"other_version", {"was built against version 2 of the handler contract", "has version 1"}},
+      {"other_abi",
+       {"was built for 'gxx-abi 1001 cxx11-strings 0'", weft::detail::kCompilerAbi,
+        "the same compiler"}},
+      {"throws", {"cannot be used: the licence has expired"}},
+      {"throws_odd", {"cannot be used", "threw"}},
+      {"twice", {"cannot be used: class test::Plain is registered twice"}},
+  };
+  for (const auto& [module, parts] : cases) {
+    CAPTURE(module);
+    const Folder folder({module});
+    Subject subject(folder.Path());
+    const auto told = subject.Told("test::Plain", module);
+    CAPTURE(told);
+    CHECK(told.starts_with("module '" + module + "' "));
+    CHECK(LinesIn(told) == 0);
+    for (const auto& part : parts) {
+      CAPTURE(part);
+      CHECK(told.find(part) != std::string::npos);
+    }
+    // It was a warning when it was met, and stays the same sentence.
+    CHECK(LinesIn(subject.logged) == 1);
+    CHECK(subject.logged.find("warning: " + told + "\n") != std::string::npos);
+    CHECK(subject.Told("test::Other", module) == told);
+  }
+}
+
+TEST_CASE("TypeResolver: modules that cannot be used leave the others alone") {
+  Subject subject(kModules);
+  CHECK(subject.Told("test::Plain", "good").empty());
+  CHECK(subject.Told("test::Plain", "throws").find("licence") != std::string::npos);
+  // What does not end in .so is nobody's module.
+  CHECK(subject.logged.find("notes") == std::string::npos);
+  CHECK(LinesIn(subject.logged) == 10);
+}
+
+TEST_CASE("TypeResolver: a missing module is told with the file that was looked for") {
+  const Folder folder({"good"});
+  Subject subject(folder.Path());
+  const auto told = subject.Told("test::Plain", "none");
+  CHECK(told.starts_with("module 'none' is missing: "));
+  CHECK(told.find((folder.Path() / "none.so").string()) != std::string::npos);
+}
+
+TEST_CASE(
+    "TypeResolver: without a folder of modules every module is missing, and the option is named") {
+  Subject subject({});
+  CHECK(subject.logged.empty());
+  const auto told = subject.Told("test::Plain", "good");
+  CHECK(told.starts_with("module 'good' is missing: "));
+  CHECK(told.find("--modules") != std::string::npos);
+}
+
+TEST_CASE("TypeResolver: a folder that cannot be read is a warning, and every module is missing") {
+  const test::TemporaryFolder folder;
+  Subject subject(folder / "none");
+  CHECK(subject.logged.find("warning: the folder of modules " + (folder / "none").string()) !=
+        std::string::npos);
+  CHECK(subject.Told("test::Plain", "good").starts_with("module 'good' is missing: "));
+}
+
+TEST_CASE(
+    "TypeResolver: a folder that is named like a module, and a dead link, are told and nothing "
+    "worse") {
+  const Folder folder({"good", "dead"});
+  std::filesystem::create_directory(folder.Path() / "folder.so");
+  Subject subject(folder.Path());
+  CHECK(subject.Told("test::Plain", "folder").starts_with("module 'folder' cannot be loaded: "));
+  CHECK(subject.Told("test::Plain", "dead").starts_with("module 'dead' cannot be loaded: "));
+  CHECK(subject.Told("test::Plain", "good").empty());
+}
+
+TEST_CASE("TypeResolver: a module that comes later is missing until the next worker") {
+  const Folder folder({"good"});
+  Subject subject(folder.Path());
+  std::filesystem::create_symlink(kModules / "empty.so", folder.Path() / "late.so");
+  CHECK(subject.Told("Any", "late").find("when the worker started") != std::string::npos);
+  CHECK(Subject(folder.Path()).Told("Any", "late").find("no class of this name") !=
+        std::string::npos);
+}
+
+TEST_CASE("TypeResolver: a module's name is its file's, dots included") {
+  const Folder folder({"good"});
+  std::filesystem::create_symlink(kModules / "good.so", folder.Path() / "shop-1.2+x.so");
+  Subject subject(folder.Path());
+  CHECK(subject.Told("test::Plain", "shop-1.2+x").empty());
+}
+
+}  // namespace
+}  // namespace weft::host::handling

@@ -1,0 +1,13 @@
+// A module built against another version of the contract. Its entry point must not be called.
+#include <cstdlib>
+
+#include <weft/module.hpp>
+
+extern "C" {
+extern WEFT_API const weft::detail::ModuleStamp weft_module_stamp;
+const weft::detail::ModuleStamp weft_module_stamp = {
+    weft::detail::kModuleMagic, weft::detail::kContractVersion + 1, weft::detail::kCompilerAbi};
+WEFT_API void weft_module_register(weft::IHandlerRegistry&);
+}
+
+void weft_module_register(weft::IHandlerRegistry&) { std::abort(); }

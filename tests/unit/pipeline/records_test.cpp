@@ -1,0 +1,216 @@
+// Exactly one record a request, and what it says.
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include <weft/http_exception.hpp>
+#include "tests/support/doctest_values.hpp"
+#include "tests/unit/pipeline/pipeline_host.hpp"
+
+namespace weft::test {
+namespace {
+
+std::string LineOf(const Route& route, TestRequest& request, PipelineOptions options = {}) {
+  const auto lines = PipelineHost::Run(options, [&](PipelineHost& host) {
+    host.Serve({route});
+    host.Process(request);
+  });
+  REQUIRE(lines.size() == 1);
+  return lines[0];
+}
+
+TEST_CASE("Record: it tells who asked for what, and what served it") {
+  TestRequest request("POST", "/a.do", {{"REQUEST_URI", "/a.do?b=\"c\""}, {"CONTENT_LENGTH", "0"}});
+  request.remote = "2001:db8::1";
+  const auto line =
+      LineOf({.path = "*.do",
+              .function = [](HttpContext& context) { context.Response().Write("12345"); },
+              .verb = "GET,POST"},
+             request);
+  CHECK(FieldOf(line, "id") == "1");
+  CHECK(FieldOf(line, "remote") == "2001:db8::1");
+  CHECK(FieldOf(line, "method") == "POST");
+  CHECK(line.find(R"( url="/a.do?b=\"c\"" )") != std::string::npos);
+  CHECK(FieldOf(line, "status") == "200");
+  CHECK(FieldOf(line, "bytes") == "5");
+  CHECK(FieldOf(line, "entry") == "GET,POST *.do");
+  CHECK(FieldOf(line, "outcome") == "completed");
+}
+
+}  // namespace
+
+/// A class whose name a test knows. Outside the unnamed namespace, of which the name would tell.
+class NamedHandler final : public IHttpAsyncHandler {
+ public:
+  void ProcessRequest(HttpContext&) override {}
+  bool IsReusable() const override { return true; }
+};
+
+namespace {
+
+TEST_CASE(
+    "Record: its type is the class that served, and its entry goes by its name where it has one") {
+  const auto lines = PipelineHost::Run([](PipelineHost& host) {
+    AddHandler<NamedHandler>(host.Classes(), "Alias");
+    host.Serve({}, {},
+               R"(, { "add": { "verb": "*", "path": "/a", "type": "Alias" } },
+                    { "add": { "verb": "*", "path": "/b", "type": "Alias", "name": "the b" } },
+                    { "add": { "verb": "*", "path": "/c", "type": "None", "validate": false } })");
+    host.Get("/a");
+    host.Get("/b");
+    host.Get("/c");
+  });
+  REQUIRE(lines.size() == 3);
+  CHECK(FieldOf(lines[0], "type") == "weft::test::NamedHandler");
+  CHECK(FieldOf(lines[0], "entry") == "* /a");
+  CHECK(FieldOf(lines[1], "entry") == "the b");
+  // Where nothing could serve, what the mapping says.
+  CHECK(FieldOf(lines[2], "type") == "None");
+}
+
+TEST_CASE("Record: what is still in flight when the process ends is recorded as cut") {
+  const auto lines = PipelineHost::Run([](PipelineHost& host) {
+    Signal entered(host.Runtime());
+    host::runtime::FiberEvent leave;
+    host.Serve({{"/x", Kind::kAsync, [&](HttpContext&) {
+                   entered.Set();
+                   leave.Wait();
+                 }}});
+    host.Pipeline().RecordUnfinished();
+    TestRequest request("GET", "/x", {{"REQUEST_URI", "/x?held"}});
+    SideFiber side(host.Runtime(), [&] { host.Process(request); });
+    entered.Wait();
+    host.Pipeline().RecordUnfinished();
+    leave.Notify();  // a process that ends would not come here
+  });
+  REQUIRE(lines.size() == 2);
+  CHECK(FieldOf(lines[0], "url") == "/x?held");
+  CHECK(FieldOf(lines[0], "status") == "503");
+  CHECK(FieldOf(lines[0], "outcome") == "aborted");
+}
+
+TEST_CASE("Record: requests are numbered in the order of their beginning, refusals included") {
+  const auto lines = PipelineHost::Run([](PipelineHost& host) {
+    host.Serve({});
+    host.Get("/1");
+    host.Pipeline().RecordRefusal(431, "too many parameters");
+    host.Get("/3");
+  });
+  REQUIRE(lines.size() == 3);
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(FieldOf(lines[i], "id") == std::to_string(i + 1));
+  }
+}
+
+TEST_CASE("Record: a refusal has its status and outcome, and the log its reason") {
+  const auto lines = PipelineHost::Run([](PipelineHost& host) {
+    host.Pipeline().RecordRefusal(431, "1025 parameters, the limit is 1024");
+    CHECK(host.Log().find("refused with 431: 1025 parameters, the limit is 1024\n") !=
+          std::string::npos);
+  });
+  REQUIRE(lines.size() == 1);
+  CHECK(FieldOf(lines[0], "status") == "431");
+  CHECK(FieldOf(lines[0], "outcome") == "refused");
+}
+
+TEST_CASE("Record: an answer that no handler gave has its machine-readable cause") {
+  const auto lines = PipelineHost::Run([](PipelineHost& host) {
+    host.Serve({{.path = "/x", .function = [](HttpContext&) {}, .verb = "GET"}});
+    host.Get("/nowhere");
+    TestRequest put("PUT", "/x");
+    host.Process(put);
+    host.Get("/../x");
+    host.Get("/a\\b");
+    // One that a handler gave.
+    host.Get("/x");
+  });
+  REQUIRE(lines.size() == 5);
+  CHECK(FieldOf(lines[0], "cause") == "no_mapping");
+  CHECK(FieldOf(lines[1], "cause") == "method_not_mapped");
+  CHECK(FieldOf(lines[2], "cause") == "path_above_root");
+  CHECK(FieldOf(lines[3], "cause") == "path_has_backslash");
+  CHECK((FieldOf(lines[4], "cause").empty() || FieldOf(lines[4], "cause") == "mapped"));
+}
+
+TEST_CASE("Record: what no handler saw, malformed or over a limit, is refused") {
+  PipelineOptions options;
+  options.limits.max_requests = 1;
+  const auto lines = PipelineHost::Run(options, [](PipelineHost& host) {
+    host.Serve({{"/x", Kind::kAsync, [&](HttpContext& context) {
+                   if (context.Request().QueryStringText() == "nested") {
+                     host.Get("/x");  // one too many
+                   }
+                 }}});
+    TestRequest announced("POST", "/x", {{"CONTENT_LENGTH", "1001"}});
+    host.Process(announced);
+    TestRequest unknown("POST", "/x", {{"CONTENT_LENGTH", "x"}});
+    host.Process(unknown);
+    host.Get("/../x");
+    TestRequest cut("POST", "/x", {{"CONTENT_LENGTH", "5"}});
+    host.Process(cut);
+    host.Get("/x", {{"QUERY_STRING", "nested"}});
+  });
+  REQUIRE(lines.size() == 6);
+  const std::vector<std::string> statuses = {"413", "400", "400", "400", "503"};
+  for (std::size_t i = 0; i < statuses.size(); ++i) {
+    CAPTURE(lines[i]);
+    CHECK(FieldOf(lines[i], "status") == statuses[i]);
+    CHECK(FieldOf(lines[i], "outcome") == "refused");
+  }
+  CHECK(FieldOf(lines[5], "outcome") == "completed");
+}
+
+TEST_CASE("Record: its bytes are those of the body that was sent") {
+  const auto bytes_of = [](const Function& function, std::string method, bool gone = false) {
+    TestRequest request(std::move(method), "/x");
+    request.exchange.client_gone = gone;
+    const auto line = LineOf({"/x", Kind::kAsync, function}, request);
+    CAPTURE(line);
+    CHECK(FieldOf(line, "bytes") == std::to_string(request.exchange.sent.size()));
+  };
+  bytes_of([](HttpContext& context) { context.Response().Write("hello"); }, "GET");
+  bytes_of([](HttpContext& context) { context.Response().Write(std::string(1000, 'x')); }, "GET");
+  // Suppressed, dropped, cut off, or never taken: not sent.
+  bytes_of([](HttpContext& context) { context.Response().Write("hello"); }, "HEAD");
+  bytes_of(
+      [](HttpContext& context) {
+        context.Response().SetStatusCode(204);
+        context.Response().Write("hello");
+      },
+      "GET");
+  bytes_of(
+      [](HttpContext& context) {
+        context.Response().Write("dropped");
+        context.Response().ClearContent();
+        context.Response().Write("kept");
+      },
+      "GET");
+  bytes_of(
+      [](HttpContext& context) {
+        context.Response().Write("dropped for the error's text");
+        throw HttpException(404);
+      },
+      "GET");
+  bytes_of(
+      [](HttpContext& context) {
+        context.Response().Write("sent");
+        context.Response().Flush();
+        context.Response().Write("not sent");
+        throw HttpException(404);
+      },
+      "GET");
+  bytes_of([](HttpContext& context) { context.Response().Write("hello"); }, "GET", true);
+}
+
+TEST_CASE("Record: without an access log requests are served all the same") {
+  RunInFiber([](host::runtime::Runtime& runtime) {
+    host::observe::AccessLog access_log("");
+    host::pipeline::Pipeline pipeline(runtime, access_log, PipelineOptions().limits);
+    pipeline.RecordRefusal(400, "nobody writes this");
+    CHECK(pipeline.RequestsInFlight() == 0);
+  });
+}
+
+}  // namespace
+}  // namespace weft::test
