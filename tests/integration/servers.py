@@ -204,7 +204,7 @@ class Nginx(Site):
 
     def start(self):
         self.start_weft()
-        config = self.write_config("nginx.conf", KEEP_CONN=self.keep_conn)
+        config = self.write_config("nginx.conf", KEEP_CONN=self.keep_conn, KEEPALIVE="keepalive 32;" if self.keep_conn == "on" else "")
         # Started by root, workers run as root too: they must read a checkout that may be below /root.
         user = ["-g", "user root;"] if os.geteuid() == 0 else []
         self.start_server("nginx", ["/usr/sbin/nginx", "-e", "stderr", "-c", config] + user)
