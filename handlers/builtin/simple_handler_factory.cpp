@@ -1,63 +1,28 @@
 #include "handlers/builtin/simple_handler_factory.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <array>
-#include <cerrno>
-#include <system_error>
 #include <utility>
 
 #include <weft/async.hpp>
 #include <weft/cancellation.hpp>
 #include <weft/http_exception.hpp>
+#include "handlers/builtin/regular_file.hpp"
 #include "handlers/builtin/web_handler_directive.hpp"
 
 namespace weft::builtin {
 
 namespace {
 
-/// Blocks. Throws HttpException(404) where there is no such file.
+/// Blocks. Throws as RegularFile, and HttpException(500) for a file that is too large.
 std::string ReadFile(const std::string& path) {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  if (file < 0) {
-    const int error = errno;
-    if (error == EACCES || error == EPERM) {
-      throw HttpException(403, {}, path + ": " + std::generic_category().message(error));
-    }
-    if (error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG || error == ELOOP ||
-        error == ENXIO) {
-      throw HttpException(404, {}, path + ": " + std::generic_category().message(error));
-    }
-    throw std::system_error(error, std::generic_category(), "open " + path);
-  }
-  struct stat status = {};
+  RegularFile file(path);
   std::string text;
-  int error = 0;
-  if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) {
-    error = ENOENT;
-  }
-  while (error == 0 && text.size() <= SimpleHandlerFactory::kMaxFileBytes) {
-    std::array<char, 4096> piece;
-    const auto count = read(file, piece.data(), piece.size());
-    if (count > 0) {
-      text.append(piece.data(), static_cast<std::size_t>(count));
-    } else if (count == 0) {
-      break;
-    } else if (errno != EINTR) {
-      error = errno;
+  std::array<char, 4096> piece;
+  while (const auto count = file.Read(piece.data(), piece.size())) {
+    text.append(piece.data(), count);
+    if (text.size() > SimpleHandlerFactory::kMaxFileBytes) {
+      throw HttpException(500, {}, path + ": larger than a .ashx file can be");
     }
-  }
-  close(file);
-  if (error == ENOENT) {
-    throw HttpException(404, {}, path + " is no file");
-  }
-  if (error != 0) {
-    throw std::system_error(error, std::generic_category(), "read " + path);
-  }
-  if (text.size() > SimpleHandlerFactory::kMaxFileBytes) {
-    throw HttpException(500, {}, path + ": larger than a .ashx file can be");
   }
   return text;
 }

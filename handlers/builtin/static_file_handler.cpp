@@ -1,19 +1,16 @@
 #include "handlers/builtin/static_file_handler.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
+#include <cstdio>
 #include <ctime>
+#include <stdexcept>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include <weft/http_exception.hpp>
+#include "handlers/builtin/regular_file.hpp"
 
 namespace weft::builtin {
 
@@ -21,22 +18,6 @@ namespace {
 
 /// Read and written in pieces of this size, so that a large file costs no more memory than a small one.
 constexpr std::size_t kPieceBytes = 64 * 1024;
-
-class Descriptor {
- public:
-  explicit Descriptor(int number) noexcept : number_(number) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (number_ >= 0) {
-      close(number_);
-    }
-  }
-  int Number() const noexcept { return number_; }
-
- private:
-  int number_;
-};
 
 constexpr std::array<std::pair<std::string_view, std::string_view>, 24> kContentTypes{{
     {"avif", "image/avif"},
@@ -104,26 +85,8 @@ void StaticFileHandler::ProcessRequest(HttpContext& context) {
       file_path.find("/.") != std::string_view::npos) {
     throw HttpException(404, {}, "no file is served by this name");
   }
-  // Not waiting for the other end of a FIFO that somebody put there.
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (file.Number() < 0) {
-    const int error = errno;
-    if (error == EACCES || error == EPERM) {
-      throw HttpException(403, {}, path + ": " + std::generic_category().message(error));
-    }
-    if (error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG || error == ELOOP ||
-        error == ENXIO) {
-      throw HttpException(404, {}, path + ": " + std::generic_category().message(error));
-    }
-    throw std::system_error(error, std::generic_category(), "open " + path);
-  }
-  struct stat status = {};
-  if (fstat(file.Number(), &status) != 0) {
-    throw std::system_error(errno, std::generic_category(), "fstat " + path);
-  }
-  if (!S_ISREG(status.st_mode)) {
-    throw HttpException(404, {}, path + " is no file");
-  }
+  RegularFile file(path);
+  const auto& status = file.Status();
   auto& response = context.Response();
   response.SetContentType(ContentTypeOf(file_path));
   response.SetHeader("Content-Length", std::to_string(status.st_size));
@@ -133,17 +96,13 @@ void StaticFileHandler::ProcessRequest(HttpContext& context) {
     return;
   }
   std::vector<char> piece(kPieceBytes);
-  for (auto left = status.st_size; left > 0;) {
-    const auto count = read(file.Number(), piece.data(),
-                            static_cast<std::size_t>(std::min<off_t>(left, kPieceBytes)));
-    if (count < 0 && errno == EINTR) {
-      continue;
+  for (auto left = static_cast<std::size_t>(status.st_size); left > 0;) {
+    const auto count = file.Read(piece.data(), std::min(left, piece.size()));
+    if (count == 0) {
+      // It shrank: what was promised cannot be kept, and the answer must not look whole.
+      throw std::runtime_error(path + " became shorter while it was sent");
     }
-    if (count <= 0) {
-      // It shrank, or broke: what was promised cannot be kept, and the answer must not look whole.
-      throw std::system_error(count < 0 ? errno : EIO, std::generic_category(), "read " + path);
-    }
-    response.Write(std::string_view(piece.data(), static_cast<std::size_t>(count)));
+    response.Write(std::string_view(piece.data(), count));
     left -= count;
   }
 }

@@ -40,14 +40,15 @@ bool EndsWith(std::string_view text, std::string_view end) {
 
 /// What mod_proxy_fcgi puts before the path (`proxy:fcgi://host:port`, `proxy:unix:/socket|fcgi://host`), and the
 /// query behind it, are no part of a file's name.
-std::string_view CleanScriptFilename(std::string_view name) {
+std::string_view CleanScriptFilename(std::string_view name, std::string_view file_path) {
   if (name.substr(0, 6) != "proxy:") {
     return name;
   }
   const auto scheme = name.find("://");
   const auto slash = scheme == std::string_view::npos ? scheme : name.find('/', scheme + 3);
   name = slash == std::string_view::npos ? std::string_view() : name.substr(slash);
-  return name.substr(0, name.find('?'));
+  // A question mark of the path itself begins no query: what follows it may decide what the file is.
+  return file_path.find('?') == std::string_view::npos ? name.substr(0, name.find('?')) : name;
 }
 
 }  // namespace
@@ -90,7 +91,7 @@ const NameValueCollection& HttpRequest::QueryString() const {
 std::string HttpRequest::PhysicalPath() const {
   const auto root = variables_.Get("DOCUMENT_ROOT");
   const auto script_name = variables_.Get("SCRIPT_NAME");
-  auto script_file = CleanScriptFilename(variables_.Get("SCRIPT_FILENAME"));
+  auto script_file = CleanScriptFilename(variables_.Get("SCRIPT_FILENAME"), path_);
   // The web server's own translation holds (it knows of aliases) as far as it speaks of the same path.
   if (!script_file.empty()) {
     if (script_name == FilePath()) {

@@ -75,6 +75,8 @@ class Channel final : public runtime::ITask {
   std::uint64_t StdinReceived() const noexcept { return stdin_received_; }
   /// STDIN went over its bound; what came after is lost.
   bool StdinOverflowed() const noexcept { return stdin_overflowed_; }
+  /// What came is not the whole body.
+  bool StdinCut() const noexcept { return stdin_cut_; }
   /// Has the connection send what was written so far.
   void Flush() noexcept;
   /// The response must not look complete: no END_REQUEST is sent, and the connection is reset when the other
@@ -93,6 +95,11 @@ class Channel final : public runtime::ITask {
   void SealParams();
   void AppendStdin(std::string_view bytes, std::size_t max_buffered);
   void EndStdin() noexcept;
+  /// The peer stopped sending before STDIN's end.
+  void CutStdin() noexcept {
+    stdin_cut_ = true;
+    EndStdin();
+  }
   std::size_t StdinBuffered() const noexcept { return stdin_.size() - stdin_head_; }
   bool StdinEnded() const noexcept { return stdin_ended_; }
   bool WaitsToWrite() const noexcept { return waits_to_write_; }
@@ -122,6 +129,7 @@ class Channel final : public runtime::ITask {
   bool keep_connection_;
   bool stdin_ended_ = false;
   bool stdin_overflowed_ = false;
+  bool stdin_cut_ = false;
   bool stdin_end_read_ = false;
   bool accepted_ = false;
   bool aborted_ = false;

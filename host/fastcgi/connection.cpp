@@ -21,6 +21,8 @@ constexpr std::size_t kMaxControlQueued = 64 * 1024;
 /// Requests of one connection may together gather so many times --max-params-bytes before they are whole.
 /// Only a peer that multiplexes gathers more than one at all.
 constexpr std::size_t kParamsShare = 16;
+/// What a socket may deliver at once, beyond the point where the connection asks it to stop.
+constexpr std::size_t kReadAheadBytes = 1024 * 1024;
 /// Kept for reuse between responses; a larger buffer is given back.
 constexpr std::size_t kOutputKept = 16 * 1024;
 
@@ -93,7 +95,10 @@ bool Connection::OnContent(std::string_view bytes) {
       OnParams(bytes);
     } else if (record_.type == RecordType::kStdin && record_channel_->started &&
                !record_channel_->StdinEnded()) {
-      record_channel_->AppendStdin(bytes, limits_.max_request_bytes);
+      // At least what comes before reading stops; a mapping may allow more than --max-request-bytes.
+      record_channel_->AppendStdin(
+          bytes, std::max<std::uint64_t>(limits_.max_request_bytes,
+                                         limits_.stdin_buffer_bytes + kReadAheadBytes));
     }
   }
   return !ended_;
@@ -447,7 +452,9 @@ void Connection::OnEndOfStream(bool half_closed) {
   // What was begun and is not whole will never be; what runs gets the end of its body.
   for (auto* const channel : std::vector<Channel*>(channels_)) {
     if (channel->started) {
-      channel->EndStdin();
+      if (!channel->StdinEnded()) {
+        channel->CutStdin();
+      }
     } else {
       params_gathered_ -= channel->Params().size();
       LetGo(*channel);

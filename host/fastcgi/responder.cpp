@@ -41,6 +41,10 @@ class FastCgiExchange final : public pipeline::IExchange {
     const auto there = channel_.StdinReceived() - consumed_;
     if (there == 0) {
       channel_.Cancellation().Token().ThrowIfCancellationRequested();
+      if (channel_.StdinCut()) {
+        throw HttpException(400, "The body was cut short.",
+                            "the web server stopped inside the body");
+      }
       return 0;
     }
     const auto wanted = std::min({there, std::uint64_t{buffer.size()}, std::uint64_t{kMaxInt}});

@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -70,6 +71,17 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
                     server.log_context_, Connection::Clock::now()) {}
 
   Connection& Peer() noexcept { return connection_; }
+
+  /// Takes what has come already, and lets the connection end when nothing is in flight on it.
+  void Drain() {
+    // Behind the bytes that the reactor has taken, and not handed over yet.
+    boost::asio::post(server_.io_, [self = shared_from_this()] {
+      self->ReadOn();
+      if (!self->closed_) {
+        self->connection_.Drain();
+      }
+    });
+  }
 
   /// Waits for bytes unless it does already, or the connection wants none.
   void ReadMore() {
@@ -190,8 +202,15 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
   }
 
   void Take(std::string_view bytes) {
-    if (!lingering_) {
+    if (lingering_) {
+      return;
+    }
+    try {
       connection_.OnBytes(bytes, Connection::Clock::now());
+    } catch (const std::bad_alloc&) {
+      observe::Log(observe::Level::kError,
+                   "a connection was closed: there is no memory for what it sends");
+      connection_.Abandon(Ending::kNow);
     }
   }
 
@@ -262,14 +281,7 @@ void Server::Accept(Acceptor& acceptor) {
 
 void Server::OnAcceptable(Acceptor& acceptor) {
   // One at a time: where several workers wait for the same socket, the others get their turn.
-  sockaddr_storage address{};
-  socklen_t length = sizeof address;
-  const int descriptor =
-      accept4(acceptor.socket.native_handle(), reinterpret_cast<sockaddr*>(&address), &length,
-              SOCK_NONBLOCK | SOCK_CLOEXEC);
-  if (descriptor >= 0) {
-    Add(descriptor, address);
-  } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+  if (!AcceptOne(acceptor) && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
     observe::Log(observe::Level::kWarning,
                  "a connection cannot be accepted: " + std::generic_category().message(errno));
     retry_.expires_after(kAcceptRetry);
@@ -283,6 +295,19 @@ void Server::OnAcceptable(Acceptor& acceptor) {
     return;
   }
   Accept(acceptor);
+}
+
+bool Server::AcceptOne(Acceptor& acceptor) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  const int descriptor =
+      accept4(acceptor.socket.native_handle(), reinterpret_cast<sockaddr*>(&address), &length,
+              SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (descriptor < 0) {
+    return false;
+  }
+  Add(descriptor, address);
+  return true;
 }
 
 bool Server::PeerAllowed(const sockaddr_storage& address) const {
@@ -376,13 +401,16 @@ void Server::EndOverdue(Connection::Clock::time_point now) {
 void Server::Drain() {
   draining_ = true;
   retry_.cancel();
+  // Who has connected already is served; who comes now is told so by the system.
   for (auto& acceptor : acceptors_) {
+    while (sockets_.size() < limits_.max_connections && AcceptOne(*acceptor)) {
+    }
     error_code ignored;
     acceptor->socket.close(ignored);
   }
   for (const auto& socket :
        std::vector<std::shared_ptr<Socket>>(sockets_.begin(), sockets_.end())) {
-    socket->Peer().Drain();
+    socket->Drain();
   }
 }
 

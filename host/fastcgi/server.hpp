@@ -40,7 +40,7 @@ class Server {
   void Listen(int listening_socket);
   /// Called several times a second: ends connections that wait too long for their peer.
   void EndOverdue(Connection::Clock::time_point now);
-  /// Closes the listening sockets, and ends each connection as soon as nothing is in flight on it.
+  /// Takes who has connected already, closes the listening sockets, and ends each connection as soon as nothing is in flight on it.
   void Drain();
   /// Ends every connection now; what is in flight is cancelled.
   void Abandon();
@@ -53,6 +53,8 @@ class Server {
 
   void Accept(Acceptor& acceptor);
   void OnAcceptable(Acceptor& acceptor);
+  /// False: there is none, or it cannot be had; errno tells.
+  bool AcceptOne(Acceptor& acceptor);
   void Add(int descriptor, const sockaddr_storage& peer);
   void Remove(Socket& socket);
   bool PeerAllowed(const sockaddr_storage& address) const;

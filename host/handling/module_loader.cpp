@@ -32,7 +32,10 @@ TypeResolver::TypeResolver(std::filesystem::path modules) : folder_(std::move(mo
   std::vector<std::filesystem::path> files;
   for (std::filesystem::directory_iterator at(folder_, error), end; !error && at != end;
        at.increment(error)) {
-    if (at->path().extension() == ".so") {
+    std::error_code unreadable;
+    // Nothing that would be waited for, a FIFO say.
+    if (at->path().extension() == ".so" &&
+        std::filesystem::is_regular_file(at->path(), unreadable)) {
       files.push_back(at->path());
     }
   }

@@ -42,7 +42,7 @@ AccessLog::AccessLog(const std::string& target) {
     return;
   }
   descriptor_ = Open(target);
-  writer_ = std::make_unique<LineWriter>(descriptor_);
+  writer_ = std::make_unique<LineWriter>(descriptor_, "the access log " + target);
 }
 
 AccessLog::~AccessLog() {

@@ -4,8 +4,10 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <system_error>
 #include <utility>
 
 namespace weft::host::observe {
@@ -17,8 +19,8 @@ constexpr std::chrono::milliseconds kFarewell{200};
 
 }  // namespace
 
-LineWriter::LineWriter(int descriptor)
-    : descriptor_(descriptor), thread_([this] { RunThread(); }) {}
+LineWriter::LineWriter(int descriptor, std::string name)
+    : descriptor_(descriptor), name_(std::move(name)), thread_([this] { RunThread(); }) {}
 
 LineWriter::~LineWriter() {
   {
@@ -53,6 +55,23 @@ void LineWriter::Flush() noexcept {
   written_.wait_for(lock, kFarewell, [this] { return waiting_.empty() && !writing_; });
 }
 
+void LineWriter::ReportLoss(std::size_t lines, int error) const noexcept {
+  if (descriptor_ == STDERR_FILENO) {
+    return;  // there is nowhere to tell
+  }
+  try {
+    const std::string text = "weft: " + std::to_string(lines) + " lines of " + name_ +
+                             " could not be written: " + std::generic_category().message(error) +
+                             "\n";
+    pollfd writable{STDERR_FILENO, POLLOUT, 0};
+    if (poll(&writable, 1, 0) > 0) {
+      static_cast<void>(!write(STDERR_FILENO, text.data(), text.size()));
+    }
+  } catch (...) {
+    // No memory to tell of it.
+  }
+}
+
 void LineWriter::RunThread() {
   std::unique_lock lock(mutex_);
   for (;;) {
@@ -84,6 +103,8 @@ void LineWriter::RunThread() {
       }
       const auto count = write(descriptor_, piece.data(), piece.size());
       if (count < 0 && errno != EINTR && errno != EAGAIN) {
+        const auto rest = std::string_view(lines).substr(written);
+        ReportLoss(static_cast<std::size_t>(std::count(rest.begin(), rest.end(), '\n')), errno);
         break;
       }
       written += count > 0 ? static_cast<std::size_t>(count) : 0;

@@ -19,8 +19,9 @@ class LineWriter {
   /// Lines that may wait. 1 MiB is some 5,000 of them: a second or more of a busy worker.
   static constexpr std::size_t kMaxWaitingBytes = 1024 * 1024;
 
-  /// `descriptor` must stay open as long as this object.
-  explicit LineWriter(int descriptor);
+  /// `descriptor` must stay open as long as this object. `name` is for messages: lines that cannot be written, to
+  /// a full disk, say, are told of on standard error.
+  explicit LineWriter(int descriptor, std::string name = "the log");
   LineWriter(const LineWriter&) = delete;
   LineWriter& operator=(const LineWriter&) = delete;
   /// Writes what waits, for at most `kFarewell`, and ends.
@@ -33,8 +34,10 @@ class LineWriter {
 
  private:
   void RunThread();
+  void ReportLoss(std::size_t lines, int error) const noexcept;
 
   const int descriptor_;
+  const std::string name_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::condition_variable written_;

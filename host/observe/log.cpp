@@ -1,5 +1,6 @@
 #include "host/observe/log.hpp"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <array>
@@ -30,22 +31,36 @@ std::string_view NameOf(Level level) noexcept {
 }
 
 void AppendEscaped(std::string& to, std::string_view text, bool quotes) {
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned code = static_cast<unsigned char>(text[i]);
+    // U+0080 to U+009F are controls too, two bytes each: a terminal obeys them.
+    const bool c1 = code == 0xc2 && i + 1 < text.size() &&
+                    static_cast<unsigned char>(text[i + 1]) >= 0x80 &&
+                    static_cast<unsigned char>(text[i + 1]) < 0xa0;
+    if (c1) {
+      code = static_cast<unsigned char>(text[++i]);
+    }
+    if (code < 0x20 || code == 0x7f || c1) {
       std::array<char, 8> escape{};
-      std::snprintf(escape.data(), escape.size(), "\\u%04x", static_cast<unsigned>(byte));
+      std::snprintf(escape.data(), escape.size(), "\\u%04x", code);
       to += escape.data();
     } else {
-      if (quotes && (c == '"' || c == '\\')) {
+      if (quotes && (text[i] == '"' || text[i] == '\\')) {
         to.push_back('\\');
       }
-      to.push_back(c);
+      to.push_back(text[i]);
     }
   }
 }
 
 }  // namespace
+
+void WriteToStandardError(std::string_view text) noexcept {
+  pollfd writable{STDERR_FILENO, POLLOUT, 0};
+  if (poll(&writable, 1, 0) > 0 && (writable.revents & POLLOUT) != 0) {
+    static_cast<void>(!write(STDERR_FILENO, text.data(), text.size()));
+  }
+}
 
 std::string Timestamp() {
   const auto now = std::chrono::system_clock::now();
@@ -84,7 +99,7 @@ void Log(Level level, std::string_view text) noexcept {
       return;
     }
     line.push_back('\n');
-    static_cast<void>(!write(STDERR_FILENO, line.data(), line.size()));
+    WriteToStandardError(line);
   } catch (...) {
     // A line that cannot be made is no reason to fail what it tells of.
   }

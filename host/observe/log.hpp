@@ -10,10 +10,15 @@ namespace weft::host::observe {
 
 using Level = options::LogLevel;
 
+/// Writes to standard error as it is, unless nobody takes it now: then it is dropped. Never blocks.
+/// Async-signal-safe.
+void WriteToStandardError(std::string_view text) noexcept;
+
 /// Writes one line to standard error: time, program and process, level, text. Control characters in `text`
 /// (what a peer sent may stand in it) are escaped.
 ///
-/// Threads: any. It does not block once a LogThread lives; before, it writes in place.
+/// Threads: any. It does not block: a LogThread writes the line, or, without one, it is dropped when nobody
+/// takes it.
 void Log(Level level, std::string_view text) noexcept;
 
 /// The least level that is logged; kInfo at first.

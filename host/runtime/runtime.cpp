@@ -18,6 +18,7 @@
 #include <vector>
 
 #include <weft/http_exception.hpp>
+#include "host/observe/log.hpp"
 #include "host/runtime/current_stack.hpp"
 #include "host/runtime/scheduler.hpp"
 #include "host/runtime/stack_pool.hpp"
@@ -36,17 +37,14 @@ StackPool* g_stacks = nullptr;  // for the signal handler
 
 constexpr std::size_t kSignalStackBytes = 64 * 1024;
 
-void WriteAll(std::string_view text) noexcept {
-  static_cast<void>(!write(STDERR_FILENO, text.data(), text.size()));
-}
-
 /// Names the handler whose stack ran into its guard page, then lets the process die as it would have.
 void OnSegmentationFault(int signal, siginfo_t* info, void*) noexcept {
   if (const char* const label =
           g_stacks == nullptr ? nullptr : g_stacks->OverflowedLabel(info->si_addr)) {
-    WriteAll("weft: fatal: stack overflow in ");
-    WriteAll(*label == '\0' ? "a fiber" : label);
-    WriteAll("; a larger --stack-size helps, or a handler that uses less of it\n");
+    observe::WriteToStandardError("weft: fatal: stack overflow in ");
+    observe::WriteToStandardError(*label == '\0' ? "a fiber" : label);
+    observe::WriteToStandardError(
+        "; a larger --stack-size helps, or a handler that uses less of it\n");
   }
   ::signal(signal, SIG_DFL);
   raise(signal);
@@ -311,6 +309,11 @@ void Runtime::SleepUntil(std::chrono::steady_clock::time_point time) {
   }
   const auto* const current = implementation_->CurrentCancellation();
   const auto token = current == nullptr ? CancellationToken() : *current;
+  if (token.IsCancellationRequested()) {
+    // Who catches this and sleeps again must not keep the others from their turn.
+    YieldFiber();
+    token.ThrowIfCancellationRequested();
+  }
   // Shared: a cancellation on another thread is posted, and may arrive after this wait has ended.
   const auto wake = std::make_shared<FiberEvent>();
   const auto registration = token.Register([this, wake] {

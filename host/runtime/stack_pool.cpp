@@ -1,7 +1,6 @@
 #include "host/runtime/stack_pool.hpp"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -13,13 +12,16 @@ namespace weft::host::runtime {
 namespace {
 
 constexpr std::size_t kMinStackBytes = 64 * 1024;
+/// A function's frame may be larger than a page, and would step over a guard of one. What is compiled without
+/// stack probes is stopped by this unless its frame is larger still. It is address space, not memory.
+constexpr std::size_t kMaxGuardBytes = 64 * 1024;
 
 }  // namespace
 
 StackPool::StackPool(std::size_t stack_bytes, std::size_t idle_stacks)
     : stack_bytes_(std::bit_ceil(std::max(stack_bytes, kMinStackBytes))),
       idle_stacks_(idle_stacks),
-      page_bytes_(static_cast<std::size_t>(sysconf(_SC_PAGESIZE))) {}
+      guard_bytes_(std::min(kMaxGuardBytes, stack_bytes_ / 4)) {}
 
 StackPool::~StackPool() {
   while (slabs_ != nullptr) {
@@ -51,7 +53,7 @@ void StackPool::AddSlab() {
   // Without this, a system set to transparent huge pages would back each touched stack with 2 MiB.
   madvise(base, bytes, MADV_NOHUGEPAGE);
   for (std::size_t i = 0; i < kStacksPerSlab; ++i) {
-    if (mprotect(base + i * stack_bytes_, page_bytes_, PROT_NONE) != 0) {
+    if (mprotect(base + i * stack_bytes_, guard_bytes_, PROT_NONE) != 0) {
       munmap(base, bytes);
       throw std::bad_alloc();
     }
@@ -76,7 +78,7 @@ boost::context::stack_context StackPool::Allocate() {
   source->pop_back();
   new (base + stack_bytes_ - kHeaderBytes) StackHeader();
   boost::context::stack_context stack;
-  stack.size = stack_bytes_ - kHeaderBytes - page_bytes_;
+  stack.size = stack_bytes_ - kHeaderBytes - guard_bytes_;
   stack.sp = base + stack_bytes_ - kHeaderBytes;
   return stack;
 }
@@ -87,7 +89,7 @@ void StackPool::Deallocate(boost::context::stack_context& stack) noexcept {
     free_.push_back(base);
     return;
   }
-  madvise(base + page_bytes_, stack_bytes_ - page_bytes_, MADV_DONTNEED);
+  madvise(base + guard_bytes_, stack_bytes_ - guard_bytes_, MADV_DONTNEED);
   free_without_memory_.push_back(base);
 }
 
@@ -98,7 +100,7 @@ const char* StackPool::OverflowedLabel(const void* address) const noexcept {
       continue;
     }
     const auto offset = static_cast<std::size_t>(at - slab->base) & (stack_bytes_ - 1);
-    return offset < page_bytes_ ? HeaderOf(at).label : nullptr;
+    return offset < guard_bytes_ ? HeaderOf(at).label : nullptr;
   }
   return nullptr;
 }

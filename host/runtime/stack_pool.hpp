@@ -18,7 +18,7 @@ struct StackHeader {
   char label[kLabelBytes] = {};                     ///< names the work in the report of an overflow
 };
 
-/// Stacks for fibers: equal in size, each above a guard page, kept for reuse.
+/// Stacks for fibers: equal in size, each above a guard, kept for reuse.
 ///
 /// A stack begins at a multiple of its size, which is a power of two, so that its header is found from any
 /// address on it without a look-up.
@@ -26,8 +26,8 @@ struct StackHeader {
 /// Threads: the reactor's. Lifetime: must outlive every fiber on its stacks.
 class StackPool {
  public:
-  /// `stack_bytes` is rounded up to a power of two of at least 64 KiB; the guard page and the header come out
-  /// of it. `idle_stacks` is how many unused stacks keep their memory; that of others goes back to the
+  /// `stack_bytes` is rounded up to a power of two of at least 64 KiB; the guard (a quarter, at most 64 KiB)
+  /// and the header come out of it. `idle_stacks` is how many unused stacks keep their memory; that of others goes back to the
   /// system.
   StackPool(std::size_t stack_bytes, std::size_t idle_stacks);
   StackPool(const StackPool&) = delete;
@@ -46,7 +46,7 @@ class StackPool {
     return *reinterpret_cast<StackHeader*>((value | (stack_bytes_ - 1)) + 1 - kHeaderBytes);
   }
 
-  /// The label of the stack whose guard page `address` lies in, or null when it lies in none.
+  /// The label of the stack whose guard `address` lies in, or null when it lies in none.
   ///
   /// Async-signal-safe.
   const char* OverflowedLabel(const void* address) const noexcept;
@@ -65,7 +65,7 @@ class StackPool {
 
   std::size_t stack_bytes_;
   std::size_t idle_stacks_;
-  std::size_t page_bytes_;
+  std::size_t guard_bytes_;
   Slab* slabs_ = nullptr;  // only ever grows at its head, so that a signal handler may walk it
   std::vector<char*> free_;
   std::vector<char*> free_without_memory_;

@@ -2,17 +2,21 @@
 
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <boost/asio/signal_set.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
+#include <system_error>
 
 #include "handlers/builtin/builtin.hpp"
 #include "host/fastcgi/responder.hpp"
@@ -71,6 +75,25 @@ fastcgi::Server::Limits ServerLimits(const options::Settings& settings, bool spa
   return limits;
 }
 
+sigset_t HandledSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int number : {SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) {
+    sigaddset(&signals, number);
+  }
+  return signals;
+}
+
+/// The signals are blocked already: RunWorker() does so before there are threads.
+int OpenSignals() {
+  const auto signals = HandledSignals();
+  const int descriptor = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+  if (descriptor < 0) {
+    throw std::system_error(errno, std::generic_category(), "signalfd");
+  }
+  return descriptor;
+}
+
 /// One worker process, put together. Members are in the order in which they need each other.
 class Worker {
  public:
@@ -88,14 +111,14 @@ class Worker {
               static_cast<Worker*>(self)->pipeline_.RecordRefusal(refused.status, refused.detail);
             },
             this),
-        signals_(runtime_.Io()),
+        signals_(runtime_.Io(), OpenSignals()),
         tick_(runtime_.Io()) {}
 
   int Run() {
     if (!LoadHandlers()) {
       return options::kExitConfiguration;
     }
-    WatchSignals();
+    WaitForSignal();
     for (const int socket : start_.listening_sockets) {
       server_.Listen(socket);
     }
@@ -137,33 +160,33 @@ class Worker {
     return [&handler_class] { return handler_class.Create(); };
   }
 
-  void WatchSignals() {
-    for (const int number : {SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) {
-      signals_.add(number);
-    }
-    WaitForSignal();
-  }
-
   void WaitForSignal() {
-    signals_.async_wait([this](const boost::system::error_code& error, int number) {
+    signals_.async_wait(signals_.wait_read, [this](const boost::system::error_code& error) {
       if (error) {
         return;
       }
-      // A web server that spawns sends SIGINT to its whole group and means itself; SIGUSR1 means this process.
-      const bool stops =
-          number == SIGTERM || number == SIGQUIT || (number == SIGUSR1 && start_.spawned);
-      const bool alone = start_.ready_descriptor < 0 && !start_.spawned;
-      if (stops && alone && cancel_at_) {
-        Stop(std::chrono::milliseconds(0));  // asked a second time, and there is no supervisor
-      } else if (stops) {
-        Stop(settings_.DrainTimeout(start_.spawned));
-      } else if (number == SIGINT && !start_.spawned) {
-        Stop(std::chrono::milliseconds(0));
-      } else {
-        Log(Level::kInfo, "signal " + std::to_string(number) + " is not used: nothing was done");
+      signalfd_siginfo info{};
+      while (read(signals_.native_handle(), &info, sizeof info) == sizeof info) {
+        OnSignal(static_cast<int>(info.ssi_signo));
       }
       WaitForSignal();
     });
+  }
+
+  void OnSignal(int number) {
+    // A web server that spawns sends SIGINT to its whole group and means itself; SIGUSR1 means this process.
+    const bool stops =
+        number == SIGTERM || number == SIGQUIT || (number == SIGUSR1 && start_.spawned);
+    const bool alone = start_.ready_descriptor < 0 && !start_.spawned;
+    if (stops && alone && cancel_at_) {
+      Stop(std::chrono::milliseconds(0));  // asked a second time, and there is no supervisor
+    } else if (stops) {
+      Stop(settings_.DrainTimeout(start_.spawned));
+    } else if (number == SIGINT && !start_.spawned) {
+      Stop(std::chrono::milliseconds(0));
+    } else {
+      Log(Level::kInfo, "signal " + std::to_string(number) + " is not used: nothing was done");
+    }
   }
 
   void Stop(std::chrono::milliseconds drain_time) {
@@ -180,7 +203,11 @@ class Worker {
 
   void Tick() {
     const auto now = Clock::now();
-    server_.EndOverdue(now);
+    try {
+      server_.EndOverdue(now);
+    } catch (const std::bad_alloc&) {
+      // The next turn may have more memory.
+    }
     pipeline_.CancelOverdue(now);
     if (cancel_at_ && Drain(now)) {
       return;
@@ -223,7 +250,7 @@ class Worker {
   [[noreturn]] void EndWithoutThem() {
     const auto line = "weft: " + std::to_string(runtime_.FibersInUse()) +
                       " requests did not obey their cancellation; the process ends without them\n";
-    static_cast<void>(!write(STDERR_FILENO, line.data(), line.size()));
+    observe::WriteToStandardError(line);
     pipeline_.RecordUnfinished();
     access_log_.Flush();
     log_thread_.Flush();
@@ -246,7 +273,7 @@ class Worker {
   pipeline::Pipeline pipeline_;
   fastcgi::Responder responder_;
   fastcgi::Server server_;
-  boost::asio::signal_set signals_;
+  boost::asio::posix::stream_descriptor signals_;
   boost::asio::steady_timer tick_;
   std::optional<Clock::time_point> cancel_at_;
   std::optional<Clock::time_point> cancelled_at_;
@@ -279,6 +306,9 @@ void RaiseDescriptorLimit(std::size_t max_connections) {
 int RunWorker(const WorkerStart& start) {
   observe::SetLogLevel(start.settings.log_level);
   signal(SIGPIPE, SIG_IGN);
+  // Blocked to the end: one that comes when nobody reads them any more does nothing.
+  const auto signals = HandledSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   RaiseDescriptorLimit(start.settings.max_connections);
   try {
     return Worker(start).Run();

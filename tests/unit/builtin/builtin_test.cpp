@@ -48,17 +48,5 @@ TEST_CASE("RegisterHandlers: adds every class that the built-in mappings name") 
   CHECK(registry.shared == 0);
 }
 
-TEST_CASE(
-    "RegisterHandlers: static files are read in the blocking pool, statuses stay on the fiber") {
-  RecordingRegistry registry;
-  RegisterHandlers(registry, [](std::string_view) { return nullptr; });
-  for (const auto& [name, create] : registry.handlers) {
-    CAPTURE(name);
-    const auto handler = create();
-    CHECK((dynamic_cast<IHttpAsyncHandler*>(handler.get()) == nullptr) ==
-          (name == "weft::StaticFileHandler"));
-  }
-}
-
 }  // namespace
 }  // namespace weft::builtin

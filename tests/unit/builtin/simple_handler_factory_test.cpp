@@ -12,9 +12,9 @@
 #include <utility>
 #include <vector>
 
-#include <weft/detail/async_runtime.hpp>
 #include <weft/http_exception.hpp>
 #include "tests/support/doctest_values.hpp"
+#include "tests/support/in_place_runtime.hpp"
 #include "tests/support/memory_exchange.hpp"
 #include "tests/support/server_variables.hpp"
 #include "tests/support/temporary_folder.hpp"
@@ -23,31 +23,8 @@
 namespace weft::builtin {
 namespace {
 
+using test::InPlaceRuntime;
 using test::TemporaryFolder;
-
-/// Runs in place what would run on the blocking pool, and counts it. `meanwhile` stands for what other
-/// requests do while one waits.
-///
-/// It does not imitate waiting, other threads, or cancellation.
-class InPlaceRuntime final : public weft::detail::IAsyncRuntime {
- public:
-  InPlaceRuntime() { weft::detail::SetAsyncRuntime(this); }
-  InPlaceRuntime(const InPlaceRuntime&) = delete;
-  InPlaceRuntime& operator=(const InPlaceRuntime&) = delete;
-  ~InPlaceRuntime() override { weft::detail::SetAsyncRuntime(nullptr); }
-
-  void SleepUntil(std::chrono::steady_clock::time_point) override {}
-  void RunBlocking(const std::function<void()>& function) override {
-    ++calls;
-    function();
-    if (const auto once = std::exchange(meanwhile, nullptr)) {
-      once();
-    }
-  }
-
-  int calls = 0;
-  std::function<void()> meanwhile;
-};
 
 class NamedHandler final : public IHttpHandler {
  public:
@@ -372,33 +349,40 @@ TEST_CASE(
     "anew") {
   const TemporaryFolder folder;
   const auto path = folder.Write("a.ashx", Directive("T")).string();
-  const test::StoppedSteadyClock clock;
-  InPlaceRuntime runtime;
-  std::function<void()> while_created;
-  bool alive_at_the_end = false;
-  SimpleHandlerFactory factory([&](std::string_view type) -> CreateHandler {
-    const auto state = std::make_shared<std::string>(type);
-    return [&while_created, &alive_at_the_end, state]() -> std::unique_ptr<IHttpHandler> {
-      // In locals, for what was captured may be gone after the wait.
-      auto& alive = alive_at_the_end;
-      const std::weak_ptr<std::string> watched = state;
-      if (const auto once = std::exchange(while_created, nullptr)) {
-        once();
-        alive = !watched.expired();
-      }
-      return nullptr;
+  // Both when its own request has read the file, and when the file was known.
+  for (const bool known : {false, true}) {
+    CAPTURE(known);
+    const test::StoppedSteadyClock clock;
+    InPlaceRuntime runtime;
+    std::function<void()> while_created;
+    bool alive_at_the_end = false;
+    SimpleHandlerFactory factory([&](std::string_view type) -> CreateHandler {
+      const auto state = std::make_shared<std::string>(type);
+      return [&while_created, &alive_at_the_end, state]() -> std::unique_ptr<IHttpHandler> {
+        // In locals, for what was captured may be gone after the wait.
+        auto& alive = alive_at_the_end;
+        const std::weak_ptr<std::string> watched = state;
+        if (const auto once = std::exchange(while_created, nullptr)) {
+          once();
+          alive = !watched.expired();
+        }
+        return nullptr;
+      };
+    });
+    test::MemoryExchange exchange;
+    HttpContext context(test::MakeVariables({{"REQUEST_METHOD", "GET"}}), exchange, {}, 1024);
+    if (known) {
+      static_cast<void>(factory.GetHandler(context, "GET", "/a.ashx", path));
+    }
+    while_created = [&] {
+      test::AdvanceSteadyClock(SimpleHandlerFactory::kFresh);
+      static_cast<void>(factory.GetHandler(context, "GET", "/a.ashx", path));
     };
-  });
-  test::MemoryExchange exchange;
-  HttpContext context(test::MakeVariables({{"REQUEST_METHOD", "GET"}}), exchange, {}, 1024);
-  while_created = [&] {
-    test::AdvanceSteadyClock(SimpleHandlerFactory::kFresh);
     static_cast<void>(factory.GetHandler(context, "GET", "/a.ashx", path));
-  };
-  static_cast<void>(factory.GetHandler(context, "GET", "/a.ashx", path));
-  CHECK(runtime.calls == 2);
-  // The function that makes the handler must not be destroyed while it runs.
-  CHECK(alive_at_the_end);
+    CHECK(runtime.calls == 2);
+    // The function that makes the handler must not be destroyed while it runs.
+    CHECK(alive_at_the_end);
+  }
 }
 
 TEST_CASE("SimpleHandlerFactory: no descriptor stays open, whatever comes of a file") {

@@ -7,35 +7,14 @@
 #include <string>
 
 #include <weft/detail/async_runtime.hpp>
+#include "tests/support/in_place_runtime.hpp"
 
 namespace weft {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Runs in place what it is asked to run, and keeps what it was asked.
-///
-/// It does not imitate waiting, other threads, or cancellation.
-class InPlaceRuntime final : public detail::IAsyncRuntime {
- public:
-  InPlaceRuntime() { detail::SetAsyncRuntime(this); }
-  InPlaceRuntime(const InPlaceRuntime&) = delete;
-  InPlaceRuntime& operator=(const InPlaceRuntime&) = delete;
-  ~InPlaceRuntime() override { detail::SetAsyncRuntime(nullptr); }
-
-  void SleepUntil(Clock::time_point time) override {
-    ++sleeps;
-    slept_until = time;
-  }
-  void RunBlocking(const std::function<void()>& function) override {
-    ++calls;
-    function();
-  }
-
-  int sleeps = 0;
-  int calls = 0;
-  Clock::time_point slept_until;
-};
+using test::InPlaceRuntime;
 
 TEST_CASE("async.hpp: without a runtime every wait throws, and says what to do") {
   detail::SetAsyncRuntime(nullptr);

@@ -117,6 +117,14 @@ TEST_CASE("PhysicalPath: the path of a proxy's Unix socket is no part of the fil
         "/srv/a.ashx");
 }
 
+TEST_CASE(
+    "PhysicalPath: a `?` of the path itself begins no query, behind a proxy's prefix either") {
+  // `%3F` in the URL: what follows decides what the file is, and must not be cut off.
+  CHECK(PathOf({{"SCRIPT_NAME", "/a.ashx?.txt"},
+                {"SCRIPT_FILENAME", "proxy:fcgi://127.0.0.1:9000/srv/a.ashx?.txt"}}) ==
+        "/srv/a.ashx?.txt");
+}
+
 TEST_CASE("PhysicalPath: a `?` in a file's name stays when no proxy stands before it") {
   CHECK(PathOf({{"SCRIPT_NAME", "/a?b"}, {"SCRIPT_FILENAME", "/srv/a?b"}}) == "/srv/a?b");
 }

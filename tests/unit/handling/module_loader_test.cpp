@@ -1,6 +1,7 @@
 #include "host/handling/module_loader.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -207,14 +208,14 @@ TEST_CASE("TypeResolver: a folder that cannot be read is a warning, and every mo
   CHECK(subject.Told("test::Plain", "good").starts_with("module 'good' is missing: "));
 }
 
-TEST_CASE(
-    "TypeResolver: a folder that is named like a module, and a dead link, are told and nothing "
-    "worse") {
+TEST_CASE("TypeResolver: what is named like a module and is no file is passed over, a FIFO too") {
   const Folder folder({"good", "dead"});
   std::filesystem::create_directory(folder.Path() / "folder.so");
+  REQUIRE(mkfifo((folder.Path() / "fifo.so").c_str(), 0644) == 0);
   Subject subject(folder.Path());
-  CHECK(subject.Told("test::Plain", "folder").starts_with("module 'folder' cannot be loaded: "));
-  CHECK(subject.Told("test::Plain", "dead").starts_with("module 'dead' cannot be loaded: "));
+  CHECK(subject.Told("test::Plain", "folder").starts_with("module 'folder' is missing: "));
+  CHECK(subject.Told("test::Plain", "fifo").starts_with("module 'fifo' is missing: "));
+  CHECK(subject.Told("test::Plain", "dead").starts_with("module 'dead' is missing: "));
   CHECK(subject.Told("test::Plain", "good").empty());
 }
 

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/captured_stderr.hpp"
 #include "tests/support/doctest_values.hpp"
 
 namespace weft::host::observe {
@@ -308,6 +309,21 @@ TEST_CASE("LineWriter: it outlives its reader") {
     }
   }
   sigaction(SIGPIPE, &before, nullptr);
+}
+
+TEST_CASE(
+    "LineWriter: lines that cannot be written are told of on standard error, by number and "
+    "reason") {
+  const int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+  REQUIRE(full >= 0);
+  const test::CapturedStderr captured;
+  {
+    LineWriter writer(full, "the log of the test");
+    writer.Write("no space for this");
+  }
+  close(full);
+  CHECK(captured.Text() ==
+        "weft: 1 lines of the log of the test could not be written: No space left on device\n");
 }
 
 TEST_CASE("LineWriter: a descriptor that does not block is waited for") {

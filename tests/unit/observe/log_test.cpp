@@ -1,8 +1,10 @@
 #include "host/observe/log.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <string>
 
 #include "tests/support/captured_stderr.hpp"
@@ -77,6 +79,26 @@ TEST_CASE(
   CHECK(first < second);
   CHECK(second < third);
   CHECK(third != std::string::npos);
+}
+
+TEST_CASE(
+    "Log: without a LogThread, a standard error that nobody reads takes no line and holds nobody "
+    "up") {
+  std::array<int, 2> ends{};
+  REQUIRE(pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) == 0);
+  const std::string filling(4096, '#');
+  while (write(ends[1], filling.data(), filling.size()) > 0) {
+  }
+  while (write(ends[1], "#", 1) > 0) {
+  }
+  REQUIRE(fcntl(ends[1], F_SETFL, 0) == 0);  // it would block now
+  const int before = dup(STDERR_FILENO);
+  REQUIRE(dup2(ends[1], STDERR_FILENO) >= 0);
+  Log(Level::kError, "nobody reads this");
+  dup2(before, STDERR_FILENO);
+  close(before);
+  close(ends[0]);
+  close(ends[1]);
 }
 
 TEST_CASE("Timestamp: it is UTC to the millisecond, in the form of RFC 3339") {

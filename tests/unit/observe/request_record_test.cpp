@@ -110,5 +110,16 @@ TEST_CASE(
   CHECK(Escaped("\x1f \x7f") == R"(\u001f \u007f)");
 }
 
+TEST_CASE(
+    "Escaped: the control characters of Unicode beyond ASCII are escaped, their neighbours stay") {
+  CHECK(Escaped("\xC2\x80\xC2\x9B"
+                "31m\xC2\x9F") == R"(\u0080\u009b31m\u009f)");
+  CHECK(Escaped("\xC2\xA0\xC2\xBF\xC3\x80") == "\xC2\xA0\xC2\xBF\xC3\x80");
+  // Not a whole character: nothing is made up, nothing is lost.
+  CHECK(Escaped("\xC2") == "\xC2");
+  CHECK(Escaped("\xC2\"") == "\xC2\\\"");
+  CHECK(Escaped("\xC2\n") == "\xC2\\u000a");
+}
+
 }  // namespace
 }  // namespace weft::host::observe

@@ -1,0 +1,477 @@
+"""What an adversary found: peers that dawdle, leave or lie, and a system that runs out of something.
+
+Each test states what README, docs/ or `weft serve --help` promise.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import fcgi
+from host import Host, says_hello
+from processes import memory_of, wait_for
+from servers import ROOT
+
+KIB = 1024
+MIB = 1024 * KIB
+
+DIRECT = """{
+  "httpRuntime": { %s },
+  "httpHandlers": [
+    { "add": { "verb": "*", "path": "/hello-async", "type": "samples::HelloAsync, hello" } },
+    { "add": { "verb": "*", "path": "/hello", "type": "samples::Hello, hello" } },
+    { "add": { "verb": "*", "path": "/wait", "type": "samples::Wait, waiting" } },
+    { "add": { "verb": "*", "path": "/echo", "type": "samples::Echo, echo" } }
+    %s
+  ]
+}
+"""
+
+
+@pytest.fixture
+def mapped(run_dir):
+    """Writes a folder of mappings: the samples by paths that name no file, so that no .ashx file is read."""
+    def write(runtime="", *entries):
+        site = run_dir / "mappings" / "default"
+        site.mkdir(parents=True)
+        added = "".join(f', {{ "add": {{ "verb": "*", "path": "{path}", "type": "{type_text}" }} }}'
+                        for path, type_text in entries)
+        (site / "mapping.json").write_text(DIRECT % (runtime, added))
+        return run_dir / "mappings"
+    return write
+
+
+@pytest.fixture
+def start_with_module(processes, installation, run_dir, mapped):
+    """Starts a host with one more module, of this source; `entries` are its mappings."""
+    def start_host(source, entries, *options, **more):
+        modules = run_dir / "modules"
+        shutil.copytree(installation.modules, modules)
+        (run_dir / "adversary.cpp").write_text("#include <weft/weft.hpp>\n" + source)
+        flags = ["-fsanitize=address"] if installation.weft.parents[1].name == "asan" else []
+        subprocess.run(["c++", "-std=c++20", "-O1", "-shared", "-fPIC", "-fvisibility=hidden", *flags,
+                        f"-I{ROOT}/handlers/include", run_dir / "adversary.cpp", "-o", modules / "adversary.so",
+                        f"-L{installation.libraries}", "-lweft"], check=True, timeout=120)
+        return Host(processes, dataclasses.replace(installation, modules=modules), *options,
+                    mappings=mapped("", *entries), **more)
+    return start_host
+
+
+def direct(host, path, method="GET", content_length=None, **more):
+    """The parameters for a path that names no file."""
+    return host.variables(path, method, content_length, SCRIPT_NAME=path.partition("?")[0], **more)
+
+
+def static(www, name):
+    return fcgi.variables(www, "GET", f"/{name}", SCRIPT_NAME=f"/{name}", SCRIPT_FILENAME=f"{www}/{name}", PATH_INFO="")
+
+
+def without_end(request):
+    """A request without the empty record that would end its body."""
+    return request[:-8]
+
+
+def limit(name, value):
+    return lambda: resource.setrlimit(name, (value, value))
+
+
+@contextlib.contextmanager
+def nobody_reads():
+    """The writing end of a pipe, and a function that fills it. At the end its reader leaves, and writers go on."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+
+    def fill():
+        os.set_blocking(writer, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writer, b".")
+        os.set_blocking(writer, True)
+    try:
+        yield writer, fill
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+# --- Standard error that nobody reads ------------------------------------------------------------------
+
+
+def test_a_full_standard_error_does_not_keep_the_supervisor_from_its_work(start):
+    with nobody_reads() as (writer, fill):
+        host = start(workers=2, stderr=writer)
+        assert says_hello(host.get("/hello.ashx"))
+        fill()
+        victim = host.workers()[0]
+        os.kill(victim, signal.SIGKILL)
+        wait_for("a new worker", lambda: len(host.workers()) == 2 and victim not in host.workers(), timeout=3)
+        host.process.send_signal(signal.SIGTERM)
+        assert host.process.wait(5) == 0
+
+
+def test_a_full_standard_error_does_not_keep_a_process_from_its_end(start):
+    with nobody_reads() as (writer, fill):
+        host = start("--drain-timeout", "500ms", stderr=writer)
+        with host.begin("/sleep.ashx?ms=60000"):
+            time.sleep(0.3)
+            fill()
+            host.process.send_signal(signal.SIGTERM)
+            assert host.process.wait(6) == 0
+
+
+OVERFLOW = """
+__attribute__((noinline)) int Down(int n) { volatile char b[200]; b[0] = char(n); return n ? Down(n - 1) + b[0] : 0; }
+struct Overflow : weft::IHttpAsyncHandler {
+  void ProcessRequest(weft::HttpContext& context) override { context.Response().Write(std::to_string(Down(1000000))); }
+  bool IsReusable() const override { return true; }
+};
+WEFT_MODULE(registry) { weft::AddHandler<Overflow>(registry, "Overflow"); }
+"""
+
+
+def test_a_full_standard_error_does_not_keep_a_worker_from_dying_of_an_overflow(start_with_module):
+    with nobody_reads() as (writer, fill):
+        host = start_with_module(OVERFLOW, [("/overflow", "Overflow, adversary")], stderr=writer)
+        assert says_hello(host.get("/hello.ashx"))
+        fill()
+        with host.connect() as connection:
+            connection.send(fcgi.request(direct(host, "/overflow")))
+            assert host.process.wait(3) == -signal.SIGSEGV
+
+
+# --- Clients that dawdle -------------------------------------------------------------------------------
+
+
+def test_an_async_handler_of_an_ashx_file_does_not_wait_for_a_thread(start):
+    host = start()
+    assert says_hello(host.get("/hello-async.ashx"))
+    sleepers = [host.begin("/sleep.ashx?ms=4000") for _ in range(64)]
+    try:
+        time.sleep(1.2)  # what the file said is looked at again after a second
+        asked = time.monotonic()
+        assert says_hello(host.get("/hello-async.ashx"))
+        assert time.monotonic() - asked < 0.5
+    finally:
+        for sleeper in sleepers:
+            sleeper.close()
+
+
+@pytest.mark.parametrize("path", ["/wait?ms=1", "/echo"])
+def test_the_deadline_ends_the_wait_for_a_body(start, mapped, path):
+    host = start("--body-timeout", "5s", mappings=mapped('"executionTimeoutSeconds": 1'))
+    with host.connect() as connection:
+        asked = time.monotonic()
+        connection.send(without_end(fcgi.request(direct(host, path, "POST", 1000))))
+        assert connection.read_response()[1].status == 504
+        assert time.monotonic() - asked < 2
+
+
+def test_the_deadline_ends_the_wait_for_a_reader(start, run_dir, mapped):
+    (run_dir / "large.bin").write_bytes(bytes(64 * MIB))
+    host = start(mappings=mapped('"executionTimeoutSeconds": 1'))
+    with host.connect() as connection:
+        asked = time.monotonic()
+        connection.send(fcgi.request(static(run_dir, "large.bin")))
+        # It reads now and then, so that --send-timeout has nothing against it.
+        while time.monotonic() - asked < 4 and not host.access_lines("large.bin"):
+            connection.socket.recv(4 * KIB)
+            time.sleep(0.05)
+        assert host.access_lines("large.bin"), "the request was still served 3 s after its deadline"
+
+
+def test_a_request_that_waits_for_its_reader_obeys_a_stop(start, run_dir):
+    (run_dir / "large.bin").write_bytes(bytes(8 * MIB))
+    host = start("--drain-timeout", "500ms")
+    with host.connect() as connection:
+        connection.send(fcgi.request(static(run_dir, "large.bin")))
+        time.sleep(0.3)
+        assert host.stop() == 0
+    assert "did not obey" not in host.log.read_text()
+    assert host.access_lines("large.bin"), "one record a request"
+
+
+# --- Clients that leave --------------------------------------------------------------------------------
+
+
+def test_calls_of_clients_that_left_do_not_hold_up_others(start):
+    host = start("--blocking-threads", 1)
+    assert says_hello(host.get("/hello.ashx"))
+    with host.begin("/sleep.ashx?ms=300"):
+        time.sleep(0.1)
+        for _ in range(10):
+            host.begin("/sleep.ashx?ms=300").close()
+        asked = time.monotonic()
+        assert says_hello(host.get("/hello.ashx"))
+        assert time.monotonic() - asked < 1
+
+
+BUFFERLESS = """
+struct Idle : weft::IHttpAsyncHandler, weft::IHttpBufferlessHandler {
+  void ProcessRequest(weft::HttpContext& context) override {
+    weft::SleepFor(std::chrono::seconds(4));
+    context.Response().Write("done");
+  }
+  bool IsReusable() const override { return true; }
+};
+WEFT_MODULE(registry) { weft::AddHandler<Idle>(registry, "Idle"); }
+"""
+
+
+def test_a_client_that_leaves_a_large_body_unread_is_noticed(start_with_module):
+    host = start_with_module(BUFFERLESS, [("/idle", "Idle, adversary")])
+    with host.connect(timeout=0.3) as connection, contextlib.suppress(TimeoutError):
+        connection.send(fcgi.request(direct(host, "/idle", "POST", 2 * MIB), bytes(2 * MIB)))
+    left = time.monotonic()
+    line = host.wait_for_access_line("/idle")
+    assert "status=499" in line and time.monotonic() - left < 2, line
+
+
+def test_a_client_that_half_closes_and_then_leaves_is_noticed(start):
+    host = start()
+    connection = host.begin("/wait.ashx?ms=4000")
+    connection.socket.shutdown(socket.SHUT_WR)
+    time.sleep(0.2)
+    connection.close()
+    left = time.monotonic()
+    line = host.wait_for_access_line("/wait.ashx")
+    assert "status=499" in line and time.monotonic() - left < 2, line
+
+
+def test_a_body_without_a_length_that_a_half_close_cuts_is_not_whole(start):
+    host = start()
+    with host.connect() as connection:
+        connection.send(without_end(fcgi.request(host.variables("/echo.ashx", "POST"), bytes(5000)))[:-1000])
+        connection.socket.shutdown(socket.SHUT_WR)  # in the midst of a record of STDIN
+        try:
+            response = connection.read_response()[1]
+        except AssertionError:
+            return  # the connection ended without an answer: as good
+    assert response.status == 400, response
+
+
+# --- Limits --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [100 * KIB, MIB])
+def test_a_mapping_may_raise_the_limit_of_a_body(start, mapped, size):
+    host = start("--max-request-bytes", 64 * KIB, mappings=mapped('"maxRequestBytes": 10000000'))
+    response = fcgi.exchange(host.address, direct(host, "/echo", "POST", size), bytes(size))
+    assert response.status == 200
+    assert json.loads(response.body)["body"]["length"] == size
+
+
+def test_a_client_by_itself_needs_no_queue(start, installation, run_dir):
+    host = start("--blocking-threads", 1, "--blocking-queue", 0)
+    statuses = []
+    for number in range(100):  # a file that is new is read on the pool, and at once its handler runs there
+        shutil.copy(installation.document_root / "hello.ashx", run_dir / f"{number}.ashx")
+        time.sleep(0.03)
+        statuses.append(fcgi.exchange(host.address, fcgi.variables(run_dir, "GET", f"/{number}.ashx")).status)
+    assert statuses == [200] * 100, f"{statuses.count(503)} of 100 were 503"
+
+
+def test_a_full_queue_refuses_a_file_and_never_cuts_it(start, run_dir):
+    size = 20 * MIB
+    (run_dir / "large.bin").write_bytes(bytes(size))
+    host = start("--blocking-threads", 2, "--blocking-queue", 0)
+    connections = [host.connect(timeout=20) for _ in range(8)]
+    for connection in connections:
+        connection.send(fcgi.request(static(run_dir, "large.bin")))
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(connections)) as readers:
+        for connection in connections:
+            stack.enter_context(connection)
+        # A cut answer ends without END_REQUEST, and fails here.
+        answers = list(readers.map(lambda connection: connection.read_response()[1], connections))
+    assert all(answer.status == 503 or len(answer.body) == size for answer in answers)
+
+
+# --- A system that runs out of something ---------------------------------------------------------------
+
+
+def test_a_lack_of_memory_costs_one_connection_and_not_the_worker(start, mapped):
+    host = start("--max-params-bytes", 16 * MIB, mappings=mapped(), preexec_fn=limit(resource.RLIMIT_AS, 80 * MIB))
+    bystander = host.connect()
+    bystander.send(fcgi.request(direct(host, "/wait?ms=1500")))
+    connections = []
+    for _ in range(8):
+        with contextlib.suppress(OSError):
+            connections.append(host.connect(timeout=5))
+            connections[-1].send(fcgi.begin() + fcgi.stream(fcgi.PARAMS, 1, bytes(15 * MIB)))
+    try:
+        assert host.process.poll() is None, host.log.read_text()
+        assert bystander.read_response()[1].status == 200
+    finally:
+        for connection in [bystander, *connections]:
+            connection.close()
+
+
+def test_lines_that_a_full_disk_loses_are_told_of(start, run_dir):
+    (run_dir / "access.log").symlink_to("/dev/full")
+    host = start()
+    host.access_log.unlink()  # it is open; whoever reads /dev/full reads for ever
+    assert says_hello(host.get("/hello.ashx"))
+    wait_for("a word about the access log", lambda: "access" in host.log.read_text().lower(), timeout=2)
+
+
+# --- Start and stop ------------------------------------------------------------------------------------
+
+
+def test_a_second_sigterm_stops_a_process_without_workers_at_once(start):
+    host = start()
+    with host.begin("/wait.ashx?ms=8000"):
+        time.sleep(0.2)
+        host.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        host.process.send_signal(signal.SIGTERM)
+        assert host.process.wait(3) == 0
+
+
+def test_sigterms_in_quick_succession_are_one(start, run_dir):
+    for turn in range(5):
+        host = start(log=f"turn-{turn}")
+        assert says_hello(host.get("/hello.ashx"))
+        host.process.send_signal(signal.SIGTERM)
+        host.process.send_signal(signal.SIGTERM)
+        assert host.process.wait(5) == 0
+        assert not (run_dir / "weft.sock").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_request_that_came_before_sigterm_is_answered(start, workers):
+    host = start(workers=workers)
+    assert says_hello(host.get("/hello-async.ashx"))
+    server = host.workers()[0] if workers else host.process.pid
+    os.kill(server, signal.SIGSTOP)  # a worker that is busy for a moment, with certainty
+    connections = [host.begin("/hello-async.ashx") for _ in range(5)]
+    host.process.send_signal(signal.SIGTERM)
+    time.sleep(0.1)
+    os.kill(server, signal.SIGCONT)
+    answered = 0
+    for connection in connections:
+        with connection, contextlib.suppress(AssertionError, OSError):
+            answered += says_hello(connection.read_response()[1])
+    assert answered == 5
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_access_log_that_cannot_be_opened_refuses_the_start(installation, run_dir, workers):
+    result = subprocess.run(
+        [installation.weft, "serve", "--listen", f"unix:{run_dir}/weft.sock", "--workers", str(workers), "--modules",
+         installation.modules, "--access-log", run_dir / "no" / "such" / "folder"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=5)
+    assert result.returncode == 78, result.stderr
+
+
+def test_a_fifo_among_the_modules_does_not_keep_the_host_from_its_start(processes, installation, run_dir):
+    modules = run_dir / "modules"
+    shutil.copytree(installation.modules, modules)
+    os.mkfifo(modules / "fifo.so")
+    host = Host(processes, dataclasses.replace(installation, modules=modules))
+    assert says_hello(host.get("/hello.ashx", timeout=3))
+
+
+# --- What must not be told, or touched -----------------------------------------------------------------
+
+
+def test_a_question_mark_in_a_name_does_not_lead_to_a_forbidden_file(start, run_dir):
+    # What mod_proxy_fcgi of Apache before 2.4.60 sends for /secret.so%3F.txt.
+    (run_dir / "secret.so").write_text("secret")
+    host = start()
+    parameters = static(run_dir, "secret.so?.txt")
+    parameters["SCRIPT_FILENAME"] = f"proxy:fcgi://weft/{run_dir}/secret.so?.txt"
+    assert b"secret" not in fcgi.exchange(host.address, parameters).body
+
+
+def test_a_control_character_of_two_bytes_is_escaped_in_the_access_log(start):
+    host = start()
+    host.get("/hello.ashx", REQUEST_URI="/marked\u009b31m".encode().decode("latin-1"))
+    host.wait_for_access_line("/marked")
+    assert b"\xc2\x9b" not in host.access_log.read_bytes()  # CSI, to a terminal
+
+
+STACK = """
+#include <string>
+__attribute__((noinline)) std::string Waiting() {
+  volatile char mine[150000];
+  for (auto& byte : mine) byte = 0x5A;
+  weft::SleepFor(std::chrono::milliseconds(1000));
+  long changed = 0;
+  for (auto& byte : mine) changed += byte != 0x5A;
+  return std::to_string(changed);
+}
+// Frames of five pages, of which each touches its two ends, to 360 KB below the top of a stack of 256 KB.
+__attribute__((noinline)) int Over(int depth) {
+  volatile char frame[20000];
+  frame[0] = 0x11;
+  return depth == 0 ? frame[0] : Over(depth - 1) + frame[0];
+}
+struct Victim : weft::IHttpAsyncHandler {
+  void ProcessRequest(weft::HttpContext& context) override { context.Response().Write(Waiting()); }
+  bool IsReusable() const override { return true; }
+};
+struct Offender : weft::IHttpAsyncHandler {
+  void ProcessRequest(weft::HttpContext& context) override { context.Response().Write(std::to_string(Over(18))); }
+  bool IsReusable() const override { return true; }
+};
+WEFT_MODULE(registry) {
+  weft::AddHandler<Victim>(registry, "Victim");
+  weft::AddHandler<Offender>(registry, "Offender");
+}
+"""
+
+
+def test_a_frame_larger_than_a_guard_page_does_not_reach_another_requests_stack(start_with_module):
+    host = start_with_module(STACK, [("/victim", "Victim, adversary"), ("/offender", "Offender, adversary")])
+    with host.connect() as victim:
+        victim.send(fcgi.request(direct(host, "/victim")))
+        time.sleep(0.3)
+        with contextlib.suppress(AssertionError, OSError), host.connect() as offender:
+            offender.send(fcgi.request(direct(host, "/offender")))
+            offender.read_response()
+        try:
+            changed = victim.read_response()[1].body
+        except (AssertionError, OSError):
+            assert "stack overflow in Offender" in host.log.read_text()
+            return
+    assert changed == b"0", f"{changed.decode()} bytes of another request's stack were overwritten"
+
+
+RETRY = """
+struct Retry : weft::IHttpAsyncHandler {
+  void ProcessRequest(weft::HttpContext&) override {
+    for (;;) {
+      try {
+        weft::SleepFor(std::chrono::milliseconds(50));
+      } catch (const std::exception&) {
+        // It does not know of OperationCancelled, and tries again.
+      }
+    }
+  }
+  bool IsReusable() const override { return true; }
+};
+struct Late : weft::IHttpAsyncHandler {
+  void ProcessRequest(weft::HttpContext& context) override {
+    context.Response().Write("a part");
+    context.Response().Flush();
+    throw std::runtime_error("late");
+  }
+  bool IsReusable() const override { return true; }
+};
+WEFT_MODULE(registry) {
+  weft::AddHandler<Retry>(registry, "Retry");
+  weft::AddHandler<Late>(registry, "Late");
+}
+"""
+
+
