@@ -81,8 +81,8 @@ void StaticFileHandler::ProcessRequest(HttpContext& context) {
   const auto path = context.Request().PhysicalPath();
   const auto file_path = context.Request().FilePath();
   // The name that was mapped, not a tail behind it; and nothing that its owner hid.
-  if (path.empty() || !context.Request().PathInfo().empty() || file_path.back() == '/' ||
-      file_path.find("/.") != std::string_view::npos) {
+  if (path.empty() || !context.Request().PathInfo().empty() || file_path.empty() ||
+      file_path.back() == '/' || file_path.find("/.") != std::string_view::npos) {
     throw HttpException(404, {}, "no file is served by this name");
   }
   RegularFile file(path);

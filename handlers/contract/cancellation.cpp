@@ -57,9 +57,15 @@ class CancellationState {
   }
 
   void Remove(std::uint64_t id) noexcept {
+    // Destroyed when the lock is gone: it may own another registration of this state.
+    std::function<void()> removed;
     std::unique_lock lock(mutex_);
-    if (std::erase_if(callbacks_, [id](const auto& item) { return item.first == id; }) != 0) {
-      return;
+    for (auto at = callbacks_.begin(); at != callbacks_.end(); ++at) {
+      if (at->first == id) {
+        removed = std::move(at->second);
+        callbacks_.erase(at);
+        return;
+      }
     }
     if (!running_) {
       return;
