@@ -28,6 +28,8 @@ bool BlockingPool::TryPost(ITask& task) {
     if (!thread_free && threads_.size() < max_threads_) {
       try {
         threads_.emplace_back([this] { RunThread(); });
+        // From now on, not from when it first runs: what it is about to take does not fill the queue.
+        ++idle_;
         thread_free = true;
       } catch (const std::system_error&) {
         // The system has no more threads: those that there are have to do.
@@ -47,6 +49,7 @@ bool BlockingPool::TryPost(ITask& task) {
 
 void BlockingPool::RunThread() {
   std::unique_lock lock(mutex_);
+  --idle_;
   for (;;) {
     if (queue_.empty()) {
       if (stopping_) {
