@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include <weft/async.hpp>
 #include <weft/http_exception.hpp>
 #include "handlers/builtin/regular_file.hpp"
 
@@ -85,25 +86,37 @@ void StaticFileHandler::ProcessRequest(HttpContext& context) {
       file_path.back() == '/' || file_path.find("/.") != std::string_view::npos) {
     throw HttpException(404, {}, "no file is served by this name");
   }
-  RegularFile file(path);
+  const bool wants_content = context.Request().HttpMethod() != "HEAD";
+  std::vector<char> piece;
+  std::size_t count = 0;
+  // One call for all of a small file.
+  RegularFile file = Offload([&] {
+    RegularFile opened(path);
+    if (wants_content) {
+      piece.resize(std::min(kPieceBytes, static_cast<std::size_t>(opened.Status().st_size)));
+      count = opened.Read(piece.data(), piece.size());
+    }
+    return opened;
+  });
   const auto& status = file.Status();
   auto& response = context.Response();
   response.SetContentType(ContentTypeOf(file_path));
   response.SetHeader("Content-Length", std::to_string(status.st_size));
   response.SetHeader("Last-Modified", HttpDate(std::min(status.st_mtime, std::time(nullptr))));
   response.SetHeader("X-Content-Type-Options", "nosniff");
-  if (context.Request().HttpMethod() == "HEAD") {
+  if (!wants_content) {
     return;
   }
-  std::vector<char> piece(kPieceBytes);
   for (auto left = static_cast<std::size_t>(status.st_size); left > 0;) {
-    const auto count = file.Read(piece.data(), std::min(left, piece.size()));
     if (count == 0) {
       // It shrank: what was promised cannot be kept, and the answer must not look whole.
       throw std::runtime_error(path + " became shorter while it was sent");
     }
     response.Write(std::string_view(piece.data(), count));
     left -= count;
+    if (left > 0) {
+      count = Offload([&] { return file.Read(piece.data(), std::min(left, piece.size())); });
+    }
   }
 }
 

@@ -9,8 +9,8 @@
 
 #include <weft/cancellation.hpp>
 #include "host/fastcgi/protocol.hpp"
-#include "host/runtime/blocking_pool.hpp"
 #include "host/runtime/fiber_event.hpp"
+#include "host/runtime/task.hpp"
 
 namespace weft::host::fastcgi {
 

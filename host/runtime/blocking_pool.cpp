@@ -20,16 +20,16 @@ BlockingPool::~BlockingPool() {
   }
 }
 
-bool BlockingPool::TryPost(ITask& task) {
+bool BlockingPool::Post(IBlockingTask& task, std::size_t max_queue) {
   {
     const std::lock_guard lock(mutex_);
-    // What an idle thread is about to take does not count as waiting.
-    bool thread_free = queue_.size() < idle_;
+    // What a free thread is about to take does not count as waiting.
+    bool thread_free = queue_.size() < free_;
     if (!thread_free && threads_.size() < max_threads_) {
       try {
         threads_.emplace_back([this] { RunThread(); });
         // From now on, not from when it first runs: what it is about to take does not fill the queue.
-        ++idle_;
+        ++free_;
         thread_free = true;
       } catch (const std::system_error&) {
         // The system has no more threads: those that there are have to do.
@@ -38,7 +38,7 @@ bool BlockingPool::TryPost(ITask& task) {
         }
       }
     }
-    if (!thread_free && queue_.size() - idle_ >= max_queue_) {
+    if (!thread_free && queue_.size() - free_ >= max_queue) {
       return false;
     }
     queue_.push_back(&task);
@@ -49,21 +49,20 @@ bool BlockingPool::TryPost(ITask& task) {
 
 void BlockingPool::RunThread() {
   std::unique_lock lock(mutex_);
-  --idle_;
   for (;;) {
+    wake_.wait(lock, [this] { return !queue_.empty() || stopping_; });
     if (queue_.empty()) {
-      if (stopping_) {
-        return;
-      }
-      ++idle_;
-      wake_.wait(lock, [this] { return !queue_.empty() || stopping_; });
-      --idle_;
-      continue;
+      return;
     }
-    ITask* const task = queue_.front();
+    auto* const task = queue_.front();
     queue_.pop_front();
+    --free_;
     lock.unlock();
     task->Run();
+    lock.lock();
+    ++free_;
+    lock.unlock();
+    task->Ended();
     lock.lock();
   }
 }

@@ -19,7 +19,9 @@
 
 #include <weft/http_exception.hpp>
 #include "host/observe/log.hpp"
+#include "host/runtime/blocking_pool.hpp"
 #include "host/runtime/current_stack.hpp"
+#include "host/runtime/fiber_event.hpp"
 #include "host/runtime/scheduler.hpp"
 #include "host/runtime/stack_pool.hpp"
 
@@ -70,6 +72,7 @@ struct Runtime::Implementation {
 
   void RunLane(Lane& lane) {
     for (;;) {
+      CurrentHeader().has_offloaded = false;
       lane.task->Run();
       lane.task = nullptr;
       --lanes_in_use;
@@ -87,7 +90,9 @@ struct Runtime::Implementation {
     }
   }
 
-  void RunOn(BlockingPool& where, const std::function<void(IFiberGateway&)>& function);
+  using PoolFunction = std::function<void(IFiberGateway&)>;
+  /// `begun`: the task has been let in before, and is not refused now.
+  void RunOn(BlockingPool& where, bool begun, const PoolFunction& function);
 
   /// Only on a fiber.
   StackHeader& CurrentHeader() const noexcept {
@@ -188,7 +193,7 @@ std::size_t Runtime::FibersInUse() const noexcept { return implementation_->lane
 namespace {
 
 /// One call from a fiber to a thread of the pool, and the calls back.
-class PoolCall final : public ITask, public IFiberGateway {
+class PoolCall final : public IBlockingTask, public IFiberGateway {
  public:
   PoolCall(boost::asio::io_context& io, const std::function<void(IFiberGateway&)>& function,
            const CancellationToken* cancellation)
@@ -205,7 +210,10 @@ class PoolCall final : public ITask, public IFiberGateway {
     }
     t_on_pool = false;
     t_pool_cancellation = nullptr;
-    // The last thing: the fiber may destroy this call as soon as it runs.
+  }
+
+  /// On a thread of the pool. The last thing: the fiber may destroy this call as soon as it runs.
+  void Ended() noexcept override {
     boost::asio::post(io_, [this] {
       done_ = true;
       event_.Notify();
@@ -262,17 +270,16 @@ bool OnFiberOf(const Runtime* runtime) {
 
 }  // namespace
 
-void Runtime::Implementation::RunOn(BlockingPool& where,
-                                    const std::function<void(IFiberGateway&)>& function) {
+void Runtime::Implementation::RunOn(BlockingPool& where, bool begun, const PoolFunction& function) {
   PoolCall call(io, function, CurrentCancellation());
-  if (!where.TryPost(call)) {
+  if (!(begun ? where.PostPastBound(call) : where.TryPost(call))) {
     throw HttpException(503, {}, "the queue of the blocking pool is full (--blocking-queue)");
   }
   call.WaitOnFiber();
 }
 
 void Runtime::RunOnPool(const std::function<void(IFiberGateway&)>& function) {
-  implementation_->RunOn(implementation_->pool, function);
+  implementation_->RunOn(implementation_->pool, false, function);
 }
 
 void Runtime::SetCurrentCancellation(const CancellationToken* token) noexcept {
@@ -335,8 +342,13 @@ void Runtime::RunBlocking(const std::function<void()>& function) {
   if (!OnFiberOf(this)) {
     throw std::logic_error("weft::Offload() outside a request");
   }
-  implementation_->RunOn(implementation_->offload_pool,
-                         [&function](IFiberGateway&) { function(); });
+  // The bound keeps new work out. What was let in goes on: it may have sent half an answer, and of it there is at
+  // most one call a fiber.
+  auto& header = implementation_->CurrentHeader();
+  implementation_->RunOn(implementation_->offload_pool, header.has_offloaded, [&](IFiberGateway&) {
+    header.has_offloaded = true;
+    function();
+  });
 }
 
 }  // namespace weft::host::runtime

@@ -9,8 +9,7 @@
 
 #include <weft/cancellation.hpp>
 #include <weft/detail/async_runtime.hpp>
-#include "host/runtime/blocking_pool.hpp"
-#include "host/runtime/fiber_event.hpp"
+#include "host/runtime/task.hpp"
 
 namespace weft::host::runtime {
 

@@ -15,7 +15,8 @@ struct StackHeader {
   static constexpr std::size_t kLabelBytes = 160;
 
   const CancellationToken* cancellation = nullptr;  ///< what waits on the fiber obey; may be null
-  char label[kLabelBytes] = {};                     ///< names the work in the report of an overflow
+  bool has_offloaded = false;  ///< the task that the fiber runs has had a place in the pool before
+  char label[kLabelBytes] = {};  ///< names the work in the report of an overflow
 };
 
 /// Stacks for fibers: equal in size, each above a guard, kept for reuse.

@@ -276,9 +276,25 @@ def test_a_client_by_itself_needs_no_queue(start, installation, run_dir):
     statuses = []
     for number in range(100):  # a file that is new is read on the pool, and at once its handler runs there
         shutil.copy(installation.document_root / "hello.ashx", run_dir / f"{number}.ashx")
-        time.sleep(0.03)
         statuses.append(fcgi.exchange(host.address, fcgi.variables(run_dir, "GET", f"/{number}.ashx")).status)
-    assert statuses == [200] * 100, f"{statuses.count(503)} of 100 were 503"
+    with host.connect() as connection:
+        for _ in range(3000):
+            connection.send(fcgi.request(host.variables("/hello.ashx"), keep=True))
+            statuses.append(connection.read_response()[1].status)
+    assert statuses == [200] * 3100, f"{statuses.count(503)} of 3100 were 503"
+
+
+def test_slow_readers_of_files_leave_threads_for_others(start, run_dir):
+    (run_dir / "large.bin").write_bytes(bytes(4 * MIB))
+    host = start("--blocking-threads", 2, "--blocking-queue", 16)
+    with contextlib.ExitStack() as stack:
+        for _ in range(16):  # they ask, and read nothing
+            connection = stack.enter_context(host.connect())
+            connection.send(fcgi.request(static(run_dir, "large.bin")))
+        time.sleep(0.5)
+        assert says_hello(host.get("/hello.ashx"))
+        (run_dir / "small.txt").write_text("small")
+        assert fcgi.exchange(host.address, static(run_dir, "small.txt")).body == b"small"
 
 
 def test_a_full_queue_refuses_a_file_and_never_cuts_it(start, run_dir):

@@ -48,5 +48,16 @@ TEST_CASE("RegisterHandlers: adds every class that the built-in mappings name") 
   CHECK(registry.shared == 0);
 }
 
+TEST_CASE("RegisterHandlers: all of them stay on the fiber, and wait for no body") {
+  RecordingRegistry registry;
+  RegisterHandlers(registry, [](std::string_view) { return nullptr; });
+  for (const auto& [name, create] : registry.handlers) {
+    CAPTURE(name);
+    const auto handler = create();
+    CHECK(dynamic_cast<IHttpAsyncHandler*>(handler.get()) != nullptr);
+    CHECK(dynamic_cast<IHttpBufferlessHandler*>(handler.get()) != nullptr);
+  }
+}
+
 }  // namespace
 }  // namespace weft::builtin

@@ -118,6 +118,35 @@ TEST_CASE("StaticFileHandler: HEAD tells what GET would, and reads nothing") {
   CHECK(exchange.Count(Call::kSendBody) == 0);
 }
 
+TEST_CASE("StaticFileHandler: the disk is waited for on the pool, the client on the fiber") {
+  const TemporaryFolder root;
+  root.Write("file.bin", std::string(3 * 64 * 1024 + 1, 'x'));
+  test::InPlaceRuntime runtime;
+  MemoryExchange exchange;
+  exchange.before_call = [&](Call) { CHECK_FALSE(runtime.running); };
+  const auto folder = root.Path().string();
+  HttpContext context(test::MakeVariables({{"REQUEST_METHOD", "GET"},
+                                           {"SCRIPT_NAME", "/file.bin"},
+                                           {"PATH_INFO", ""},
+                                           {"DOCUMENT_ROOT", folder}}),
+                      exchange, {}, kBufferBytes);
+  StaticFileHandler().ProcessRequest(context);
+  context.Response().Complete();
+  CHECK(exchange.sent.size() == 3 * 64 * 1024 + 1);
+  // Opened and read at first, then a call for each further piece.
+  CHECK(runtime.calls == 4);
+}
+
+TEST_CASE("StaticFileHandler: a body that comes with the request is not read") {
+  const TemporaryFolder root;
+  root.Write("file.txt", "text");
+  MemoryExchange exchange;
+  exchange.body = {"unread"};
+  Serve(exchange, root, "/file.txt");
+  CHECK(exchange.Count(Call::kReadBody) == 0);
+  CHECK(exchange.sent == "text");
+}
+
 TEST_CASE("StaticFileHandler: a file of no bytes is an answer of no bytes") {
   const TemporaryFolder root;
   root.Write("empty.css", "");

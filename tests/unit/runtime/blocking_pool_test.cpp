@@ -12,15 +12,15 @@ namespace weft::host::runtime {
 namespace {
 
 /// Says that it has begun, then waits until it may end.
-class Held final : public ITask {
+class Held final : public IBlockingTask {
  public:
   Held(std::counting_semaphore<>& begun, std::counting_semaphore<>& may_end)
       : begun_(begun), may_end_(may_end) {}
   void Run() noexcept override {
     begun_.release();
     may_end_.acquire();
-    ran = true;
   }
+  void Ended() noexcept override { ran = true; }
   std::atomic<bool> ran = false;
 
  private:
@@ -61,22 +61,40 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("BlockingPool: an idle thread takes the next task, no further one is started") {
+TEST_CASE("BlockingPool: who learns that a task has ended finds its thread free") {
   std::counting_semaphore<> begun(0);
   std::counting_semaphore<> may_end(0);
   BlockingPool pool(1, 0);
-  for (int i = 0; i < 100; ++i) {
+  for (int i = 0; i < 1000; ++i) {
     Held task(begun, may_end);
-    // With a queue of none a task is taken only by a thread that is free; it may not have gone to sleep yet.
-    while (!pool.TryPost(task)) {
-      std::this_thread::yield();
-    }
+    REQUIRE(pool.TryPost(task));
     begun.acquire();
     may_end.release();
     while (!task.ran) {
       std::this_thread::yield();
     }
   }
+}
+
+TEST_CASE("BlockingPool: past its bound a queue takes what must not be refused, in order") {
+  std::counting_semaphore<> begun(0);
+  std::counting_semaphore<> may_end(0);
+  Held first(begun, may_end);
+  Held second(begun, may_end);
+  Held third(begun, may_end);
+  {
+    BlockingPool pool(1, 0);
+    REQUIRE(pool.TryPost(first));
+    begun.acquire();
+    CHECK_FALSE(pool.TryPost(second));
+    CHECK(pool.PostPastBound(second));
+    CHECK_FALSE(pool.TryPost(third));
+    may_end.release();
+    begun.acquire();
+    CHECK(first.ran);
+    may_end.release();
+  }
+  CHECK(second.ran);
 }
 
 }  // namespace weft::host::runtime

@@ -278,6 +278,71 @@ TEST_CASE("Offload: other fibers run while one waits for a blocking call") {
   });
 }
 
+TEST_CASE("Offload: a full queue refuses a task's first call, what was let in waits for its turn") {
+  RunInFiber(
+      [](Runtime& runtime) {
+        std::atomic<bool> go_on = false;
+        weft::Offload([] {});  // lets this fiber's task in
+        {
+          SideFiber holder(runtime, [&] {
+            weft::Offload([&] {
+              while (!go_on) {
+                std::this_thread::yield();
+              }
+            });
+          });
+          YieldFiber();
+          SideFiber refused(runtime, [] {
+            try {
+              weft::Offload([] {});
+              FAIL("it was taken");
+            } catch (const HttpException& error) {
+              CHECK(error.StatusCode() == 503);
+            }
+          });
+          SideFiber releaser(runtime, [&] { go_on = true; });
+          CHECK(weft::Offload([] { return 7; }) == 7);
+        }
+      },
+      {.stack_bytes = 256 * 1024, .idle_stacks = 4, .blocking_threads = 1, .blocking_queue = 0});
+}
+
+TEST_CASE("Offload: a fiber's next task is refused as any other") {
+  RunInFiber(
+      [](Runtime& runtime) {
+        std::atomic<bool> go_on = false;
+        {
+          // Two fibers that are both kept for the next tasks.
+          int let_in = 0;
+          SideFiber one(runtime, [&] {
+            weft::Offload([] {});
+            for (++let_in; let_in < 2;) {
+              YieldFiber();
+            }
+          });
+          SideFiber other(runtime, [&] {
+            while (let_in < 1) {
+              YieldFiber();
+            }
+            weft::Offload([] {});
+            ++let_in;
+          });
+        }
+        SideFiber holder(runtime, [&] {
+          weft::Offload([&] {
+            while (!go_on) {
+              std::this_thread::yield();
+            }
+          });
+        });
+        YieldFiber();
+        SideFiber refused(runtime, [] { CHECK_THROWS_AS(weft::Offload([] {}), HttpException); });
+        YieldFiber();
+        go_on = true;
+      },
+      {.stack_bytes = 256 * 1024, .idle_stacks = 4, .blocking_threads = 1, .blocking_queue = 0});
+}
+
 TEST_CASE("RunOnPool: a full queue is 503 at once") {
   RunInFiber(
       [](Runtime& runtime) {
