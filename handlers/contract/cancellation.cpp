@@ -2,11 +2,11 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <map>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
-#include <vector>
 
 namespace weft {
 namespace detail {
@@ -16,31 +16,23 @@ class CancellationState {
   CancellationReason Reason() const noexcept { return reason_.load(std::memory_order_acquire); }
 
   void Cancel(CancellationReason reason) noexcept {
-    std::vector<std::pair<std::uint64_t, std::function<void()>>> callbacks;
-    {
-      const std::lock_guard lock(mutex_);
-      if (Reason() != CancellationReason::kNone) {
-        return;
-      }
-      canceller_ = std::this_thread::get_id();
-      callbacks.swap(callbacks_);
-      running_ = !callbacks.empty();
-      reason_.store(reason, std::memory_order_release);
+    std::unique_lock lock(mutex_);
+    if (Reason() != CancellationReason::kNone) {
+      return;
     }
-    for (auto& [id, callback] : callbacks) {
-      {
-        const std::lock_guard lock(mutex_);
-        if (std::erase(removed_, id) != 0) {
-          continue;
-        }
-      }
-      callback();
+    canceller_ = std::this_thread::get_id();
+    reason_.store(reason, std::memory_order_release);
+    // From here on nothing is added: Register() calls at once.
+    while (!callbacks_.empty()) {
+      auto next = callbacks_.extract(callbacks_.begin());
+      running_ = next.key();
+      lock.unlock();
+      next.mapped()();
+      next.mapped() = nullptr;  // before any waiter goes on, which may free what was captured
+      lock.lock();
+      running_ = 0;
+      done_.notify_all();
     }
-    {
-      const std::lock_guard lock(mutex_);
-      running_ = false;
-    }
-    done_.notify_all();
   }
 
   /// 0: the token is cancelled already, and the callback was called.
@@ -48,7 +40,7 @@ class CancellationState {
     {
       const std::lock_guard lock(mutex_);
       if (Reason() == CancellationReason::kNone) {
-        callbacks_.emplace_back(++last_id_, std::move(callback));
+        callbacks_.emplace(++last_id_, std::move(callback));
         return last_id_;
       }
     }
@@ -58,36 +50,25 @@ class CancellationState {
 
   void Remove(std::uint64_t id) noexcept {
     // Destroyed when the lock is gone: it may own another registration of this state.
-    std::function<void()> removed;
+    Callbacks::node_type removed;
     std::unique_lock lock(mutex_);
-    for (auto at = callbacks_.begin(); at != callbacks_.end(); ++at) {
-      if (at->first == id) {
-        removed = std::move(at->second);
-        callbacks_.erase(at);
-        return;
-      }
-    }
-    if (!running_) {
-      return;
-    }
-    // Cancel() has taken the callback and may be about to call it. On its own thread (a callback that
-    // destroys another registration) it is told to pass it over; any other thread waits.
-    if (canceller_ == std::this_thread::get_id()) {
-      removed_.push_back(id);
-    } else {
-      done_.wait(lock, [this] { return !running_; });
+    removed = callbacks_.extract(id);
+    // On the cancelling thread it is the callback itself, or what it captured, that removes it.
+    if (removed.empty() && canceller_ != std::this_thread::get_id()) {
+      done_.wait(lock, [this, id] { return running_ != id; });
     }
   }
 
  private:
+  using Callbacks = std::map<std::uint64_t, std::function<void()>>;  // by id: in their order
+
   std::atomic<CancellationReason> reason_{CancellationReason::kNone};
   std::mutex mutex_;
   std::condition_variable done_;
-  std::vector<std::pair<std::uint64_t, std::function<void()>>> callbacks_;
-  std::vector<std::uint64_t> removed_;
+  Callbacks callbacks_;  // those that were not called yet
   std::uint64_t last_id_ = 0;
+  std::uint64_t running_ = 0;  // the callback that canceller_ calls or destroys; 0: none
   std::thread::id canceller_;
-  bool running_ = false;
 };
 
 }  // namespace detail

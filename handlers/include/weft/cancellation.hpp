@@ -38,8 +38,13 @@ namespace detail {
 class CancellationState;
 }
 
-/// Keeps a callback registered. Destroying it removes the callback; when the callback is running on another
-/// thread at that moment, the destructor waits for its end.
+/// Keeps a callback registered.
+///
+/// When its destructor has returned, the callback has ended or will never be called, and what it captured is
+/// destroyed: where another thread is calling it, the destructor waits. Inside the callback itself the
+/// destructor does not wait, and what was captured goes when the callback returns.
+/// Threads: no thread may destroy it with a lock held that the callback, or the destructor of what it
+/// captured, takes.
 class WEFT_API CancellationRegistration {
  public:
   CancellationRegistration() noexcept;
@@ -72,7 +77,8 @@ class WEFT_API CancellationToken {
   void ThrowIfCancellationRequested() const;
 
   /// Calls `callback` once, on the thread that cancels (the worker's reactor), or now and here when the
-  /// token is cancelled already. The callback must be short, must not block and must not throw.
+  /// token is cancelled already; then destroys it. The callback must be short, must not block and must not
+  /// throw, and nor must the destructors of what it captured.
   [[nodiscard]] CancellationRegistration Register(std::function<void()> callback) const;
 
  private:

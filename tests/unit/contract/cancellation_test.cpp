@@ -189,6 +189,43 @@ TEST_CASE("CancellationRegistration: what a callback captured goes with the canc
   CHECK(captured.use_count() == 1);
 }
 
+TEST_CASE("CancellationRegistration: what a callback captured is gone when the next is called") {
+  CancellationSource source;
+  const auto captured = std::make_shared<int>();
+  long owners = 0;
+  const auto first = source.Token().Register([captured] {});
+  const auto second = source.Token().Register([&] { owners = captured.use_count(); });
+  source.Cancel(CancellationReason::kDeadline);
+  CHECK(owners == 1);
+}
+
+TEST_CASE(
+    "CancellationRegistration: removed inside another callback, what it captured is gone at once") {
+  CancellationSource source;
+  const auto captured = std::make_shared<int>();
+  long owners = 0;
+  std::optional<CancellationRegistration> second;
+  const auto first = source.Token().Register([&] {
+    second.reset();
+    owners = captured.use_count();
+  });
+  second = source.Token().Register([captured] {});
+  source.Cancel(CancellationReason::kDeadline);
+  CHECK(owners == 1);
+}
+
+TEST_CASE("CancellationRegistration: what a callback captured may be its own registration") {
+  CancellationSource source;
+  auto own = std::make_shared<CancellationRegistration>();
+  const std::weak_ptr<CancellationRegistration> watched = own;
+  int calls = 0;
+  *own = source.Token().Register([own, &calls] { ++calls; });
+  own.reset();
+  source.Cancel(CancellationReason::kDeadline);
+  CHECK(calls == 1);
+  CHECK(watched.expired());
+}
+
 TEST_CASE("CancellationRegistration: it moves, and only the last owner removes the callback") {
   CancellationSource source;
   int calls = 0;
@@ -283,6 +320,62 @@ TEST_CASE(
     CHECK(finished);
     canceller.join();
   }
+}
+
+TEST_CASE(
+    "CancellationRegistration: its destructor waits until what the callback captured is "
+    "destroyed") {
+  // Destroys itself slowly: a destructor that does not wait for it is caught.
+  struct Captured {
+    explicit Captured(std::atomic<bool>& is_gone) : gone(is_gone) {}
+    ~Captured() {
+      for (int i = 0; i < 200; ++i) {
+        std::this_thread::yield();
+      }
+      gone = true;
+    }
+    std::atomic<bool>& gone;
+  };
+  for (int round = 0; round < 50; ++round) {
+    CancellationSource source;
+    std::binary_semaphore entered{0};
+    std::binary_semaphore about_to_destroy{0};
+    std::atomic<bool> gone = false;
+    std::optional<CancellationRegistration> registration =
+        source.Token().Register([&, captured = std::make_shared<Captured>(gone)] {
+          entered.release();
+          about_to_destroy.acquire();
+        });
+    std::thread canceller([&] { source.Cancel(CancellationReason::kClientGone); });
+    entered.acquire();
+    about_to_destroy.release();
+    registration.reset();
+    CHECK(gone);
+    canceller.join();
+  }
+}
+
+TEST_CASE(
+    "CancellationRegistration: a callback that is yet to come is removed without waiting for one "
+    "that runs") {
+  CancellationSource source;
+  std::binary_semaphore entered{0};
+  std::binary_semaphore removed{0};
+  std::atomic<int> calls = 0;
+  const auto captured = std::make_shared<int>();
+  const auto first = source.Token().Register([&] {
+    entered.release();
+    removed.acquire();
+  });
+  std::optional<CancellationRegistration> second =
+      source.Token().Register([&calls, captured] { ++calls; });
+  std::thread canceller([&] { source.Cancel(CancellationReason::kClientGone); });
+  entered.acquire();
+  second.reset();
+  CHECK(captured.use_count() == 1);
+  removed.release();
+  canceller.join();
+  CHECK(calls == 0);
 }
 
 TEST_CASE(
