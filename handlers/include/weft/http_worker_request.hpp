@@ -22,7 +22,10 @@ class WEFT_API HttpWorkerRequest {
 
   /// Waits for body bytes and copies at most `buffer.size()` of them; 0 is the end of the body.
   virtual std::size_t ReadBody(std::span<char> buffer) = 0;
-  /// Sends the header block. Called once, before any SendBody().
+  /// Sends the header block, before any SendBody(). Called once, and again only where it threw.
+  ///
+  /// A call that throws has sent nothing, or its peer has gone, and nothing that is sent later gets there:
+  /// HttpResponse holds its header block for unsent then, and its handler may send another.
   virtual void SendHeaders(int status, std::string_view description,
                            const HttpHeaders& headers) = 0;
   /// Sends body bytes; waits while the peer takes no more. `bytes` are needed only during the call.
