@@ -32,6 +32,24 @@ void CheckField(std::string_view name, std::string_view value) {
   }
 }
 
+using Fields = std::vector<HttpHeaders::Field>;
+
+Fields::iterator FindField(Fields& fields, std::string_view name) noexcept {
+  return std::find_if(fields.begin(), fields.end(), [name](const HttpHeaders::Field& field) {
+    return EqualsIgnoreCase(field.first, name);
+  });
+}
+
+/// Erases the fields behind `first` that have its name. The name is read there and not from a caller, who may
+/// have given a view of a field that moves.
+void EraseRepetitions(Fields& fields, Fields::iterator first) noexcept {
+  fields.erase(std::remove_if(first + 1, fields.end(),
+                              [&name = first->first](const HttpHeaders::Field& field) {
+                                return EqualsIgnoreCase(field.first, name);
+                              }),
+               fields.end());
+}
+
 }  // namespace
 
 bool EqualsIgnoreCase(std::string_view a, std::string_view b) noexcept {
@@ -59,24 +77,23 @@ void HttpHeaders::Append(std::string_view name, std::string_view value) {
 
 void HttpHeaders::Set(std::string_view name, std::string_view value) {
   CheckField(name, value);
-  const auto first = std::find_if(fields_.begin(), fields_.end(), [name](const Field& field) {
-    return EqualsIgnoreCase(field.first, name);
-  });
+  const auto first = FindField(fields_, name);
   if (first == fields_.end()) {
     fields_.emplace_back(name, value);
     return;
   }
   first->second = value;
-  fields_.erase(
-      std::remove_if(first + 1, fields_.end(),
-                     [name](const Field& field) { return EqualsIgnoreCase(field.first, name); }),
-      fields_.end());
+  EraseRepetitions(fields_, first);
 }
 
 bool HttpHeaders::Remove(std::string_view name) noexcept {
-  return std::erase_if(fields_, [name](const Field& field) {
-           return EqualsIgnoreCase(field.first, name);
-         }) != 0;
+  const auto first = FindField(fields_, name);
+  if (first == fields_.end()) {
+    return false;
+  }
+  EraseRepetitions(fields_, first);
+  fields_.erase(first);
+  return true;
 }
 
 }  // namespace weft

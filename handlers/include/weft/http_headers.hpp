@@ -18,6 +18,7 @@ WEFT_API bool IsToken(std::string_view text) noexcept;
 
 /// Header fields in their order; names ignore letter case (RFC 9110, section 5).
 ///
+/// Lifetime: texts are copied; those that are given may view the collection's own fields.
 /// Threads: as a standard container.
 class WEFT_API HttpHeaders {
  public:

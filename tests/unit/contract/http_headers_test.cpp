@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 
@@ -92,6 +93,92 @@ TEST_CASE("HttpHeaders: Set takes a value that views the field which it replaces
   headers.Append("A", "a text too long for the small string optimisation: one, two");
   headers.Set("A", headers.Find("A")->substr(2));
   CHECK(headers.Find("A") == "text too long for the small string optimisation: one, two");
+}
+
+// Names and values that view the collection's own fields: short ones, which move with their strings, and long
+// ones, which are freed with them.
+struct OwnTexts {
+  explicit OwnTexts(bool is_long) : tail(is_long ? 40 : 0, 'x') {
+    headers.Append("A" + tail, "1");
+    headers.Append("B" + tail, "2");
+    headers.Append("a" + tail, "3");
+    headers.Append("B" + tail, "4");
+    headers.Append("C" + tail, "B" + tail);
+    headers.Append("A" + tail, "5");
+    headers.Append("D" + tail, "6");
+  }
+
+  const HttpHeaders::Field& Field(std::ptrdiff_t index) const { return headers.begin()[index]; }
+  /// The fields, each as its name's letter and its value's first.
+  std::string Letters() const {
+    std::string letters;
+    for (const auto& [name, value] : headers) {
+      CHECK(name.substr(1) == tail);
+      letters += {name.front(), value.front(), ' '};
+    }
+    return letters;
+  }
+
+  std::string tail;
+  HttpHeaders headers;
+};
+
+TEST_CASE("HttpHeaders: Remove takes a name that views one of its own fields") {
+  for (const bool is_long : {false, true}) {
+    CAPTURE(is_long);
+    for (const std::ptrdiff_t index : {0, 2, 5}) {
+      CAPTURE(index);
+      OwnTexts own(is_long);
+      CHECK(own.headers.Remove(own.Field(index).first));
+      CHECK(own.Letters() == "B2 B4 CB D6 ");
+    }
+    for (const std::ptrdiff_t index : {1, 3}) {
+      CAPTURE(index);
+      OwnTexts own(is_long);
+      CHECK(own.headers.Remove(own.Field(index).first));
+      CHECK(own.Letters() == "A1 a3 CB A5 D6 ");
+    }
+    OwnTexts own(is_long);
+    CHECK(own.headers.Remove(own.Field(4).second));
+    CHECK(own.Letters() == "A1 a3 CB A5 D6 ");
+  }
+}
+
+TEST_CASE("HttpHeaders: Set takes a name and a value that view its own fields") {
+  for (const bool is_long : {false, true}) {
+    CAPTURE(is_long);
+    for (const std::ptrdiff_t index : {0, 2, 5}) {
+      CAPTURE(index);
+      for (std::ptrdiff_t value = 0; value < 7; ++value) {
+        CAPTURE(value);
+        OwnTexts own(is_long);
+        const auto first = own.Field(value).second.substr(0, 1);
+        own.headers.Set(own.Field(index).first, own.Field(value).second);
+        CHECK(own.Letters() == "A" + first + " B2 B4 CB D6 ");
+      }
+    }
+    OwnTexts by_value(is_long);
+    by_value.headers.Set(by_value.Field(4).second, by_value.Field(3).first);
+    CHECK(by_value.Letters() == "A1 BB a3 CB A5 D6 ");
+    // The name that is looked for is overwritten by the value.
+    OwnTexts overwritten(is_long);
+    overwritten.headers.Append("E" + overwritten.tail, "E" + overwritten.tail);
+    overwritten.headers.Append("E" + overwritten.tail, "7");
+    overwritten.headers.Set(overwritten.Field(7).second, "8");
+    CHECK(overwritten.Letters() == "A1 B2 a3 B4 CB A5 D6 E8 ");
+  }
+}
+
+TEST_CASE("HttpHeaders: Append takes a name and a value that view its own fields") {
+  for (const bool is_long : {false, true}) {
+    CAPTURE(is_long);
+    OwnTexts own(is_long);
+    // Often enough to outgrow every capacity on the way.
+    for (std::ptrdiff_t i = 0; i < 100; ++i) {
+      own.headers.Append(own.Field(i).first, own.Field(i).second);
+      CHECK((own.Field(7 + i) == own.Field(i)));
+    }
+  }
 }
 
 TEST_CASE("HttpHeaders: Remove takes every field of the name away and says whether there was one") {
