@@ -2,12 +2,29 @@
 
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 namespace weft {
 
 ServerVariableCollection::ServerVariableCollection(std::size_t count, std::size_t bytes)
     : block_(new char[bytes]), capacity_(bytes) {
   variables_.reserve(count);
+}
+
+ServerVariableCollection::ServerVariableCollection(ServerVariableCollection&& other) noexcept
+    : variables_(std::move(other.variables_)),
+      block_(std::move(other.block_)),
+      capacity_(std::exchange(other.capacity_, 0)),
+      used_(std::exchange(other.used_, 0)) {}
+
+ServerVariableCollection& ServerVariableCollection::operator=(
+    ServerVariableCollection&& other) noexcept {
+  ServerVariableCollection taken(std::move(other));
+  variables_.swap(taken.variables_);
+  block_.swap(taken.block_);
+  std::swap(capacity_, taken.capacity_);
+  std::swap(used_, taken.used_);
+  return *this;
 }
 
 void ServerVariableCollection::Add(std::string_view name, std::string_view value) {

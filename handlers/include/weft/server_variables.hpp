@@ -21,6 +21,9 @@ class WEFT_API ServerVariableCollection {
   /// Makes room for `bytes` of names and values in all, and, to begin with, for `count` variables. Add() beyond
   /// the bytes throws std::length_error: the block never moves, so that views into it stay valid.
   ServerVariableCollection(std::size_t count, std::size_t bytes);
+  /// What is moved from becomes empty, without room.
+  ServerVariableCollection(ServerVariableCollection&& other) noexcept;
+  ServerVariableCollection& operator=(ServerVariableCollection&& other) noexcept;
 
   /// Copies both texts into the block.
   void Add(std::string_view name, std::string_view value);

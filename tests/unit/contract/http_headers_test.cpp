@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "tests/support/doctest_values.hpp"
 
@@ -193,6 +194,20 @@ TEST_CASE("HttpHeaders: Remove takes every field of the name away and says wheth
   CHECK_FALSE(headers.Remove(""));
   headers.Clear();
   CHECK(headers.empty());
+}
+
+TEST_CASE("HttpHeaders: one that was moved from is empty, and may be filled again") {
+  HttpHeaders from;
+  from.Append("A", "1");
+  HttpHeaders to(std::move(from));
+  CHECK(to.Find("A") == "1");
+  // NOLINTNEXTLINE(bugprone-use-after-move): this is what is tested.
+  CHECK(from.empty());
+  from.Set("B", "2");
+  to = std::move(from);
+  CHECK(to.Find("B") == "2");
+  CHECK(to.size() == 1);
+  CHECK(from.empty());
 }
 
 TEST_CASE("HttpHeaders: every byte that is no tchar is refused in a name") {

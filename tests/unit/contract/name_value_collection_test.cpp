@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <weft/http_exception.hpp>
@@ -48,6 +49,20 @@ TEST_CASE(
   CHECK(items.Get("empty", "other").empty());
   CHECK(items.Get("none", "other") == "other");
   CHECK(items.Get("none").empty());
+}
+
+TEST_CASE("NameValueCollection: one that was moved from is empty, and may be filled again") {
+  NameValueCollection from;
+  from.Append("a", "1");
+  NameValueCollection to(std::move(from));
+  CHECK(to.Get("a") == "1");
+  // NOLINTNEXTLINE(bugprone-use-after-move): this is what is tested.
+  CHECK(from.empty());
+  from.Append("b", "2");
+  to = std::move(from);
+  CHECK(to.Get("b") == "2");
+  CHECK(to.size() == 1);
+  CHECK(from.empty());
 }
 
 TEST_CASE("ParseQueryString: names and values come in their order, duplicates kept") {

@@ -111,13 +111,35 @@ TEST_CASE("ServerVariableCollection: one without a reserve takes no byte") {
   CHECK_FALSE(variables.Find("A").has_value());
 }
 
-TEST_CASE("ServerVariableCollection: one that was moved from is empty") {
+TEST_CASE("ServerVariableCollection: one that was moved from is empty, and has no reserve") {
   ServerVariableCollection from(2, 100);
   from.Add("A", "1");
-  const ServerVariableCollection to(std::move(from));
+  ServerVariableCollection to(std::move(from));
   CHECK(to.size() == 1);
   // NOLINTNEXTLINE(bugprone-use-after-move): this is what is tested.
   CHECK(from.empty());
+  CHECK_THROWS_AS(from.Add("A", "1"), std::length_error);
+  CHECK(from.empty());
+
+  ServerVariableCollection again;
+  again = std::move(to);
+  CHECK(again.size() == 1);
+  // NOLINTNEXTLINE(bugprone-use-after-move)
+  CHECK(to.empty());
+  CHECK_THROWS_AS(to.Add("A", "1"), std::length_error);
+  to = ServerVariableCollection(1, 2);
+  to.Add("B", "2");
+  CHECK(to.Get("B") == "2");
+}
+
+TEST_CASE("ServerVariableCollection: moved to itself, it stays as it is") {
+  ServerVariableCollection variables(2, 4);
+  variables.Add("A", "1");
+  auto& same = variables;
+  variables = std::move(same);
+  CHECK(variables.Get("A") == "1");
+  variables.Add("B", "2");
+  CHECK(variables.Get("B") == "2");
 }
 
 }  // namespace
