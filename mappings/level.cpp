@@ -8,6 +8,7 @@
 #include <span>
 #include <utility>
 
+#include <weft/http_headers.hpp>
 #include "mappings/ascii.hpp"
 #include "mappings/json_document.hpp"
 #include "mappings/wording.hpp"
@@ -60,9 +61,11 @@ constexpr std::string_view kPathAdvice = "Name the paths it is for, such as \"*.
 constexpr std::string_view kTypeAdvice = "Name the class that serves them, as \"Class, module\".";
 constexpr std::string_view kRemoveAdvice = "Repeat the text of the entry to remove.";
 
-bool IsMethodCharacter(char c) {
-  return (ToLower(c) >= 'a' && ToLower(c) <= 'z') || (c >= '0' && c <= '9') ||
-         std::string_view("!#$%&'*+-.^_`|~?").find(c) != std::string_view::npos;
+/// Whether it is a method (RFC 9110, section 9.1: a token), wildcards allowed.
+bool IsMethodPattern(std::string_view text) {
+  std::string method(text);
+  std::ranges::replace(method, '?', '*');  // a token may hold the one, not the other
+  return IsToken(method);
 }
 
 bool IsLowerCaseLetter(char c) { return c >= 'a' && c <= 'z'; }
@@ -343,8 +346,7 @@ class LevelReader {
                                " has a comma with no method beside it. Delete the comma.");
         return false;
       }
-      if (!std::ranges::all_of(method, IsMethodCharacter) ||
-          method.size() > Glob::kMaxPatternBytes) {
+      if (!IsMethodPattern(method) || method.size() > Glob::kMaxPatternBytes) {
         Error(verb.offset, Quoted(method) +
                                " is no request method. Write methods such as GET, separated by "
                                "commas.");

@@ -189,6 +189,20 @@ TEST_CASE("ReadLevel: malformed verbs and paths") {
         Lines{"f:1:51: error: The path has an alternative of more than 1024 bytes. Shorten it."});
 }
 
+TEST_CASE("ReadLevel: a method is a token of RFC 9110, and may hold wildcards") {
+  const std::string_view allowed = "!#$%&'*+-.^_`|~?0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  const std::string_view separators_and_small_letters = ", abcdefghijklmnopqrstuvwxyz";
+  for (char c = 0x20; c < 0x7f; ++c) {
+    if (separators_and_small_letters.find(c) != std::string_view::npos) {
+      continue;
+    }
+    CAPTURE(c);
+    const std::string escape = c == '"' || c == '\\' ? "\\" : "";
+    const auto told = ToldOfAdd(R"({"verb": "A)" + escape + c + R"(Z", "path": "a", "type": "A"})");
+    CHECK(told.empty() == (allowed.find(c) != std::string_view::npos));
+  }
+}
+
 TEST_CASE("ReadLevel: what is allowed but hardly meant is a warning") {
   CHECK(ToldOfAdd(R"({"verb": "get", "path": "a", "type": "A"})") ==
         Lines{"f:1:38: warning: \"get\" has small letters. Letter case counts in methods, and the "
