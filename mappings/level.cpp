@@ -163,23 +163,12 @@ class LevelReader {
   }
 
   void ReportUnknown(const JsonValue& member, const Vocabulary& vocabulary) {
-    const std::string key = Quoted(member.key);
-    for (const Vocabulary::Refused& refused : vocabulary.refused) {
-      if (refused.name == member.key) {
-        Error(member.key_offset,
-              key + " is not supported by this version. " + std::string(refused.advice));
-        return;
-      }
-    }
-    std::string sentence = "Unknown key " + key + " in " + std::string(vocabulary.owner);
-    if (vocabulary.names.empty()) {
-      sentence += ", which takes none: write {}.";
-    } else if (const auto near = NearestName(member.key, vocabulary.names)) {
-      sentence += "; did you mean " + Quoted(*near) + "?";
-    } else {
-      sentence += ", which knows " + Listed(vocabulary.names) + ".";
-    }
-    Error(member.key_offset, std::move(sentence));
+    const auto refused =
+        std::ranges::find(vocabulary.refused, member.key, &Vocabulary::Refused::name);
+    Error(member.key_offset, refused == vocabulary.refused.end()
+                                 ? UnknownKey(member.key, vocabulary.owner, vocabulary.names)
+                                 : Quoted(member.key) + " is not supported by this version. " +
+                                       std::string(refused->advice));
   }
 
   void ReadFile(const JsonValue& root, Level& level) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "mappings/ascii.hpp"
@@ -9,21 +10,42 @@
 namespace weft::mappings {
 namespace {
 
-// Levenshtein's distance, letter case ignored, with one row of the table.
-std::size_t Distance(std::string_view left, std::string_view right) {
-  std::vector<std::size_t> row(right.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < left.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (std::size_t j = 0; j < right.size(); ++j) {
-      const std::size_t above = row[j + 1];
-      const std::size_t change = ToLower(left[i]) == ToLower(right[j]) ? 0 : 1;
-      row[j + 1] = std::min({above + 1, row[j] + 1, diagonal + change});
-      diagonal = above;
+/// Insertions, deletions, replacements and swapped neighbours, the four slips of a typist (restricted
+/// Damerau-Levenshtein distance), letter case ignored.
+std::size_t Slips(std::string_view from, std::string_view to) {
+  const auto same = [](char a, char b) { return ToLower(a) == ToLower(b); };
+  std::vector<std::size_t> before_last(to.size() + 1);
+  std::vector<std::size_t> last(to.size() + 1);
+  std::vector<std::size_t> row(to.size() + 1);
+  std::iota(last.begin(), last.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= from.size(); ++i) {
+    row[0] = i;
+    for (std::size_t j = 1; j <= to.size(); ++j) {
+      const std::size_t replaced = last[j - 1] + (same(from[i - 1], to[j - 1]) ? 0 : 1);
+      row[j] = std::min({last[j] + 1, row[j - 1] + 1, replaced});
+      if (i > 1 && j > 1 && same(from[i - 1], to[j - 2]) && same(from[i - 2], to[j - 1])) {
+        row[j] = std::min(row[j], before_last[j - 2] + 1);
+      }
+    }
+    std::swap(before_last, last);
+    std::swap(last, row);
+  }
+  return last[to.size()];
+}
+
+/// The only one of `names` that begins with `start`.
+std::optional<std::string_view> CompletedName(std::string_view start,
+                                              std::span<const std::string_view> names) {
+  std::optional<std::string_view> completed;
+  for (const std::string_view name : names) {
+    if (EqualsIgnoringCase(name.substr(0, start.size()), start)) {
+      if (completed) {
+        return std::nullopt;
+      }
+      completed = name;
     }
   }
-  return row.back();
+  return completed;
 }
 
 bool IsContinuationByte(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
@@ -64,21 +86,34 @@ std::string Listed(std::span<const std::string_view> names) {
 
 std::optional<std::string_view> NearestName(std::string_view name,
                                             std::span<const std::string_view> names) {
-  if (name.size() > kQuotedBytes) {
-    return std::nullopt;
+  if (name.empty() || name.size() > kQuotedBytes) {
+    return std::nullopt;  // counting slips takes time and memory of the product
+  }
+  if (const auto completed = CompletedName(name, names)) {
+    return completed;
   }
   std::optional<std::string_view> nearest;
-  std::size_t nearest_distance = 0;
+  // In a third of the letters: beyond that a suggestion misleads.
+  std::size_t least = std::max<std::size_t>(1, name.size() / 3) + 1;
   for (const std::string_view candidate : names) {
-    const std::size_t distance = Distance(name, candidate);
-    // Two slips in a long name, one in a short one: beyond that a suggestion misleads.
-    const std::size_t bearable = candidate.size() > 4 ? 2 : 1;
-    if (distance <= bearable && (!nearest || distance < nearest_distance)) {
+    if (const std::size_t slips = Slips(name, candidate); slips < least) {
       nearest = candidate;
-      nearest_distance = distance;
+      least = slips;
     }
   }
   return nearest;
+}
+
+std::string UnknownKey(std::string_view key, std::string_view owner,
+                       std::span<const std::string_view> names) {
+  std::string sentence = "Unknown key " + Quoted(key) + " in " + std::string(owner);
+  if (names.empty()) {
+    return sentence + ", which takes none: write {}.";
+  }
+  if (const auto near = NearestName(key, names)) {
+    return sentence + "; did you mean " + Quoted(*near) + "?";
+  }
+  return sentence + ", which knows " + Listed(names) + ".";
 }
 
 }  // namespace weft::mappings

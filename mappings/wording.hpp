@@ -20,8 +20,14 @@ inline constexpr std::size_t kQuotedBytes = 60;
 /// `"a", "b" and "c"`.
 [[nodiscard]] std::string Listed(std::span<const std::string_view> names);
 
-/// The one of `names` that `name` is most likely a slip of; none when all are too far off.
+/// The one of `names` that `name` was most likely meant for, letter case aside: the only one that it is the
+/// start of, or else the one it is fewest slips away from; none when all are too far off.
+/// Lifetime: the result views one of `names`.
 [[nodiscard]] std::optional<std::string_view> NearestName(std::string_view name,
                                                           std::span<const std::string_view> names);
+
+/// Says that `owner` ("a directive", say) has no such key, and which of `names` was meant, or may be.
+[[nodiscard]] std::string UnknownKey(std::string_view key, std::string_view owner,
+                                     std::span<const std::string_view> names);
 
 }  // namespace weft::mappings

@@ -15,6 +15,7 @@
 #include "host/options/exit_code.hpp"
 #include "host/options/option_table.hpp"
 #include "host/options/values.hpp"
+#include "mappings/wording.hpp"
 
 namespace weft::host::options {
 namespace {
@@ -47,10 +48,11 @@ const Option* FindOption(const Table& table, std::string_view name) {
 }
 
 /// ": did you mean '...'?", or where to look when nothing is near.
-std::string Hint(std::string_view misspelt, const std::vector<std::string>& names) {
-  const std::string_view nearest = NearestName(misspelt, {names.begin(), names.end()});
-  if (nearest.empty()) return ": " + std::string(kSeeHelp);
-  return ": did you mean " + Quoted(nearest) + "?";
+std::string Hint(std::string_view misspelt, const std::vector<std::string>& names,
+                 std::string_view otherwise = kSeeHelp) {
+  const std::vector<std::string_view> candidates(names.begin(), names.end());
+  const auto nearest = mappings::NearestName(misspelt, candidates);
+  return ": " + (nearest ? "did you mean " + Quoted(*nearest) + "?" : std::string(otherwise));
 }
 
 /// "PLACE: needs a value: write NAME VALUE", with the name as the place spells it.
@@ -387,10 +389,8 @@ ParseResult ParseCommand(const std::vector<std::string>& arguments,
           nullptr) {
     throw Refusal("no command before " + Quoted(command) + ": write 'weft serve " + command + "'");
   }
-  const std::string_view nearest = NearestName(command, {"serve", "--help", "--version"});
-  throw Refusal("unknown command " + Quoted(command) + ": " +
-                (nearest.empty() ? std::string("see 'weft --help'")
-                                 : "did you mean " + Quoted(nearest) + "?"));
+  throw Refusal("unknown command " + Quoted(command) +
+                Hint(command, {"serve", "--help", "--version"}, "see 'weft --help'"));
 }
 
 }  // namespace

@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <iterator>
 #include <limits>
-#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -38,28 +36,6 @@ std::optional<std::size_t> Multiply(std::size_t number, std::size_t factor) {
 std::pair<std::string_view, std::string_view> SplitAfterDigits(std::string_view text) {
   const std::size_t end = std::min(text.find_first_not_of("0123456789"), text.size());
   return {text.substr(0, end), text.substr(end)};
-}
-
-/// Restricted Damerau-Levenshtein distance: insertions, deletions, replacements, and swapped
-/// neighbours, the four slips of a typist.
-std::size_t EditDistance(std::string_view from, std::string_view to) {
-  std::vector<std::size_t> before_last(to.size() + 1);
-  std::vector<std::size_t> last(to.size() + 1);
-  std::vector<std::size_t> row(to.size() + 1);
-  std::iota(last.begin(), last.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= from.size(); ++i) {
-    row[0] = i;
-    for (std::size_t j = 1; j <= to.size(); ++j) {
-      const std::size_t replaced = last[j - 1] + (from[i - 1] == to[j - 1] ? 0 : 1);
-      row[j] = std::min({last[j] + 1, row[j - 1] + 1, replaced});
-      if (i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1]) {
-        row[j] = std::min(row[j], before_last[j - 2] + 1);
-      }
-    }
-    std::swap(before_last, last);
-    std::swap(last, row);
-  }
-  return last[to.size()];
 }
 
 constexpr std::array<std::pair<LogLevel, std::string_view>, 4> kLogLevels{{
@@ -142,28 +118,6 @@ std::string Quoted(std::string_view text) {
   }
   if (text.size() > kLongestQuote) quoted += "...";
   return quoted + "'";
-}
-
-std::string_view NearestName(std::string_view misspelt,
-                             const std::vector<std::string_view>& candidates) {
-  constexpr std::size_t kLongestName = 64;  // the distance takes time and memory of the product
-  if (misspelt.size() > kLongestName) return {};
-  std::vector<std::string_view> longer;  // "--work" is the start of one name: that one is meant
-  std::copy_if(candidates.begin(), candidates.end(), std::back_inserter(longer),
-               [misspelt](std::string_view candidate) { return candidate.starts_with(misspelt); });
-  if (longer.size() == 1) return longer.front();
-
-  std::string_view nearest;
-  // A third of the letters: "--worker" finds "--workers", "--foo" finds nothing.
-  std::size_t least = std::max<std::size_t>(1, misspelt.size() / 3) + 1;
-  for (const std::string_view candidate : candidates) {
-    const std::size_t distance = EditDistance(misspelt, candidate);
-    if (distance < least) {
-      least = distance;
-      nearest = candidate;
-    }
-  }
-  return nearest;
 }
 
 std::size_t ParseCount(std::string_view text) {

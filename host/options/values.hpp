@@ -5,7 +5,6 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "host/options/settings.hpp"
 
@@ -23,11 +22,6 @@ class BadValue : public std::runtime_error {
 /// The text in single quotes, fit for one line of a message: what is not printable ASCII is
 /// escaped as \xNN, and a long text is cut.
 [[nodiscard]] std::string Quoted(std::string_view text);
-
-/// The candidate that was most likely meant by `misspelt`, or an empty view when none is near.
-/// Lifetime: the result views one of the candidates.
-[[nodiscard]] std::string_view NearestName(std::string_view misspelt,
-                                           const std::vector<std::string_view>& candidates);
 
 /// A whole number in decimal digits, without a sign.
 [[nodiscard]] std::size_t ParseCount(std::string_view text);

@@ -154,16 +154,10 @@ class Reader {
         members[static_cast<std::size_t>(known - names.begin())] = member;
         continue;
       }
-      auto sentence = Quoted(member->key);
-      if (later != std::end(kLaterKeys)) {
-        sentence.append(" is not known yet. ").append(later->second);
-      } else {
-        sentence.insert(0, "Unknown key ").append(" in ").append(owner);
-        const auto near = mappings::NearestName(member->key, names);
-        sentence += near ? "; did you mean " + Quoted(*near) + "?"
-                         : ", which knows " + mappings::Listed(names) + ".";
-      }
-      Error(member->key_offset, std::move(sentence));
+      Error(member->key_offset,
+            later == std::end(kLaterKeys)
+                ? mappings::UnknownKey(member->key, owner, names)
+                : Quoted(member->key) + " is not known yet. " + std::string(later->second));
     }
     return members;
   }

@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <string>
-#include <vector>
 
 namespace weft::host::options {
 namespace {
@@ -65,18 +64,6 @@ TEST_CASE("ToString: is read back as the same address") {
         "tcp:[::]:9000", "tcp:[fe80::1%eth0]:9000", "fd:0", "fd:3"}) {
     CHECK(ToString(ParseListenAddress(address)) == address);
   }
-}
-
-TEST_CASE("NearestName: finds slips of the keyboard, and nothing far away") {
-  const std::vector<std::string_view> names{"workers", "max-params", "max-params-bytes"};
-  CHECK(NearestName("worker", names) == "workers");
-  CHECK(NearestName("wokrers", names) == "workers");
-  CHECK(NearestName("max-param", names) == "max-params");
-  CHECK(NearestName("maxparams", names) == "max-params");
-  CHECK(NearestName("wor", names) == "workers");
-  CHECK(NearestName("banana", names).empty());
-  CHECK(NearestName("", names).empty());
-  CHECK(NearestName(std::string(10'000, 'w'), names).empty());
 }
 
 TEST_CASE("Quoted: stays on one line and short") {
