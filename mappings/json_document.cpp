@@ -133,8 +133,9 @@ class SyntaxErrorReader {
 
   [[nodiscard]] std::string_view Advice(std::size_t offset, std::string_view detail) const {
     if (detail.starts_with("unexpected end of input")) {
-      return SkipToToken(text_, 0) == text_.size() ? " An empty mapping file is written {}."
-                                                   : " A closing brace or bracket is missing.";
+      return SkipToToken(text_, 0) == text_.size()
+                 ? " The file holds no value; an empty object is {}."
+                 : " A closing brace or bracket is missing.";
     }
     if (detail.starts_with("unexpected '}'") || detail.starts_with("unexpected ']'")) {
       return EndsWithComma(text_.substr(0, offset)) ? " Delete the comma before it." : "";
@@ -272,7 +273,7 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
   bool Open(JsonKind kind) {
     if (open_.size() == JsonDocument::kMaxDepth) {
       Report(NextToken(), "This is nested deeper than " + std::to_string(JsonDocument::kMaxDepth) +
-                              " levels. A mapping file needs six.");
+                              " levels, which no file needs.");
       return false;
     }
     Add(kind);

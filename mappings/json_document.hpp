@@ -56,14 +56,14 @@ struct JsonValue {
   std::uint32_t next_sibling = kNoValue;
 };
 
-/// A JSON text as a tree that knows where every part of it stands. Comments in the text, line and
-/// block ones, count as blanks.
+/// A JSON text, a mapping file's or a recording's, as a tree that knows where every part of it
+/// stands. Comments in the text, line and block ones, count as blanks.
 ///
 /// The tree is one flat array: neither reading nor destroying it is recursive.
 class JsonDocument {
  public:
-  /// Deep enough for any mapping file (the format itself needs six levels), shallow enough that a
-  /// deeper one is a mistake or an attack.
+  /// Deep enough for any mapping file (the format itself needs six levels) and any recording, shallow
+  /// enough that a deeper file is a mistake or an attack.
   static constexpr std::size_t kMaxDepth = 64;
 
   /// Reads `text`, and adds what is wrong with it to `problems`: the first syntax error, which ends

@@ -25,7 +25,7 @@ struct ReadResult {
 };
 
 /// Reads a file `NAME.recording.json` (recording.schema.json): JSON in which comments count as blanks, nested
-/// at most as deep as a mapping file may be. After a syntax error the rest is not read.
+/// at most mappings::JsonDocument::kMaxDepth levels. After a syntax error the rest is not read.
 ///
 /// Threads: any. It blocks on the file.
 [[nodiscard]] ReadResult ReadRecording(const std::filesystem::path& file,

@@ -147,7 +147,7 @@ TEST_CASE("JsonDocument: a text that ends too early") {
               "expected ']'. A closing brace or bracket is missing."});
   CHECK(Faults("").front() ==
         "f:1:1: error: JSON syntax error while parsing value: unexpected end of input; expected "
-        "'[', '{', or a literal. An empty mapping file is written {}.");
+        "'[', '{', or a literal. The file holds no value; an empty object is {}.");
   CHECK(Faults("// nothing\n").front().starts_with("f:2:1: error: "));
 }
 
@@ -161,7 +161,7 @@ TEST_CASE("JsonDocument: nesting is bounded") {
   const std::string close(JsonDocument::kMaxDepth, ']');
   CHECK(Positions(open + close).size() == JsonDocument::kMaxDepth);
   CHECK(Faults(open + "[" + close + "]") ==
-        Lines{"f:1:65: error: This is nested deeper than 64 levels. A mapping file needs six."});
+        Lines{"f:1:65: error: This is nested deeper than 64 levels, which no file needs."});
   CHECK(Faults(std::string(1 << 20, '[')).size() == 1);
   std::string objects;
   for (int i = 0; i < 1 << 16; ++i) {

@@ -343,6 +343,14 @@ TEST_CASE(
           "2. Delete one of the two."});
 }
 
+TEST_CASE("ParseRecording: what is no JSON is told as a recording's fault, not a mapping file's") {
+  CHECK(ToldOf("// nothing\n") ==
+        Lines{"f:2:1: error: JSON syntax error while parsing value: unexpected end of input; "
+              "expected '[', '{', or a literal. The file holds no value; an empty object is {}."});
+  CHECK(ToldBesideRequest("\"body\": " + std::string(64, '[')) ==
+        Lines{"f:2:72: error: This is nested deeper than 64 levels, which no file needs."});
+}
+
 TEST_CASE("ReadRecording: reads a file, and refuses one that is none, empty or too large") {
   const weft::test::TemporaryFolder folder;
   const std::string_view text = "{\"version\": 1, \"request\": \"GET /\"}";
