@@ -1,7 +1,5 @@
 // What the FastCGI specification asks of an application in the corners where it is easily got wrong, and what
 // must not happen whatever a peer sends. The requests pass libfcgi, as they do in production.
-//
-// Cases named B.6 are requirements of the specification; cases named C.4 are inputs, numbered.
 
 #include <doctest/doctest.h>
 
@@ -55,7 +53,7 @@ std::string Stdin(std::uint16_t id, std::string_view bytes) {
 
 }  // namespace
 
-TEST_CASE("B.6 inactive ids: their records are passed over, and the framing is kept") {
+TEST_CASE("FastCGI: records of inactive ids are passed over, and the framing is kept") {
   FastCgiHost::Run([](FastCgiHost& host) {
     host.Serve("/echo.ashx", Kind::kAsync, EchoBody);
     auto& peer = host.Connect();
@@ -67,7 +65,7 @@ TEST_CASE("B.6 inactive ids: their records are passed over, and the framing is k
   });
 }
 
-TEST_CASE("B.6 GET_VALUES: it is answered at any time, padded or not, and the connection stays") {
+TEST_CASE("FastCGI: GET_VALUES is answered at any time, padded or not, and the connection stays") {
   FastCgiHost::Options options;
   options.limits.application_max_connections = 40'000;
   options.limits.application_max_requests = 30'000;
@@ -99,7 +97,8 @@ TEST_CASE("B.6 GET_VALUES: it is answered at any time, padded or not, and the co
   });
 }
 
-TEST_CASE("B.6 roles: any but responder is refused with UNKNOWN_ROLE, and the connection stays") {
+TEST_CASE(
+    "FastCGI: any role but responder is refused with UNKNOWN_ROLE, and the connection stays") {
   FastCgiHost::Run([](FastCgiHost& host) {
     host.Serve("/hello.ashx", Kind::kAsync, Hello);
     for (const int role : {0, 2, 3, 4, 65535}) {
@@ -119,7 +118,7 @@ TEST_CASE("B.6 roles: any but responder is refused with UNKNOWN_ROLE, and the co
   });
 }
 
-TEST_CASE("B.6 ABORT_REQUEST: it cancels the handler while it runs, and END_REQUEST follows") {
+TEST_CASE("FastCGI: ABORT_REQUEST cancels the handler while it runs, and END_REQUEST follows") {
   FastCgiHost::Run([](FastCgiHost& host) {
     bool cancelled = false;
     host.Serve("/wait.ashx", Kind::kAsync, [&](HttpContext& context) {
@@ -150,8 +149,7 @@ TEST_CASE("B.6 ABORT_REQUEST: it cancels the handler while it runs, and END_REQU
 }
 
 TEST_CASE(
-    "B.6 multiplexing: two requests, cut into pieces and interleaved, keep their bodies and "
-    "answers apart") {
+    "FastCGI: two requests, cut into pieces and interleaved, keep their bodies and answers apart") {
   FastCgiHost::Run([](FastCgiHost& host) {
     host.Serve("/echo.ashx", Kind::kAsync, EchoBody);
     auto& peer = host.Connect();
@@ -179,8 +177,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE(
-    "B.6 pairs that straddle PARAMS records: the parameters are whole wherever they are cut") {
+TEST_CASE("FastCGI: parameters that straddle PARAMS records are whole wherever they are cut") {
   FastCgiHost::Run([](FastCgiHost& host) {
     std::string seen;
     host.Serve("/p.ashx", Kind::kAsync, [&](HttpContext& context) {
@@ -209,8 +206,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "B.6 kept connection with unread STDIN: what comes late is passed over, the next request is "
-    "served") {
+    "FastCGI: STDIN that comes after its answer is passed over, and the next request is served") {
   FastCgiHost::Run([](FastCgiHost& host) {
     host.Serve("/early.ashx", Kind::kBufferless, Hello);
     host.Serve("/echo.ashx", Kind::kAsync, EchoBody);
@@ -226,8 +222,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE(
-    "B.6 saturation: a request beyond the connection's bound is answered 503 and OVERLOADED") {
+TEST_CASE("FastCGI: a request beyond the connection's bound is answered 503 and OVERLOADED") {
   FastCgiHost::Options options;
   options.limits.max_requests = 2;
   FastCgiHost::Run(options, [](FastCgiHost& host) {
@@ -247,7 +242,8 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("C.4 T1: an empty record of another id between STDIN records costs no byte of the body") {
+TEST_CASE(
+    "FastCGI: an empty record of another id between STDIN records costs no byte of the body") {
   FastCgiHost::Run([](FastCgiHost& host) {
     host.Serve("/echo.ashx", Kind::kAsync, EchoBody);
     auto& peer = host.Connect();
@@ -258,7 +254,7 @@ TEST_CASE("C.4 T1: an empty record of another id between STDIN records costs no 
 }
 
 TEST_CASE(
-    "C.4 T2: ABORT_REQUEST is seen before, while and after STDIN comes, and the kept connection "
+    "FastCGI: ABORT_REQUEST is seen before, while and after STDIN comes, and the kept connection "
     "stays") {
   for (const auto& body :
        {std::string(), Stdin(1, "half"), Stdin(1, "all of it!") + Stdin(1, "")}) {
@@ -284,7 +280,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("C.4 T2: ABORT_REQUEST before the parameters are whole ends the request at once") {
+TEST_CASE("FastCGI: ABORT_REQUEST before the parameters are whole ends the request at once") {
   FastCgiHost::Run([](FastCgiHost& host) {
     host.Serve("/hello.ashx", Kind::kAsync, Hello);
     auto& peer = host.Connect();
@@ -297,7 +293,7 @@ TEST_CASE("C.4 T2: ABORT_REQUEST before the parameters are whole ends the reques
   });
 }
 
-TEST_CASE("C.4 T3: a body that comes after its answer does not end the kept connection") {
+TEST_CASE("FastCGI: a body that comes after its answer does not end the kept connection") {
   FastCgiHost::Run([](FastCgiHost& host) {
     host.Serve("/early.ashx", Kind::kBufferless, Hello);
     auto& peer = host.Connect();
@@ -312,7 +308,7 @@ TEST_CASE("C.4 T3: a body that comes after its answer does not end the kept conn
   });
 }
 
-TEST_CASE("C.4 T4: a request that failed leaves no status for the next, and never looks whole") {
+TEST_CASE("FastCGI: a request that failed leaves no status for the next, and never looks whole") {
   FastCgiHost::Run([](FastCgiHost& host) {
     host.Serve("/wait.ashx", Kind::kAsync, [](HttpContext&) { SleepFor(std::chrono::hours(1)); });
     host.Serve("/cut.ashx", Kind::kAsync, [](HttpContext& context) {
@@ -345,7 +341,7 @@ TEST_CASE("C.4 T4: a request that failed leaves no status for the next, and neve
   });
 }
 
-TEST_CASE("C.4 T5: GET_VALUES without padding is answered before another byte comes") {
+TEST_CASE("FastCGI: GET_VALUES without padding is answered before another byte comes") {
   FastCgiHost::Run([](FastCgiHost& host) {
     auto& peer = host.Connect();
     peer.Feed(EncodeGetValues({"FCGI_MAX_REQS", "FCGI_MPXS_CONNS"}, Padding::kNone));
@@ -354,7 +350,7 @@ TEST_CASE("C.4 T5: GET_VALUES without padding is answered before another byte co
   });
 }
 
-TEST_CASE("C.4 T6: GET_VALUES that asks many times is answered once a name") {
+TEST_CASE("FastCGI: GET_VALUES that asks many times is answered once a name") {
   FastCgiHost::Run([](FastCgiHost& host) {
     for (const std::size_t count : {4, 5, 64, 3000}) {
       auto& peer = host.Connect();
@@ -374,7 +370,7 @@ TEST_CASE("C.4 T6: GET_VALUES that asks many times is answered once a name") {
 }
 
 TEST_CASE(
-    "C.4 T7: a second BEGIN_REQUEST while a body is pending costs the first request nothing") {
+    "FastCGI: a second BEGIN_REQUEST while a body is pending costs the first request nothing") {
   FastCgiHost::Run([](FastCgiHost& host) {
     host.Serve("/echo.ashx", Kind::kAsync, EchoBody);
     auto& peer = host.Connect();
@@ -385,7 +381,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("C.4 T8: a next request in the same bytes as the end of the last is served") {
+TEST_CASE("FastCGI: a next request in the same bytes as the end of the last is served") {
   FastCgiHost::Run([](FastCgiHost& host) {
     host.Serve("/echo.ashx", Kind::kAsync, EchoBody);
     auto& peer = host.Connect();
@@ -395,7 +391,7 @@ TEST_CASE("C.4 T8: a next request in the same bytes as the end of the last is se
   });
 }
 
-TEST_CASE("C.4 T9: a record of an unknown type for an active request is passed over") {
+TEST_CASE("FastCGI: a record of an unknown type for an active request is passed over") {
   FastCgiHost::Run([](FastCgiHost& host) {
     host.Serve("/echo.ashx", Kind::kAsync, EchoBody);
     for (int type = 0; type < 256; ++type) {
@@ -412,7 +408,7 @@ TEST_CASE("C.4 T9: a record of an unknown type for an active request is passed o
   });
 }
 
-TEST_CASE("C.4 T10: an unknown role is told so, not just closed upon") {
+TEST_CASE("FastCGI: an unknown role is told so, not just closed upon") {
   FastCgiHost::Run([](FastCgiHost& host) {
     auto& peer = host.Connect();
     peer.Feed(EncodeBegin(1, static_cast<Role>(9), Connection::kClose));
@@ -425,7 +421,7 @@ TEST_CASE("C.4 T10: an unknown role is told so, not just closed upon") {
 }
 
 TEST_CASE(
-    "C.4 T11: an unknown management record is answered, and its content does not hurt what "
+    "FastCGI: an unknown management record is answered, and its content does not hurt what "
     "follows") {
   FastCgiHost::Run([](FastCgiHost& host) {
     host.Serve("/hello.ashx", Kind::kAsync, Hello);
@@ -445,7 +441,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("C.4 T12: GET_VALUES right before a request: both are answered, in that order") {
+TEST_CASE("FastCGI: GET_VALUES right before a request: both are answered, in that order") {
   FastCgiHost::Run([](FastCgiHost& host) {
     host.Serve("/hello.ashx", Kind::kAsync, Hello);
     auto& peer = host.Connect();
@@ -458,7 +454,7 @@ TEST_CASE("C.4 T12: GET_VALUES right before a request: both are answered, in tha
   });
 }
 
-TEST_CASE("C.4 T13: a STDIN that is never ended is no hindrance once CONTENT_LENGTH is reached") {
+TEST_CASE("FastCGI: a STDIN that is never ended is no hindrance once CONTENT_LENGTH is reached") {
   FastCgiHost::Run([](FastCgiHost& host) {
     host.Serve("/echo.ashx", Kind::kAsync, EchoBody);
     auto& peer = host.Connect();
@@ -471,7 +467,7 @@ TEST_CASE("C.4 T13: a STDIN that is never ended is no hindrance once CONTENT_LEN
   });
 }
 
-TEST_CASE("C.4 T14: lengths of 2 GB are answered with 400, and nothing of that size is reserved") {
+TEST_CASE("FastCGI: lengths of 2 GB are answered with 400, and nothing of that size is reserved") {
   FastCgiHost::Run([](FastCgiHost& host) {
     host.Serve("/hello.ashx", Kind::kAsync, Hello);
     auto& peer = host.Connect();
@@ -490,7 +486,7 @@ TEST_CASE("C.4 T14: lengths of 2 GB are answered with 400, and nothing of that s
   });
 }
 
-TEST_CASE("C.4 T15: lengths whose sum passes the range of an int are answered with 400") {
+TEST_CASE("FastCGI: lengths whose sum passes the range of an int are answered with 400") {
   FastCgiHost::Run([](FastCgiHost& host) {
     host.Serve("/hello.ashx", Kind::kAsync, Hello);
     auto& peer = host.Connect();
@@ -509,7 +505,7 @@ TEST_CASE("C.4 T15: lengths whose sum passes the range of an int are answered wi
   });
 }
 
-TEST_CASE("C.4 padding: what fills a record up is zero, whatever was in memory there") {
+TEST_CASE("FastCGI: what fills a record up is zero, whatever was in memory there") {
   FastCgiHost::Run([](FastCgiHost& host) {
     std::size_t size = 0;
     host.Serve("/n.ashx", Kind::kAsync,
