@@ -19,32 +19,6 @@ using Clock = FastCgiHost::Clock;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-void EchoBody(HttpContext& context) {
-  const auto body = context.Request().Body();
-  context.Response().SetContentType("text/plain");
-  context.Response().Write(std::to_string(body.size()) + ":" + std::string(body));
-}
-
-void Hello(HttpContext& context) {
-  context.Response().SetContentType("text/plain");
-  context.Response().Write("hello");
-}
-
-CgiResponse AnswerTo(const MemorySocket& socket, std::uint16_t id) {
-  auto answers = socket.Answers();
-  const auto result = answers.TakeEnded(id);
-  REQUIRE(result);
-  return ParseCgiResponse(result->stdout_bytes);
-}
-
-std::string Begin(std::uint16_t id) { return EncodeBegin(id, Role::kResponder, Connection::kKeep); }
-
-std::string PostParams(std::uint16_t id, std::string_view url, std::size_t body_bytes) {
-  WebRequest request{.method = "POST", .url = std::string(url)};
-  request.body_bytes = body_bytes;
-  return EncodeStream(RecordType::kParams, id, EncodePairs(MakeParams(WebServer::kNginx, request)));
-}
-
 }  // namespace
 
 TEST_CASE("Connection: a whole conversation is answered the same wherever its bytes are cut") {
@@ -119,7 +93,7 @@ TEST_CASE(
 
     auto& unread = host.Connect();
     unread.Feed(EncodeBegin(1, Role::kResponder, Connection::kClose) +
-                PostParams(1, "/early.ashx", 1000));
+                Params(1, "/early.ashx", 1000));
     CHECK(AnswerTo(unread.socket, 1).body == "hello");
     CHECK(unread.socket.ended == Ending::kLinger);
   });
@@ -200,8 +174,7 @@ TEST_CASE(
     bool called = false;
     host.Serve("/echo.ashx", Kind::kAsync, [&](HttpContext&) { called = true; });
     auto& peer = host.Connect();
-    peer.Feed(Begin(1) + PostParams(1, "/echo.ashx", 100) +
-              EncodeRecord(RecordType::kStdin, 1, "half"));
+    peer.Feed(Begin(1) + Params(1, "/echo.ashx", 100) + Stdin(1, "half"));
     peer.connection->OnEndOfStream(true);
     FastCgiHost::Settle();
     CHECK(AnswerTo(peer.socket, 1).status == 400);
@@ -214,9 +187,7 @@ TEST_CASE("Connection: a body shorter than CONTENT_LENGTH is 400, and no handler
     bool called = false;
     host.Serve("/echo.ashx", Kind::kAsync, [&](HttpContext&) { called = true; });
     auto& peer = host.Connect();
-    peer.Feed(Begin(1) + PostParams(1, "/echo.ashx", 100) +
-              EncodeRecord(RecordType::kStdin, 1, "half") +
-              EncodeRecord(RecordType::kStdin, 1, ""));
+    peer.Feed(Begin(1) + Params(1, "/echo.ashx", 100) + Stdin(1, "half") + Stdin(1));
     CHECK(AnswerTo(peer.socket, 1).status == 400);
     CHECK_FALSE(called);
   });
@@ -231,8 +202,7 @@ TEST_CASE(
     host.Serve("/hello.ashx", Kind::kAsync, Hello);
     auto& peer = host.Connect();
     const Pairs pairs{{"SCRIPT_NAME", "/hello.ashx"}, {"LONG", std::string(2000, 'x')}};
-    peer.Feed(Begin(1) + EncodeStream(RecordType::kParams, 1, EncodePairs(pairs), 100) +
-              EncodeRecord(RecordType::kStdin, 1, ""));
+    peer.Feed(Begin(1) + EncodeStream(RecordType::kParams, 1, EncodePairs(pairs), 100) + Stdin(1));
     CHECK(AnswerTo(peer.socket, 1).status == 431);
     CHECK(host.refusals == std::vector<std::pair<int, std::string>>{
                                {431, "more than 1000 bytes of parameters (--max-params-bytes)"}});
@@ -251,8 +221,7 @@ TEST_CASE("Connection: 100,000 parameters are 431") {
     for (int i = 0; i < 100'000; ++i) {
       pairs.emplace_back("P" + std::to_string(i), "x");
     }
-    peer.Feed(Begin(1) + EncodeStream(RecordType::kParams, 1, EncodePairs(pairs)) +
-              EncodeRecord(RecordType::kStdin, 1, ""));
+    peer.Feed(Begin(1) + EncodeStream(RecordType::kParams, 1, EncodePairs(pairs)) + Stdin(1));
     CHECK(AnswerTo(peer.socket, 1).status == 431);
   });
 }
@@ -268,12 +237,11 @@ TEST_CASE(
     CHECK(AnswerTo(peer.socket, 1).status == 413);
     peer.socket.sent.clear();
     // Chunked, as nginx passes it on: CONTENT_LENGTH is empty.
-    auto params = GetParams("/echo.ashx");
-    peer.Feed(Begin(1) + EncodeStream(RecordType::kParams, 1, EncodePairs(params)));
+    peer.Feed(Begin(1) + Params(1, "/echo.ashx"));
     for (int i = 0; i < 20; ++i) {
-      peer.Feed(EncodeRecord(RecordType::kStdin, 1, std::string(100, 'x')));
+      peer.Feed(Stdin(1, std::string(100, 'x')));
     }
-    peer.Feed(EncodeRecord(RecordType::kStdin, 1, ""));
+    peer.Feed(Stdin(1));
     CHECK(AnswerTo(peer.socket, 1).status == 413);
     peer.socket.sent.clear();
     peer.Feed(RequestBytes(1, "/echo.ashx", std::string(1000, 'x')));
@@ -300,16 +268,15 @@ TEST_CASE(
       context.Response().Write(std::to_string(total));
     });
     auto& peer = host.Connect();
-    peer.Feed(Begin(1) + PostParams(1, "/slow.ashx", 3000));
+    peer.Feed(Begin(1) + Params(1, "/slow.ashx", 3000));
     CHECK(peer.connection->WantsToRead());
-    peer.Feed(EncodeRecord(RecordType::kStdin, 1, std::string(1500, 'x')));
+    peer.Feed(Stdin(1, std::string(1500, 'x')));
     CHECK_FALSE(peer.connection->WantsToRead());
     const auto changes = peer.socket.reading_changes;
     go_on = true;
     FastCgiHost::Await([&] { return peer.connection->WantsToRead(); });
     CHECK(peer.socket.reading_changes > changes);
-    peer.Feed(EncodeRecord(RecordType::kStdin, 1, std::string(1500, 'x')) +
-              EncodeRecord(RecordType::kStdin, 1, ""));
+    peer.Feed(Stdin(1, std::string(1500, 'x')) + Stdin(1));
     CHECK(AnswerTo(peer.socket, 1).body == "3000");
   });
 }
@@ -330,14 +297,14 @@ TEST_CASE("Connection: it keeps reading a body while the answer waits for the pe
     });
     auto& peer = host.Connect();
     peer.socket.takes = 500;
-    peer.Feed(Begin(1) + PostParams(1, "/big.ashx", 50'000));
+    peer.Feed(Begin(1) + Params(1, "/big.ashx", 50'000));
     CHECK(peer.socket.asked_for_writable);
     // The peer sends its whole body before it reads a byte.
     for (int i = 0; i < 50; ++i) {
       REQUIRE(peer.connection->WantsToRead());
-      peer.Feed(EncodeRecord(RecordType::kStdin, 1, std::string(1000, 'i')));
+      peer.Feed(Stdin(1, std::string(1000, 'i')));
     }
-    peer.Feed(EncodeRecord(RecordType::kStdin, 1, ""));
+    peer.Feed(Stdin(1));
     peer.socket.takes = static_cast<std::size_t>(-1);
     peer.connection->OnWritable(Clock::now());
     FastCgiHost::Settle();
@@ -354,11 +321,10 @@ TEST_CASE("Connection: with several requests in flight none can stop the reading
                [](HttpContext&) { SleepFor(std::chrono::hours(1)); });
     host.Serve("/echo.ashx", Kind::kAsync, EchoBody);
     auto& peer = host.Connect();
-    peer.Feed(Begin(1) + PostParams(1, "/stuck.ashx", 5000) + Begin(3) +
-              PostParams(3, "/echo.ashx", 3) +
-              EncodeRecord(RecordType::kStdin, 1, std::string(5000, 'x')));
+    peer.Feed(Begin(1) + Params(1, "/stuck.ashx", 5000) + Begin(3) + Params(3, "/echo.ashx", 3) +
+              Stdin(1, std::string(5000, 'x')));
     CHECK(peer.connection->WantsToRead());
-    peer.Feed(EncodeRecord(RecordType::kStdin, 3, "abc"));
+    peer.Feed(Stdin(3, "abc"));
     CHECK(AnswerTo(peer.socket, 3).body == "3:abc");
   });
 }
@@ -468,7 +434,7 @@ TEST_CASE(
       }
     });
     auto& body = host.Connect();
-    body.Feed(Begin(1) + PostParams(1, "/echo.ashx", 100));
+    body.Feed(Begin(1) + Params(1, "/echo.ashx", 100));
     auto& output = host.Connect();
     output.socket.takes = 100;
     output.Feed(RequestBytes(1, "/endless.ashx"));

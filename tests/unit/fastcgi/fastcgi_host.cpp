@@ -197,19 +197,56 @@ void FastCgiHost::Await(const std::function<bool()>& condition) {
   }
 }
 
-testsupport::Pairs GetParams(std::string_view url) {
-  return testsupport::MakeParams(testsupport::WebServer::kNginx, {.url = std::string(url)});
+void Hello(HttpContext& context) {
+  context.Response().SetContentType("text/plain");
+  context.Response().Write("hello");
+}
+
+void EchoBody(HttpContext& context) {
+  const auto body = context.Request().Body();
+  context.Response().SetContentType("text/plain");
+  context.Response().Write(std::to_string(body.size()) + ":" + std::string(body));
+}
+
+namespace {
+
+testsupport::Pairs ParamsOf(std::string_view url, std::size_t body_bytes) {
+  testsupport::WebRequest request{.method = body_bytes == 0 ? "GET" : "POST",
+                                  .url = std::string(url)};
+  request.body_bytes = body_bytes;
+  return testsupport::MakeParams(testsupport::WebServer::kNginx, request);
+}
+
+}  // namespace
+
+std::string Begin(std::uint16_t id) {
+  return testsupport::EncodeBegin(id, testsupport::Role::kResponder,
+                                  testsupport::Connection::kKeep);
+}
+
+std::string Params(std::uint16_t id, std::string_view url, std::size_t body_bytes) {
+  return testsupport::EncodeStream(testsupport::RecordType::kParams, id,
+                                   testsupport::EncodePairs(ParamsOf(url, body_bytes)));
+}
+
+std::string Stdin(std::uint16_t id, std::string_view bytes) {
+  return testsupport::EncodeRecord(testsupport::RecordType::kStdin, id, bytes);
 }
 
 std::string RequestBytes(std::uint16_t id, std::string_view url, std::string_view body,
                          testsupport::Connection connection) {
-  testsupport::WebRequest request{.method = body.empty() ? "GET" : "POST", .url = std::string(url)};
-  request.body_bytes = body.size();
-  return testsupport::EncodeRequest(
-      {.params = testsupport::MakeParams(testsupport::WebServer::kNginx, request),
-       .body = std::string(body),
-       .id = id,
-       .connection = connection});
+  return testsupport::EncodeRequest({.params = ParamsOf(url, body.size()),
+                                     .body = std::string(body),
+                                     .id = id,
+                                     .connection = connection});
+}
+
+testsupport::CgiResponse AnswerTo(const MemorySocket& socket, std::uint16_t id) {
+  auto answers = socket.Answers();
+  const auto result = answers.TakeEnded(id);
+  REQUIRE(result);
+  CHECK(result->protocol_status == testsupport::ProtocolStatus::kRequestComplete);
+  return testsupport::ParseCgiResponse(result->stdout_bytes);
 }
 
 }  // namespace weft::test

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -99,10 +100,22 @@ class FastCgiHost {
   std::vector<std::unique_ptr<Peer>> peers_;
 };
 
-/// The parameters of a plain GET, as nginx sends them.
-testsupport::Pairs GetParams(std::string_view url);
-/// The whole bytes of a request for `url`, kept connection, nginx's framing.
+/// Answers with "hello".
+void Hello(HttpContext& context);
+/// Answers with the body's length and text, as "5:abcde".
+void EchoBody(HttpContext& context);
+
+// Records of a request, as nginx sends them, on a kept connection.
+std::string Begin(std::uint16_t id);
+/// The whole stream, of a POST where there is a body.
+std::string Params(std::uint16_t id, std::string_view url, std::size_t body_bytes = 0);
+/// One record; without bytes, the end of the stream.
+std::string Stdin(std::uint16_t id, std::string_view bytes = {});
+/// The whole bytes of a request for `url`.
 std::string RequestBytes(std::uint16_t id, std::string_view url, std::string_view body = {},
                          testsupport::Connection connection = testsupport::Connection::kKeep);
+
+/// The answer to the first request of that id. Fails the test where it has not ended.
+testsupport::CgiResponse AnswerTo(const MemorySocket& socket, std::uint16_t id);
 
 }  // namespace weft::test

@@ -14,13 +14,6 @@ namespace {
 using namespace testsupport;
 using Kind = FastCgiHost::Kind;
 
-CgiResponse AnswerTo(const MemorySocket& socket, std::uint16_t id) {
-  auto answers = socket.Answers();
-  const auto result = answers.TakeEnded(id);
-  REQUIRE(result);
-  return ParseCgiResponse(result->stdout_bytes);
-}
-
 }  // namespace
 
 TEST_CASE(
@@ -174,11 +167,7 @@ TEST_CASE("Responder: a body that stays away is 408 after the body time-out") {
     bool called = false;
     host.Serve("/echo.ashx", Kind::kAsync, [&](HttpContext&) { called = true; });
     auto& peer = host.Connect();
-    WebRequest request{.method = "POST", .url = "/echo.ashx"};
-    request.body_bytes = 10;
-    peer.Feed(
-        EncodeBegin(1, Role::kResponder, Connection::kKeep) +
-        EncodeStream(RecordType::kParams, 1, EncodePairs(MakeParams(WebServer::kNginx, request))));
+    peer.Feed(Begin(1) + Params(1, "/echo.ashx", 10));
     FastCgiHost::Await([&] { return !peer.socket.sent.empty(); });
     FastCgiHost::Settle();
     CHECK(AnswerTo(peer.socket, 1).status == 408);

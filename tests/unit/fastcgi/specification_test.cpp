@@ -19,38 +19,6 @@ using Ending = host::fastcgi::IConnectionSocket::Ending;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-/// Answers with the body's length and text.
-void EchoBody(HttpContext& context) {
-  const auto body = context.Request().Body();
-  context.Response().SetContentType("text/plain");
-  context.Response().Write(std::to_string(body.size()) + ":" + std::string(body));
-}
-
-void Hello(HttpContext& context) {
-  context.Response().SetContentType("text/plain");
-  context.Response().Write("hello");
-}
-
-CgiResponse TakeAnswer(const MemorySocket& socket, std::uint16_t id) {
-  auto answers = socket.Answers();
-  const auto result = answers.TakeEnded(id);
-  REQUIRE(result);
-  CHECK(result->protocol_status == ProtocolStatus::kRequestComplete);
-  return ParseCgiResponse(result->stdout_bytes);
-}
-
-std::string Begin(std::uint16_t id) { return EncodeBegin(id, Role::kResponder, Connection::kKeep); }
-
-std::string Params(std::uint16_t id, std::string_view url, std::size_t body_bytes = 0) {
-  WebRequest request{.method = body_bytes == 0 ? "GET" : "POST", .url = std::string(url)};
-  request.body_bytes = body_bytes;
-  return EncodeStream(RecordType::kParams, id, EncodePairs(MakeParams(WebServer::kNginx, request)));
-}
-
-std::string Stdin(std::uint16_t id, std::string_view bytes) {
-  return EncodeRecord(RecordType::kStdin, id, bytes);
-}
-
 }  // namespace
 
 TEST_CASE("FastCGI: records of inactive ids are passed over, and the framing is kept") {
@@ -58,9 +26,9 @@ TEST_CASE("FastCGI: records of inactive ids are passed over, and the framing is 
     host.Serve("/echo.ashx", Kind::kAsync, EchoBody);
     auto& peer = host.Connect();
     peer.Feed(Stdin(9, "nobody's") + EncodeRecord(RecordType::kParams, 8, "nobody's") +
-              EncodeAbort(7) + Begin(1) + Params(1, "/echo.ashx", 10) + Stdin(9, "") +
-              Stdin(1, "01234") + Stdin(9, "more of nobody's") + Stdin(1, "56789") + Stdin(1, ""));
-    CHECK(TakeAnswer(peer.socket, 1).body == "10:0123456789");
+              EncodeAbort(7) + Begin(1) + Params(1, "/echo.ashx", 10) + Stdin(9) +
+              Stdin(1, "01234") + Stdin(9, "more of nobody's") + Stdin(1, "56789") + Stdin(1));
+    CHECK(AnswerTo(peer.socket, 1).body == "10:0123456789");
     CHECK_FALSE(peer.socket.ended);
   });
 }
@@ -90,8 +58,8 @@ TEST_CASE("FastCGI: GET_VALUES is answered at any time, padded or not, and the c
       peer.Feed(Begin(1) + Params(1, "/echo.ashx", 4) + Stdin(1, "ab") +
                 question);  // in the middle of one
       check_answer();
-      peer.Feed(Stdin(1, "cd") + Stdin(1, ""));
-      CHECK(TakeAnswer(peer.socket, 1).body == "4:abcd");
+      peer.Feed(Stdin(1, "cd") + Stdin(1));
+      CHECK(AnswerTo(peer.socket, 1).body == "4:abcd");
       CHECK_FALSE(peer.socket.ended);
     }
   });
@@ -113,7 +81,7 @@ TEST_CASE(
       CHECK(result->stdout_bytes.empty());
       peer.socket.sent.clear();
       peer.Feed(RequestBytes(1, "/hello.ashx"));
-      CHECK(TakeAnswer(peer.socket, 1).body == "hello");
+      CHECK(AnswerTo(peer.socket, 1).body == "hello");
     }
   });
 }
@@ -144,7 +112,7 @@ TEST_CASE("FastCGI: ABORT_REQUEST cancels the handler while it runs, and END_REQ
     CHECK_FALSE(peer.socket.ended);
     peer.socket.sent.clear();
     peer.Feed(RequestBytes(1, "/hello.ashx"));
-    CHECK(TakeAnswer(peer.socket, 1).body == "hello");
+    CHECK(AnswerTo(peer.socket, 1).body == "hello");
   });
 }
 
@@ -172,8 +140,8 @@ TEST_CASE(
     for (std::size_t i = 0; i < std::max(one.size(), three.size()); ++i) {
       peer.Feed((i < one.size() ? one[i] : "") + (i < three.size() ? three[i] : ""));
     }
-    CHECK(TakeAnswer(peer.socket, 1).body == "5000:" + std::string(5000, 'a'));
-    CHECK(TakeAnswer(peer.socket, 3).body == "3000:" + std::string(3000, 'b'));
+    CHECK(AnswerTo(peer.socket, 1).body == "5000:" + std::string(5000, 'a'));
+    CHECK(AnswerTo(peer.socket, 3).body == "3000:" + std::string(3000, 'b'));
   });
 }
 
@@ -195,11 +163,11 @@ TEST_CASE("FastCGI: parameters that straddle PARAMS records are whole wherever t
     for (std::size_t cut = 1; cut < bytes.size(); ++cut) {
       peer.Feed(Begin(1) + EncodeRecord(RecordType::kParams, 1, bytes.substr(0, cut)) +
                 EncodeRecord(RecordType::kParams, 1, bytes.substr(cut)) +
-                EncodeRecord(RecordType::kParams, 1, "") + Stdin(1, ""));
+                EncodeRecord(RecordType::kParams, 1, "") + Stdin(1));
       REQUIRE(seen ==
               "SCRIPT_NAME=/p.ashx;REQUEST_METHOD=GET;LONG=" + std::string(300, 'x') + ";EMPTY=;");
     }
-    peer.Feed(Begin(1) + EncodeStream(RecordType::kParams, 1, bytes, 1) + Stdin(1, ""));
+    peer.Feed(Begin(1) + EncodeStream(RecordType::kParams, 1, bytes, 1) + Stdin(1));
     CHECK(seen.size() ==
           std::string("SCRIPT_NAME=/p.ashx;REQUEST_METHOD=GET;LONG=;EMPTY=;").size() + 300);
   });
@@ -212,12 +180,12 @@ TEST_CASE(
     host.Serve("/echo.ashx", Kind::kAsync, EchoBody);
     auto& peer = host.Connect();
     peer.Feed(Begin(1) + Params(1, "/early.ashx", 100'000));
-    CHECK(TakeAnswer(peer.socket, 1).body == "hello");
+    CHECK(AnswerTo(peer.socket, 1).body == "hello");
     peer.socket.sent.clear();
     peer.Feed(EncodeStream(RecordType::kStdin, 1, std::string(100'000, 'x')));
     CHECK(peer.socket.sent.empty());
     peer.Feed(RequestBytes(1, "/echo.ashx", "next"));
-    CHECK(TakeAnswer(peer.socket, 1).body == "4:next");
+    CHECK(AnswerTo(peer.socket, 1).body == "4:next");
     CHECK_FALSE(peer.socket.ended);
   });
 }
@@ -247,17 +215,16 @@ TEST_CASE(
   FastCgiHost::Run([](FastCgiHost& host) {
     host.Serve("/echo.ashx", Kind::kAsync, EchoBody);
     auto& peer = host.Connect();
-    peer.Feed(Begin(1) + Params(1, "/echo.ashx", 6) + Stdin(1, "abc") + Stdin(2, "") +
-              Stdin(1, "def") + Stdin(1, ""));
-    CHECK(TakeAnswer(peer.socket, 1).body == "6:abcdef");
+    peer.Feed(Begin(1) + Params(1, "/echo.ashx", 6) + Stdin(1, "abc") + Stdin(2) + Stdin(1, "def") +
+              Stdin(1));
+    CHECK(AnswerTo(peer.socket, 1).body == "6:abcdef");
   });
 }
 
 TEST_CASE(
     "FastCGI: ABORT_REQUEST is seen before, while and after STDIN comes, and the kept connection "
     "stays") {
-  for (const auto& body :
-       {std::string(), Stdin(1, "half"), Stdin(1, "all of it!") + Stdin(1, "")}) {
+  for (const auto& body : {std::string(), Stdin(1, "half"), Stdin(1, "all of it!") + Stdin(1)}) {
     FastCgiHost::Run([&](FastCgiHost& host) {
       bool cancelled = false;
       host.Serve("/wait.ashx", Kind::kBufferless, [&](HttpContext& context) {
@@ -274,7 +241,7 @@ TEST_CASE(
       REQUIRE(answers.TakeEnded(1));
       peer.socket.sent.clear();
       peer.Feed(RequestBytes(1, "/hello.ashx"));
-      CHECK(TakeAnswer(peer.socket, 1).body == "hello");
+      CHECK(AnswerTo(peer.socket, 1).body == "hello");
       CHECK_FALSE(peer.socket.ended);
     });
   }
@@ -289,7 +256,7 @@ TEST_CASE("FastCGI: ABORT_REQUEST before the parameters are whole ends the reque
     REQUIRE(answers.TakeEnded(1));
     peer.socket.sent.clear();
     peer.Feed(RequestBytes(1, "/hello.ashx"));
-    CHECK(TakeAnswer(peer.socket, 1).body == "hello");
+    CHECK(AnswerTo(peer.socket, 1).body == "hello");
   });
 }
 
@@ -299,9 +266,9 @@ TEST_CASE("FastCGI: a body that comes after its answer does not end the kept con
     auto& peer = host.Connect();
     for (int i = 0; i < 3; ++i) {
       peer.Feed(Begin(1) + Params(1, "/early.ashx", 5));
-      CHECK(TakeAnswer(peer.socket, 1).body == "hello");
+      CHECK(AnswerTo(peer.socket, 1).body == "hello");
       peer.socket.sent.clear();
-      peer.Feed(Stdin(1, "12345") + Stdin(1, ""));
+      peer.Feed(Stdin(1, "12345") + Stdin(1));
       CHECK(peer.socket.sent.empty());
     }
     CHECK_FALSE(peer.socket.ended);
@@ -375,9 +342,9 @@ TEST_CASE(
     host.Serve("/echo.ashx", Kind::kAsync, EchoBody);
     auto& peer = host.Connect();
     peer.Feed(Begin(1) + Params(1, "/echo.ashx", 6) + Stdin(1, "abc") +
-              RequestBytes(2, "/echo.ashx", "two") + Stdin(1, "def") + Stdin(1, ""));
-    CHECK(TakeAnswer(peer.socket, 1).body == "6:abcdef");
-    CHECK(TakeAnswer(peer.socket, 2).body == "3:two");
+              RequestBytes(2, "/echo.ashx", "two") + Stdin(1, "def") + Stdin(1));
+    CHECK(AnswerTo(peer.socket, 1).body == "6:abcdef");
+    CHECK(AnswerTo(peer.socket, 2).body == "3:two");
   });
 }
 
@@ -386,8 +353,8 @@ TEST_CASE("FastCGI: a next request in the same bytes as the end of the last is s
     host.Serve("/echo.ashx", Kind::kAsync, EchoBody);
     auto& peer = host.Connect();
     peer.Feed(RequestBytes(1, "/echo.ashx", "one") + RequestBytes(2, "/echo.ashx", "two"));
-    CHECK(TakeAnswer(peer.socket, 1).body == "3:one");
-    CHECK(TakeAnswer(peer.socket, 2).body == "3:two");
+    CHECK(AnswerTo(peer.socket, 1).body == "3:one");
+    CHECK(AnswerTo(peer.socket, 2).body == "3:two");
   });
 }
 
@@ -402,8 +369,8 @@ TEST_CASE("FastCGI: a record of an unknown type for an active request is passed 
       peer.Feed(Begin(1) + EncodeRecord(static_cast<RecordType>(type), 1, "?") +
                 Params(1, "/echo.ashx", 4) + Stdin(1, "ab") +
                 EncodeRecord(static_cast<RecordType>(type), 1, "what is this") +
-                EncodeRecord(static_cast<RecordType>(type), 1, "") + Stdin(1, "cd") + Stdin(1, ""));
-      REQUIRE(TakeAnswer(peer.socket, 1).body == "4:abcd");
+                EncodeRecord(static_cast<RecordType>(type), 1, "") + Stdin(1, "cd") + Stdin(1));
+      REQUIRE(AnswerTo(peer.socket, 1).body == "4:abcd");
     }
   });
 }
@@ -436,7 +403,7 @@ TEST_CASE(
       CHECK(answer->type == RecordType::kUnknownType);
       REQUIRE(answer->content.size() == 8);
       CHECK(answer->content[0] == static_cast<char>(type));
-      CHECK(TakeAnswer(peer.socket, 1).body == "hello");
+      CHECK(AnswerTo(peer.socket, 1).body == "hello");
     }
   });
 }
@@ -459,11 +426,11 @@ TEST_CASE("FastCGI: a STDIN that is never ended is no hindrance once CONTENT_LEN
     host.Serve("/echo.ashx", Kind::kAsync, EchoBody);
     auto& peer = host.Connect();
     peer.Feed(Begin(1) + Params(1, "/echo.ashx", 3) + Stdin(1, "abc"));
-    CHECK(TakeAnswer(peer.socket, 1).body == "3:abc");
+    CHECK(AnswerTo(peer.socket, 1).body == "3:abc");
     peer.socket.sent.clear();
     // The same id again, the old STDIN still open.
     peer.Feed(RequestBytes(1, "/echo.ashx", "again"));
-    CHECK(TakeAnswer(peer.socket, 1).body == "5:again");
+    CHECK(AnswerTo(peer.socket, 1).body == "5:again");
   });
 }
 
@@ -476,13 +443,13 @@ TEST_CASE("FastCGI: lengths of 2 GB are answered with 400, and nothing of that s
                                                  "\x04\xff\xff\xff\xff"s, "\x80\x01\x00\x00\x00"s};
     for (const auto& lengths : announcements) {
       peer.Feed(Begin(1) + EncodeStream(RecordType::kParams, 1, lengths + std::string(200, 'x')) +
-                Stdin(1, ""));
-      CHECK(TakeAnswer(peer.socket, 1).status == 400);
+                Stdin(1));
+      CHECK(AnswerTo(peer.socket, 1).status == 400);
       peer.socket.sent.clear();
     }
     CHECK(host.refusals.size() == announcements.size());
     peer.Feed(RequestBytes(1, "/hello.ashx"));
-    CHECK(TakeAnswer(peer.socket, 1).body == "hello");
+    CHECK(AnswerTo(peer.socket, 1).body == "hello");
   });
 }
 
@@ -496,12 +463,12 @@ TEST_CASE("FastCGI: lengths whose sum passes the range of an int are answered wi
           "\xff\x7f\x7f\x7f\xff\x7f\x7f\x7f"s, "\xff\x00\x00\x00\x81\x00\x00\x00"s,
           "\xff\xff\xff\xff\xff\xff\xff\xff"s}) {
       peer.Feed(Begin(1) + EncodeStream(RecordType::kParams, 1, lengths + std::string(200, 'x')) +
-                Stdin(1, ""));
-      CHECK(TakeAnswer(peer.socket, 1).status == 400);
+                Stdin(1));
+      CHECK(AnswerTo(peer.socket, 1).status == 400);
       peer.socket.sent.clear();
     }
     peer.Feed(RequestBytes(1, "/hello.ashx"));
-    CHECK(TakeAnswer(peer.socket, 1).body == "hello");
+    CHECK(AnswerTo(peer.socket, 1).body == "hello");
   });
 }
 
