@@ -1,51 +1,31 @@
 #include "tests/unit/mappings/support.hpp"
 
-#include <stdlib.h>
-
-#include <fstream>
-#include <system_error>
-
 #include "mappings/level.hpp"
 
 namespace weft::mappings::testing {
 
-TemporaryTree::TemporaryTree() {
-  std::string name = (std::filesystem::temp_directory_path() / "weft-mappings-XXXXXX").string();
-  REQUIRE(::mkdtemp(name.data()) != nullptr);
-  root_ = name;
-}
-
 TemporaryTree::TemporaryTree(
-    std::initializer_list<std::pair<std::string_view, std::string_view>> files)
-    : TemporaryTree() {
+    std::initializer_list<std::pair<std::string_view, std::string_view>> files) {
   for (const auto& [path, text] : files) {
     Write(path, text);
   }
 }
 
-TemporaryTree::~TemporaryTree() {
-  std::error_code ignored;
-  std::filesystem::remove_all(root_, ignored);
-}
-
 void TemporaryTree::Write(std::string_view path, std::string_view text) const {
-  std::filesystem::create_directories((root_ / path).parent_path());
-  std::ofstream file(root_ / path, std::ios::binary);
-  file << text;
-  REQUIRE(file.good());
+  folder_.Write(path, text);
 }
 
 void TemporaryTree::MakeFolder(std::string_view path) const {
-  std::filesystem::create_directories(root_ / path);
+  std::filesystem::create_directories(folder_ / path);
 }
 
 void TemporaryTree::Link(std::string_view path, const std::filesystem::path& target) const {
-  std::filesystem::create_symlink(target, root_ / path);
+  std::filesystem::create_symlink(target, folder_ / path);
 }
 
 LoadResult TemporaryTree::Load(const LoadLimits& limits) const {
-  LoadResult result = mappings::Load(root_, limits);
-  const std::string prefix = root_.string() + "/";
+  LoadResult result = mappings::Load(Root(), limits);
+  const std::string prefix = Root().string() + "/";
   for (Problem& problem : result.problems) {
     if (problem.where.file.starts_with(prefix)) {
       problem.where.file.erase(0, prefix.size());

@@ -11,21 +11,19 @@
 
 #include "mappings/loader.hpp"
 #include "mappings/problem.hpp"
+#include "tests/support/temporary_folder.hpp"
 
 namespace weft::mappings::testing {
 
 /// A folder of mapping files that lives as long as the object.
 class TemporaryTree {
  public:
-  TemporaryTree();
+  TemporaryTree() = default;
   TemporaryTree(std::initializer_list<std::pair<std::string_view, std::string_view>> files);
-  ~TemporaryTree();
-  TemporaryTree(const TemporaryTree&) = delete;
-  TemporaryTree& operator=(const TemporaryTree&) = delete;
 
-  [[nodiscard]] const std::filesystem::path& Root() const { return root_; }
+  [[nodiscard]] const std::filesystem::path& Root() const { return folder_.Path(); }
   [[nodiscard]] std::filesystem::path operator/(std::string_view path) const {
-    return root_ / path;
+    return folder_ / path;
   }
 
   /// Creates the file, and the folders that it lies in.
@@ -37,7 +35,7 @@ class TemporaryTree {
   [[nodiscard]] LoadResult Load(const LoadLimits& limits = {}) const;
 
  private:
-  std::filesystem::path root_;
+  test::TemporaryFolder folder_;
 };
 
 /// Each problem as its ToString().

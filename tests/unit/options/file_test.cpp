@@ -1,37 +1,24 @@
 #include <doctest/doctest.h>
-#include <unistd.h>
 
-#include <array>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <stdexcept>
 #include <string>
 
 #include "host/options/exit_code.hpp"
+#include "tests/support/temporary_folder.hpp"
 #include "tests/unit/options/parse_for_test.hpp"
 
 namespace weft::host::options {
 namespace {
 
-/// A file of this process that goes away with the object.
+/// A file that goes away with the object.
 class TemporaryFile {
  public:
-  explicit TemporaryFile(const std::string& content) {
-    std::string pattern = (std::filesystem::temp_directory_path() / "weft-options-XXXXXX").string();
-    const int descriptor = ::mkstemp(pattern.data());
-    if (descriptor < 0) throw std::runtime_error("mkstemp " + pattern);
-    ::close(descriptor);
-    name_ = pattern;
-    std::ofstream(name_, std::ios::binary) << content;
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-  ~TemporaryFile() { std::filesystem::remove(name_); }
+  explicit TemporaryFile(const std::string& content)
+      : name_(folder_.Write("weft.ini", content).string()) {}
 
   [[nodiscard]] const std::string& Name() const { return name_; }
 
  private:
+  test::TemporaryFolder folder_;
   std::string name_;
 };
 
