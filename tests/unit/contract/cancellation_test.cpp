@@ -17,6 +17,40 @@
 namespace weft {
 namespace {
 
+/// A thread that cancels one source after the other, for a deadline, each while the test does something else.
+class Canceller {
+ public:
+  Canceller() : thread_([this] { Run(); }) {}
+  Canceller(const Canceller&) = delete;
+  Canceller& operator=(const Canceller&) = delete;
+  ~Canceller() {
+    Begin(nullptr);
+    thread_.join();
+  }
+
+  void Begin(CancellationSource* source) {
+    source_ = source;
+    barrier_.arrive_and_wait();
+  }
+  void End() { barrier_.arrive_and_wait(); }
+
+ private:
+  void Run() {
+    for (;;) {
+      barrier_.arrive_and_wait();
+      if (source_ == nullptr) {
+        return;
+      }
+      source_->Cancel(CancellationReason::kDeadline);
+      barrier_.arrive_and_wait();
+    }
+  }
+
+  std::barrier<> barrier_{2};
+  CancellationSource* source_ = nullptr;
+  std::thread thread_;
+};
+
 TEST_CASE("CancellationToken: one by itself is never cancelled, and keeps no callback") {
   const CancellationToken token;
   CHECK_FALSE(token.IsCancellationRequested());
@@ -389,37 +423,28 @@ TEST_CASE(
   std::atomic<int> calls = 0;
   std::atomic<int> late = 0;
   constexpr int kRounds = 2000;
-  std::barrier start(2);
-  std::optional<CancellationSource> source;
-  std::thread canceller([&] {
-    for (int round = 0; round < kRounds; ++round) {
-      start.arrive_and_wait();
-      source->Cancel(CancellationReason::kDeadline);
-      start.arrive_and_wait();
-    }
-  });
+  Canceller canceller;
   for (int round = 0; round < kRounds; ++round) {
-    source.emplace();
+    CancellationSource source;
     auto resource = std::make_unique<Resource>();
     auto* const raw = resource.get();
     std::optional<CancellationRegistration> registration =
-        source->Token().Register([raw, &calls, &late] {
+        source.Token().Register([raw, &calls, &late] {
           ++calls;
           if (!raw->alive) {
             ++late;
           }
         });
-    const auto other = source->Token().Register([] {});
-    start.arrive_and_wait();
+    const auto other = source.Token().Register([] {});
+    canceller.Begin(&source);
     for (int i = 0; i < round % 8; ++i) {
       std::this_thread::yield();
     }
     registration.reset();
     raw->alive = false;
     resource.reset();
-    start.arrive_and_wait();
+    canceller.End();
   }
-  canceller.join();
   CHECK(late == 0);
   CHECK(calls <= kRounds);
 }
@@ -427,55 +452,37 @@ TEST_CASE(
 TEST_CASE(
     "CancellationToken: registering while another thread cancels, the callback runs exactly once") {
   constexpr int kRounds = 2000;
-  std::barrier start(2);
-  std::optional<CancellationSource> source;
-  std::thread canceller([&] {
-    for (int round = 0; round < kRounds; ++round) {
-      start.arrive_and_wait();
-      source->Cancel(CancellationReason::kDeadline);
-      start.arrive_and_wait();
-    }
-  });
+  Canceller canceller;
   int wrong = 0;
   for (int round = 0; round < kRounds; ++round) {
-    source.emplace();
+    CancellationSource source;
     std::atomic<int> calls = 0;
-    start.arrive_and_wait();
-    const auto registration = source->Token().Register([&calls] { ++calls; });
-    start.arrive_and_wait();
+    canceller.Begin(&source);
+    const auto registration = source.Token().Register([&calls] { ++calls; });
+    canceller.End();
     wrong += calls == 1 ? 0 : 1;
   }
-  canceller.join();
   CHECK(wrong == 0);
 }
 
 TEST_CASE("CancellationSource: of two threads that cancel, one wins, and callbacks run once") {
   constexpr int kRounds = 1000;
-  std::barrier start(2);
-  std::optional<CancellationSource> source;
-  std::thread other([&] {
-    for (int round = 0; round < kRounds; ++round) {
-      start.arrive_and_wait();
-      source->Cancel(CancellationReason::kDeadline);
-      start.arrive_and_wait();
-    }
-  });
+  Canceller canceller;
   int wrong = 0;
   for (int round = 0; round < kRounds; ++round) {
-    source.emplace();
-    const auto token = source->Token();
+    CancellationSource source;
+    const auto token = source.Token();
     std::atomic<int> calls = 0;
     auto seen = CancellationReason::kNone;
     const auto registration = token.Register([&] {
       ++calls;
       seen = token.Reason();
     });
-    start.arrive_and_wait();
-    source->Cancel(CancellationReason::kShutdown);
-    start.arrive_and_wait();
+    canceller.Begin(&source);
+    source.Cancel(CancellationReason::kShutdown);
+    canceller.End();
     wrong += calls == 1 && seen == token.Reason() ? 0 : 1;
   }
-  other.join();
   CHECK(wrong == 0);
 }
 
