@@ -2,7 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <chrono>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -18,6 +20,23 @@ using Ending = host::fastcgi::IConnectionSocket::Ending;
 using Clock = FastCgiHost::Clock;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+
+/// Reads the body to its end as it arrives, and answers with its length.
+void CountBody(HttpContext& context) {
+  std::array<char, 4000> buffer;
+  std::size_t total = 0;
+  while (const auto count = context.Request().GetBufferlessInputStream().Read(buffer)) {
+    total += count;
+  }
+  context.Response().Write(std::to_string(total));
+}
+
+/// Fails when a part of the answer has been sent.
+void FailHalfWay(HttpContext& context) {
+  context.Response().Write("half");
+  context.Response().Flush();
+  throw std::runtime_error("the other half");
+}
 
 }  // namespace
 
@@ -260,12 +279,7 @@ TEST_CASE(
       while (!go_on) {
         SleepFor(milliseconds(1));
       }
-      std::array<char, 4000> buffer;
-      std::size_t total = 0;
-      while (const auto count = context.Request().GetBufferlessInputStream().Read(buffer)) {
-        total += count;
-      }
-      context.Response().Write(std::to_string(total));
+      CountBody(context);
     });
     auto& peer = host.Connect();
     peer.Feed(Begin(1) + Params(1, "/slow.ashx", 3000));
@@ -288,12 +302,7 @@ TEST_CASE("Connection: it keeps reading a body while the answer waits for the pe
   FastCgiHost::Run(options, [](FastCgiHost& host) {
     host.Serve("/big.ashx", Kind::kBufferless, [&](HttpContext& context) {
       context.Response().Write(std::string(100'000, 'o'));
-      std::array<char, 4000> buffer;
-      std::size_t total = 0;
-      while (const auto count = context.Request().GetBufferlessInputStream().Read(buffer)) {
-        total += count;
-      }
-      context.Response().Write(std::to_string(total));
+      CountBody(context);
     });
     auto& peer = host.Connect();
     peer.socket.takes = 500;
@@ -388,11 +397,7 @@ TEST_CASE("Connection: a write that fails cancels the request") {
 TEST_CASE(
     "Connection: an answer that failed half-way ends a connection that carries nothing else") {
   FastCgiHost::Run([](FastCgiHost& host) {
-    host.Serve("/cut.ashx", Kind::kAsync, [](HttpContext& context) {
-      context.Response().Write("half");
-      context.Response().Flush();
-      throw std::runtime_error("the other half");
-    });
+    host.Serve("/cut.ashx", Kind::kAsync, FailHalfWay);
     auto& peer = host.Connect();
     peer.Feed(RequestBytes(1, "/cut.ashx"));
     CHECK(peer.socket.ended == Ending::kReset);
@@ -404,11 +409,7 @@ TEST_CASE(
 
 TEST_CASE("Connection: an answer that failed half-way resets a connection that is not kept, too") {
   FastCgiHost::Run([](FastCgiHost& host) {
-    host.Serve("/cut.ashx", Kind::kAsync, [](HttpContext& context) {
-      context.Response().Write("half");
-      context.Response().Flush();
-      throw std::runtime_error("the other half");
-    });
+    host.Serve("/cut.ashx", Kind::kAsync, FailHalfWay);
     auto& peer = host.Connect();
     peer.Feed(RequestBytes(1, "/cut.ashx", {}, Connection::kClose));
     CHECK(peer.socket.ended == Ending::kReset);
