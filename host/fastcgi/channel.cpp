@@ -78,16 +78,18 @@ void Channel::Close() noexcept {
     table.free.push_back(number_);
     number_ = -1;
   }
+  phase = Phase::kEnded;
+  DropStdin();
   if (connection_ != nullptr) {
-    // libfcgi gave the request up without END_REQUEST.
-    connection_->Fail(*this);
+    // It may let go at once: nothing of this is touched after it.
+    connection_->OnFailed(*this);
+  } else {
+    DeleteIfUnheld();
   }
-  started = false;
-  DeleteIfUnheld();
 }
 
 void Channel::DeleteIfUnheld() noexcept {
-  if (connection_ == nullptr && !started) {
+  if (connection_ == nullptr && phase != Phase::kRunning) {
     delete this;
   }
 }
@@ -127,19 +129,33 @@ void Channel::SealParams() {
 
 void Channel::AppendStdin(std::string_view bytes, std::size_t max_buffered) {
   stdin_received_ += bytes.size();
-  if (stdin_overflowed_ || StdinBuffered() + bytes.size() > max_buffered) {
-    stdin_overflowed_ = true;
+  if (stdin_lost_ != StdinLoss::kNone) {
+    return;
+  }
+  if (stdin_head_ > stdin_.size() / 2) {
+    stdin_.erase(0, stdin_head_);
+    stdin_head_ = 0;
+  }
+  stdin_.reserve(stdin_.size() + bytes.size());  // may throw: before anything is counted
+  if (StdinBuffered() + bytes.size() > max_buffered) {
+    LoseStdin(StdinLoss::kTooLarge);
+  } else if (!server_.Bodies().TryTake(bytes.size())) {
+    LoseStdin(StdinLoss::kNoRoom);
   } else {
-    if (stdin_head_ == stdin_.size()) {
-      stdin_.clear();
-      stdin_head_ = 0;
-    } else if (stdin_head_ > stdin_.size() / 2) {
-      stdin_.erase(0, stdin_head_);
-      stdin_head_ = 0;
-    }
     stdin_.append(bytes);
   }
   readable_.Notify();
+}
+
+void Channel::LoseStdin(StdinLoss loss) noexcept {
+  stdin_lost_ = loss;
+  DropStdin();
+}
+
+void Channel::DropStdin() noexcept {
+  GiveBackStdin();
+  std::string().swap(stdin_);
+  stdin_head_ = 0;
 }
 
 void Channel::EndStdin() noexcept {
@@ -156,7 +172,7 @@ void Channel::Abort() noexcept {
 
 bool Channel::WaitForStdin(std::chrono::milliseconds time) noexcept {
   const auto ready = [this] {
-    return StdinBuffered() != 0 || stdin_ended_ || stdin_overflowed_ || aborted_ ||
+    return StdinBuffered() != 0 || stdin_ended_ || stdin_lost_ != StdinLoss::kNone || aborted_ ||
            connection_ == nullptr || cancellation_.Token().IsCancellationRequested();
   };
   if (ready()) {
@@ -182,7 +198,7 @@ int Channel::Read(char* buffer, std::size_t size) noexcept {
     return static_cast<int>(count);
   }
   for (;;) {
-    if (stdin_overflowed_) {
+    if (stdin_lost_ != StdinLoss::kNone) {
       errno = EMSGSIZE;
       return -1;
     }
@@ -201,6 +217,7 @@ int Channel::Read(char* buffer, std::size_t size) noexcept {
       const auto count = std::min({record_left_, StdinBuffered(), size - used});
       std::memcpy(buffer + used, stdin_.data() + stdin_head_, count);
       stdin_head_ += count;
+      server_.Bodies().GiveBack(count);
       record_left_ -= count;
       if (stdin_head_ == stdin_.size()) {
         stdin_.clear();

@@ -9,6 +9,7 @@
 
 #include <weft/cancellation.hpp>
 #include "host/fastcgi/protocol.hpp"
+#include "host/pipeline/body_budget.hpp"
 #include "host/runtime/fiber_event.hpp"
 #include "host/runtime/task.hpp"
 
@@ -25,6 +26,8 @@ class IRequestServer {
   virtual void Start(Channel& channel) = 0;
   /// On the request's fiber, from its first byte to its END_REQUEST.
   virtual void Serve(Channel& channel) noexcept = 0;
+  /// What the bodies count for that wait in channels. It outlives them.
+  virtual pipeline::BodyBudget& Bodies() noexcept = 0;
 };
 
 /// One request's byte stream, between the connection that it came on and libfcgi, which takes the channel's
@@ -41,6 +44,7 @@ class Channel final : public runtime::ITask {
           bool keep_connection, std::chrono::steady_clock::time_point begun_at);
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
+  ~Channel() override { GiveBackStdin(); }
 
   std::uint16_t Id() const noexcept { return id_; }
   bool KeepConnection() const noexcept { return keep_connection_; }
@@ -73,14 +77,19 @@ class Channel final : public runtime::ITask {
   std::size_t ParamsBytes() const noexcept { return params_bytes_; }
   /// STDIN bytes that came so far, whoever read them.
   std::uint64_t StdinReceived() const noexcept { return stdin_received_; }
-  /// STDIN went over its bound; what came after is lost.
-  bool StdinOverflowed() const noexcept { return stdin_overflowed_; }
+  enum class StdinLoss {
+    kNone,
+    kTooLarge,  ///< it went over its own bound
+    kNoRoom,    ///< all bodies together went over theirs
+  };
+  /// Why STDIN is no longer whole: what waited, and what came after, is lost.
+  StdinLoss StdinLost() const noexcept { return stdin_lost_; }
   /// What came is not the whole body.
   bool StdinCut() const noexcept { return stdin_cut_; }
   /// Has the connection send what was written so far.
   void Flush() noexcept;
-  /// The response must not look complete: no END_REQUEST is sent, and the connection is reset when the other
-  /// requests that it carries have ended.
+  /// The response must not look complete: no END_REQUEST is sent until the web server asks for it by
+  /// ABORT_REQUEST; the connection is reset when it carries no other request.
   void Cut() noexcept { cut_ = true; }
 
   // For the connection.
@@ -116,19 +125,28 @@ class Channel final : public runtime::ITask {
   /// The connection lets go: the request has ended, or its peer has gone.
   void Detach() noexcept;
 
-  bool started = false;  ///< the fiber has, or will have, a hold; the connection sets it
+  /// How far the request is. The connection moves it to kRunning, its fiber to kEnded.
+  enum class Phase {
+    kParams,   ///< its parameters are gathered
+    kRunning,  ///< a fiber has, or will have, a hold
+    kEnded,    ///< the fiber has gone; where the connection still holds it, without END_REQUEST
+  };
+  Phase phase = Phase::kParams;
 
   void Run() noexcept override { server_.Serve(*this); }
 
  private:
   void DeleteIfUnheld() noexcept;
+  void LoseStdin(StdinLoss loss) noexcept;
+  void DropStdin() noexcept;
+  void GiveBackStdin() noexcept { server_.Bodies().GiveBack(StdinBuffered()); }
 
   IRequestServer& server_;
   Connection* connection_;
   std::uint16_t id_;
   bool keep_connection_;
   bool stdin_ended_ = false;
-  bool stdin_overflowed_ = false;
+  StdinLoss stdin_lost_ = StdinLoss::kNone;
   bool stdin_cut_ = false;
   bool stdin_end_read_ = false;
   bool accepted_ = false;

@@ -80,7 +80,7 @@ bool Connection::OnRecordStart(const RecordHeader& header) {
   // A record of an id that is not active is passed over (section 3.3), and its framing with it.
   record_channel_ = FindChannel(header.id);
   if (record_channel_ != nullptr && header.type == RecordType::kParams &&
-      !record_channel_->started) {
+      record_channel_->phase == Channel::Phase::kParams) {
     record_channel_->ExpectParams(
         std::min<std::size_t>(header.content_length, limits_.max_params_bytes));
   }
@@ -93,7 +93,8 @@ bool Connection::OnContent(std::string_view bytes) {
   } else if (record_channel_ != nullptr) {
     if (record_.type == RecordType::kParams) {
       OnParams(bytes);
-    } else if (record_.type == RecordType::kStdin && record_channel_->started &&
+    } else if (record_.type == RecordType::kStdin &&
+               record_channel_->phase == Channel::Phase::kRunning &&
                !record_channel_->StdinEnded()) {
       // At least what comes before reading stops; a mapping may allow more than --max-request-bytes.
       record_channel_->AppendStdin(
@@ -128,23 +129,30 @@ bool Connection::OnRecordEnd() {
   if (record_.type == RecordType::kParams && record_.content_length == 0) {
     OnParamsEnd();
   } else if (record_.type == RecordType::kStdin && record_.content_length == 0) {
-    if (record_channel_->started) {
+    if (record_channel_->phase == Channel::Phase::kRunning) {
       record_channel_->EndStdin();
     }
   } else if (record_.type == RecordType::kAbortRequest) {
-    if (record_channel_->started) {
+    if (record_channel_->phase == Channel::Phase::kRunning) {
       record_channel_->Abort();
     } else {
-      // Nothing of it has run: it ends here.
-      std::string answer;
-      AppendEndRequest(answer, record_.id, 0, ProtocolStatus::kRequestComplete);
-      params_gathered_ -= record_channel_->Params().size();
-      LetGo(*record_channel_);
-      QueueControl(answer);
+      EndAborted(*record_channel_);
     }
   }
   // Any other type is not a responder's to read, and is passed over.
   return !ended_;
+}
+
+void Connection::EndAborted(Channel& channel) {
+  if (channel.phase == Channel::Phase::kParams) {
+    params_gathered_ -= channel.Params().size();
+  } else {
+    --failed_;
+  }
+  std::string answer;
+  AppendEndRequest(answer, channel.Id(), 0, ProtocolStatus::kRequestComplete);
+  LetGo(channel);
+  QueueControl(answer);
 }
 
 Channel* Connection::FindChannel(std::uint16_t id) const noexcept {
@@ -172,11 +180,6 @@ bool Connection::OnBegin() {
     QueueControl(answer);
     return true;
   }
-  if (reset_when_done_) {
-    Refuse(record_.id, keep, 503, "the connection ends, for an answer on it was cut",
-           ProtocolStatus::kOverloaded);
-    return true;
-  }
   if (channels_.size() >= limits_.max_requests) {
     Refuse(record_.id, keep, 503,
            "more than " + std::to_string(limits_.max_requests) +
@@ -194,7 +197,7 @@ bool Connection::OnBegin() {
 }
 
 void Connection::OnParams(std::string_view bytes) {
-  if (record_channel_->started) {
+  if (record_channel_->phase != Channel::Phase::kParams) {
     return;
   }
   const auto gathered = record_channel_->Params().size();
@@ -212,7 +215,7 @@ void Connection::OnParams(std::string_view bytes) {
 
 void Connection::OnParamsEnd() {
   auto& channel = *record_channel_;
-  if (channel.started) {
+  if (channel.phase != Channel::Phase::kParams) {
     return;
   }
   params_gathered_ -= channel.Params().size();
@@ -221,13 +224,13 @@ void Connection::OnParamsEnd() {
     return;
   }
   channel.SealParams();
-  channel.started = true;
-  ++started_;
+  channel.phase = Channel::Phase::kRunning;
+  ++running_;
   try {
     server_.Start(channel);
   } catch (const std::exception& error) {
-    channel.started = false;
-    --started_;
+    channel.phase = Channel::Phase::kParams;
+    --running_;
     RefuseChannel(channel, 503, error.what());
   }
 }
@@ -310,6 +313,8 @@ void Connection::LetGo(Channel& channel) {
 
 bool Connection::WriteRecords(Channel& channel, std::string_view records) {
   bool request_ended = false;
+  // With END_REQUEST half an answer would look whole; who aborted it knows that it is not.
+  const bool withheld = channel.IsCut() && !channel.Aborted();
   while (records.size() >= kHeaderBytes) {
     const auto header = DecodeHeader(records.data());
     const auto content =
@@ -317,10 +322,7 @@ bool Connection::WriteRecords(Channel& channel, std::string_view records) {
     const auto whole = std::min(kHeaderBytes + content + header.padding_length, records.size());
     if (header.type == RecordType::kEndRequest) {
       request_ended = true;
-      if (channel.IsCut()) {
-        // With END_REQUEST half an answer would look whole.
-        reset_when_done_ = true;
-      } else {
+      if (!withheld) {
         output_.append(records.substr(0, kHeaderBytes + content));
       }
     } else if (channel.Aborted() || channel.IsCut()) {
@@ -338,7 +340,10 @@ bool Connection::WriteRecords(Channel& channel, std::string_view records) {
     }
     return false;
   }
-  --started_;
+  if (withheld) {
+    return true;  // OnFailed() comes next
+  }
+  --running_;
   LetGo(channel);
   idle_since_ = request_ended_at_ = Clock::now();
   Flush();
@@ -405,11 +410,11 @@ void Connection::OnWritable(Clock::time_point now) {
 }
 
 void Connection::EndIfDone() {
-  if (!(end_when_done_ || reset_when_done_ || read_closed_) || !channels_.empty() ||
+  if (!(end_when_done_ || failed_ != 0 || read_closed_) || channels_.size() != failed_ ||
       output_sent_ < output_.size()) {
     return;
   }
-  if (reset_when_done_) {
+  if (failed_ != 0) {
     End(IConnectionSocket::Ending::kReset);
     return;
   }
@@ -429,7 +434,8 @@ void Connection::Abandon(IConnectionSocket::Ending ending) {
   }
   ended_ = true;
   record_channel_ = nullptr;
-  started_ = 0;
+  running_ = 0;
+  failed_ = 0;
   WakeWriters();
   for (auto* const channel : std::exchange(channels_, {})) {
     channel->Abort();
@@ -451,11 +457,11 @@ void Connection::OnEndOfStream(bool half_closed) {
   }
   // What was begun and is not whole will never be; what runs gets the end of its body.
   for (auto* const channel : std::vector<Channel*>(channels_)) {
-    if (channel->started) {
+    if (channel->phase == Channel::Phase::kRunning) {
       if (!channel->StdinEnded()) {
         channel->CutStdin();
       }
-    } else {
+    } else if (channel->phase == Channel::Phase::kParams) {
       params_gathered_ -= channel->Params().size();
       LetGo(*channel);
     }
@@ -484,10 +490,9 @@ void Connection::StdinDrained() {
   }
 }
 
-void Connection::Fail(Channel& channel) {
-  reset_when_done_ = true;
-  --started_;
-  LetGo(channel);
+void Connection::OnFailed(Channel&) {
+  --running_;
+  ++failed_;
   Flush();
 }
 
@@ -498,13 +503,14 @@ const char* Connection::Overdue(Clock::time_point now) const noexcept {
   if (send_since_ != Clock::time_point() && now - send_since_ >= limits_.send_timeout) {
     return "the web server does not read its answers (--send-timeout)";
   }
-  if (channels_.size() > started_ &&
+  if (channels_.size() > running_ + failed_ &&
       std::any_of(channels_.begin(), channels_.end(), [&](const Channel* channel) {
-        return !channel->started && now - channel->BegunAt() >= limits_.header_timeout;
+        return channel->phase == Channel::Phase::kParams &&
+               now - channel->BegunAt() >= limits_.header_timeout;
       })) {
     return "a request was begun and its parameters did not come (--header-timeout)";
   }
-  if (started_ != 0) {
+  if (running_ != 0) {
     return nullptr;
   }
   // What stayed half of a request that has been answered meanwhile counts from the answer.

@@ -96,12 +96,13 @@ class Connection final : private RecordParser::IVisitor {
   /// Ends it now; what is in flight is cancelled.
   void Abandon(IConnectionSocket::Ending ending);
 
-  std::size_t RequestsInFlight() const noexcept { return started_; }
+  std::size_t RequestsInFlight() const noexcept { return running_; }
   bool Ended() const noexcept { return ended_; }
 
   // The channels' calls.
 
-  /// Queues records of libfcgi's. True: END_REQUEST was among them, and the channel is let go.
+  /// Queues records of libfcgi's. True: END_REQUEST was among them, and no more will be written; the channel is let
+  /// go, unless its answer is cut.
   bool WriteRecords(Channel& channel, std::string_view records);
   /// Sends what is queued.
   void Flush();
@@ -113,8 +114,9 @@ class Connection final : private RecordParser::IVisitor {
   void WaitForOutput(Channel& channel) { waiting_for_output_.push_back(&channel); }
   /// libfcgi took bytes of STDIN.
   void StdinDrained();
-  /// The fiber of an unfinished request is gone.
-  void Fail(Channel& channel);
+  /// The fiber has gone, and the peer did not get END_REQUEST. The id stays in use: the peer holds the request for
+  /// running until it aborts it, or the connection ends.
+  void OnFailed(Channel& channel);
 
  private:
   bool OnRecordStart(const RecordHeader& header) override;
@@ -128,6 +130,8 @@ class Connection final : private RecordParser::IVisitor {
 
   Channel* FindChannel(std::uint16_t id) const noexcept;
   void LetGo(Channel& channel);
+  /// As the peer's ABORT_REQUEST asks, for what no fiber serves.
+  void EndAborted(Channel& channel);
   void Refuse(std::uint16_t id, bool keep, int status, const std::string& detail,
               ProtocolStatus protocol_status = ProtocolStatus::kRequestComplete);
   void RefuseChannel(Channel& channel, int status, const std::string& detail);
@@ -148,7 +152,8 @@ class Connection final : private RecordParser::IVisitor {
   std::string control_;                // content of a BEGIN_REQUEST or a management record
 
   std::vector<Channel*> channels_;   // sorted by id: begun, and not ended
-  std::size_t started_ = 0;          // those of them whose parameters are whole
+  std::size_t running_ = 0;          // those of them that a fiber serves
+  std::size_t failed_ = 0;           // those of them that ended without END_REQUEST
   std::size_t params_gathered_ = 0;  // bytes, of the others
   std::vector<Channel*> waiting_for_output_;
 
@@ -157,7 +162,6 @@ class Connection final : private RecordParser::IVisitor {
   std::size_t control_queued_ = 0;  // bytes of output that no handler wrote, at most
   bool waits_writable_ = false;
   bool end_when_done_ = false;
-  bool reset_when_done_ = false;  // an answer was cut
   bool read_closed_ = false;
   bool unread_stdin_ = false;  // a request ended before its STDIN did
   bool ended_ = false;

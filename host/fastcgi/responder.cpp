@@ -22,21 +22,28 @@ constexpr std::size_t kUsualHeaderBytes = 512;
 /// One request's body and response, through libfcgi's streams.
 class FastCgiExchange final : public pipeline::IExchange {
  public:
-  FastCgiExchange(Channel& channel, FCGX_Request& request, std::chrono::milliseconds body_timeout)
-      : channel_(channel), request_(request), body_timeout_(body_timeout) {}
+  FastCgiExchange(Channel& channel, FCGX_Request& request, const pipeline::BodyBudget& bodies,
+                  std::chrono::milliseconds body_timeout)
+      : channel_(channel), request_(request), bodies_(bodies), body_timeout_(body_timeout) {}
 
   std::size_t ReadBody(std::span<char> buffer) override {
     // libfcgi's reads wait until the whole buffer is full. So wait here, for anything, and ask it for no more
     // than has come.
-    if (consumed_ == channel_.StdinReceived() || channel_.StdinOverflowed()) {
+    if (consumed_ == channel_.StdinReceived() ||
+        channel_.StdinLost() != Channel::StdinLoss::kNone) {
       if (!channel_.WaitForStdin(body_timeout_)) {
         throw HttpException(408, {},
                             "no byte of the body came for " +
                                 std::to_string(body_timeout_.count()) + " ms (--body-timeout)");
       }
     }
-    if (channel_.StdinOverflowed()) {
-      throw HttpException(413, {}, "the body has more bytes than --max-request-bytes");
+    switch (channel_.StdinLost()) {
+      case Channel::StdinLoss::kNone:
+        break;
+      case Channel::StdinLoss::kTooLarge:
+        throw HttpException(413, {}, "the body has more bytes than --max-request-bytes");
+      case Channel::StdinLoss::kNoRoom:
+        throw bodies_.Exceeded();
     }
     const auto there = channel_.StdinReceived() - consumed_;
     if (there == 0) {
@@ -102,6 +109,7 @@ class FastCgiExchange final : public pipeline::IExchange {
  private:
   Channel& channel_;
   FCGX_Request& request_;
+  const pipeline::BodyBudget& bodies_;
   std::chrono::milliseconds body_timeout_;
   std::uint64_t consumed_ = 0;
 };
@@ -128,7 +136,7 @@ void Responder::Serve(Channel& channel) noexcept {
     return;
   }
   {
-    FastCgiExchange exchange(channel, request, body_timeout_);
+    FastCgiExchange exchange(channel, request, Bodies(), body_timeout_);
     try {
       pipeline_.Process(exchange, ReadParams(request.envp, channel.ParamsBytes()),
                         channel.Cancellation());

@@ -19,6 +19,7 @@ class Responder final : public IRequestServer {
 
   void Start(Channel& channel) override;
   void Serve(Channel& channel) noexcept override;
+  pipeline::BodyBudget& Bodies() noexcept override { return pipeline_.Bodies(); }
 
  private:
   runtime::Runtime& runtime_;

@@ -214,8 +214,7 @@ void AppendLimits(std::vector<Option>& table) {
                                  "Bytes of a response that gather before they are sent."));
   table.push_back(Quantity<Size>(kGroup, "max-buffered-bytes", &Settings::max_buffered_bytes,
                                  {kMebi, 1'024 * kGibi},
-                                 "Bytes of the bodies that a worker has read whole; beyond it "
-                                 "503."));
+                                 "Bytes of bodies that a worker holds in memory; beyond it 503."));
 }
 
 void AppendTimeouts(std::vector<Option>& table) {

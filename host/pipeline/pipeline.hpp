@@ -55,6 +55,9 @@ class Pipeline {
   /// Records what is still in flight, when the process ends without waiting for it any longer.
   void RecordUnfinished() noexcept;
 
+  /// For bodies that wait before a request reads them.
+  BodyBudget& Bodies() noexcept { return budget_; }
+
   std::size_t RequestsInFlight() const noexcept { return in_flight_.size(); }
 
  private:

@@ -69,12 +69,9 @@ std::size_t RequestIo::ReadBody(std::span<char> buffer) {
   OnFiber([&] {
     count = exchange_.ReadBody(buffer);
     if (request_ == nullptr || request_->ReadEntityBodyMode() != ReadEntityBodyMode::kBufferless) {
-      if (budget_.used_bytes + count > budget_.max_bytes) {
-        throw HttpException(503, {},
-                            "request bodies in memory exceed " + std::to_string(budget_.max_bytes) +
-                                " bytes (--max-buffered-bytes)");
+      if (!budget_.TryTake(count)) {
+        throw budget_.Exceeded();
       }
-      budget_.used_bytes += count;
       held_ += count;
     }
   });

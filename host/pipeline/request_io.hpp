@@ -7,16 +7,11 @@
 #include <weft/cancellation.hpp>
 #include <weft/http_request.hpp>
 #include <weft/http_worker_request.hpp>
+#include "host/pipeline/body_budget.hpp"
 #include "host/pipeline/exchange.hpp"
 #include "host/runtime/runtime.hpp"
 
 namespace weft::host::pipeline {
-
-/// Bytes of request bodies that a worker holds in memory, and their bound.
-struct BodyBudget {
-  std::size_t max_bytes;
-  std::size_t used_bytes = 0;
-};
 
 /// What stands between a request's HttpContext and its exchange: holds the body to what was announced and
 /// allowed, and carries the calls of a handler that runs on a thread of the pool to the request's fiber.
@@ -26,7 +21,7 @@ class RequestIo final : public HttpWorkerRequest {
       : exchange_(exchange), cancellation_(cancellation), budget_(budget) {}
   RequestIo(const RequestIo&) = delete;
   RequestIo& operator=(const RequestIo&) = delete;
-  ~RequestIo() override { budget_.used_bytes -= held_; }
+  ~RequestIo() override { budget_.GiveBack(held_); }
 
   /// Throws HttpException(400) when `announced` is no number of bytes, and HttpException(413) when it is over
   /// `max_bytes`. Before the first ReadBody().

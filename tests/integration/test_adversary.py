@@ -332,6 +332,39 @@ def test_a_lack_of_memory_costs_one_connection_and_not_the_worker(start, mapped)
             connection.close()
 
 
+def test_a_connection_that_is_dropped_for_want_of_memory_is_closed(start, mapped):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (8192, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    host = start("--max-connections", 6000, mappings=mapped())
+    assert says_hello(fcgi.exchange(host.address, direct(host, "/hello-async")))
+    enough = memory_of(host.process.pid, "VmSize") * KIB + 4 * MIB
+    resource.prlimit(host.process.pid, resource.RLIMIT_AS, (enough, enough))
+    sockets = []
+    try:
+        for _ in range(5000):
+            with contextlib.suppress(OSError):
+                sockets.append(fcgi.connect(host.address, timeout=2))
+        assert host.process.poll() is None, host.log.read_text()[-2000:]
+        wait_for("a connection that is dropped", lambda: "a connection was dropped" in host.log.read_text())
+        for connection in sockets:
+            connection.close()
+        sockets.clear()
+        wait_for("the host to close them all", lambda: open_sockets(host.process.pid) < 20)
+        response = fcgi.exchange(host.address, direct(host, "/hello-async"))
+        assert says_hello(response)
+    finally:
+        for connection in sockets:
+            connection.close()
+
+
+def open_sockets(pid):
+    """How many sockets a process has open."""
+    count = 0
+    for link in os.scandir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            count += os.readlink(link.path).startswith("socket:")
+    return count
+
+
 def test_lines_that_a_full_disk_loses_are_told_of(start, run_dir):
     (run_dir / "access.log").symlink_to("/dev/full")
     host = start()
@@ -491,3 +524,81 @@ WEFT_MODULE(registry) {
 """
 
 
+def test_a_handler_that_swallows_its_cancellation_does_not_stop_the_worker(start_with_module):
+    host = start_with_module(RETRY, [("/retry", "Retry, adversary")], "--drain-timeout", "200ms")
+    with host.connect() as connection:
+        connection.send(fcgi.request(direct(host, "/retry")))
+        time.sleep(0.2)
+    time.sleep(0.2)  # its client has gone: it is cancelled, and goes on without waiting
+    for _ in range(20):
+        assert says_hello(host.get("/hello-async.ashx"))
+        assert says_hello(host.get("/hello.ashx"))
+    host.process.send_signal(signal.SIGTERM)
+    assert host.process.wait(10) == 0
+    assert "did not obey their cancellation" in host.log.read_text()
+
+
+def test_a_cut_answer_on_a_multiplexed_connection_leaves_the_others_alone(start_with_module):
+    host = start_with_module(RETRY, [("/late", "Late, adversary")])
+    with host.connect() as connection:
+        connection.send(fcgi.request(direct(host, "/wait?ms=1500"), request_id=1, keep=True)
+                        + fcgi.request(direct(host, "/late"), request_id=2, keep=True))
+        wait_for("the failure", lambda: host.access_lines("/late", "outcome=aborted"))
+        for number in range(3, 103):  # it takes further ones
+            connection.send(fcgi.request(direct(host, "/hello-async"), request_id=number, keep=True))
+            request_id, response = connection.read_response()
+            assert request_id == number and says_hello(response)
+        request_id, response = connection.read_response()
+        assert request_id == 1 and response.status == 200
+        # Nothing else is on it: now the cut one is known for one.
+        assert connection.is_closed_by_host()
+
+
+def test_a_web_server_may_give_up_a_cut_answer_and_keep_the_connection(start_with_module):
+    host = start_with_module(RETRY, [("/late", "Late, adversary")])
+    with host.connect() as connection:
+        connection.send(fcgi.request(direct(host, "/wait?ms=1500"), request_id=1, keep=True)
+                        + fcgi.request(direct(host, "/late"), request_id=2, keep=True))
+        wait_for("the failure", lambda: host.access_lines("/late", "outcome=aborted"))
+        connection.send(fcgi.record(fcgi.ABORT_REQUEST, 2))
+        assert connection.read_response()[0] == 2
+        assert connection.read_response()[0] == 1
+        connection.send(fcgi.request(direct(host, "/hello-async"), request_id=2, keep=True))
+        assert says_hello(connection.read_response()[1])
+
+
+LAZY = """
+struct Lazy : weft::IHttpAsyncHandler, weft::IHttpBufferlessHandler {
+  void ProcessRequest(weft::HttpContext& context) override {
+    weft::SleepFor(std::chrono::milliseconds(2500));
+    std::string buffer(65536, ' ');
+    std::size_t total = 0;
+    while (const auto count = context.Request().GetBufferlessInputStream().Read(buffer)) total += count;
+    context.Response().Write(std::to_string(total));
+  }
+  bool IsReusable() const override { return true; }
+};
+WEFT_MODULE(registry) { weft::AddHandler<Lazy>(registry, "Lazy"); }
+"""
+
+
+def test_bodies_that_wait_on_a_multiplexed_connection_count_as_buffered(start_with_module):
+    size = 8 * MIB
+    host = start_with_module(LAZY, [("/lazy", "Lazy, adversary")], "--max-buffered-bytes", "20m")
+    with host.connect(timeout=30) as connection:
+        before = memory_of(host.process.pid, "VmRSS")
+        for number in range(1, 11):  # all of them begin
+            parameters = direct(host, "/lazy", "POST", size)
+            connection.send(without_end(fcgi.request(parameters, request_id=number, keep=True)))
+        for number in range(1, 11):
+            connection.send(fcgi.stream(fcgi.STDIN, number, bytes(size)) + fcgi.record(fcgi.STDIN, number))
+        assert says_hello(host.get("/hello.ashx"))
+        held = memory_of(host.process.pid, "VmRSS") - before
+        answers = [connection.read_response()[1] for _ in range(10)]
+        statuses = sorted(answer.status for answer in answers)
+        assert statuses == [200] * 2 + [503] * 8
+        assert all(answer.body == b"%d" % size for answer in answers if answer.status == 200)
+        assert held < 64 * MIB, f"{held // MIB} MiB"
+        # What they held is given back.
+        connection.send(fcgi.request(direct(host, "/lazy", "POST", size), bytes(size), 11, keep=True))
+        assert connection.read_response()[1].body == b"%d" % size

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "host/runtime/fiber_event.hpp"
 #include "tests/unit/fastcgi/fastcgi_host.hpp"
 
 namespace weft::test {
@@ -295,6 +296,53 @@ TEST_CASE(
   });
 }
 
+TEST_CASE("Connection: bodies that wait for their handlers count for the budget of bodies") {
+  FastCgiHost::Options options;
+  options.max_buffered_bytes = 1000;
+  FastCgiHost::Run(options, [](FastCgiHost& host) {
+    host::runtime::FiberEvent one;
+    host::runtime::FiberEvent two;
+    host.Serve("/one.ashx", Kind::kBufferless, [&](HttpContext& context) {
+      one.Wait();
+      EchoBody(context);
+    });
+    host.Serve("/two.ashx", Kind::kBufferless, [&](HttpContext& context) {
+      two.Wait();
+      EchoBody(context);
+    });
+    auto& peer = host.Connect();
+    peer.Feed(Begin(1) + Params(1, "/one.ashx", 600) + Stdin(1, std::string(600, 'a')));
+    CHECK(host.BodyBytes() == 600);
+    peer.Feed(Begin(2) + Params(2, "/two.ashx", 600) + Stdin(2, std::string(400, 'b')));
+    CHECK(host.BodyBytes() == 1000);
+    // One byte more than there is room for: the request that it belongs to pays, all of it.
+    peer.Feed(Stdin(2, "b"));
+    CHECK(host.BodyBytes() == 600);
+    peer.Feed(Stdin(2, std::string(199, 'b')) + Stdin(2) + Stdin(1));
+    CHECK(host.BodyBytes() == 600);
+    one.Notify();
+    FastCgiHost::Settle();
+    CHECK(AnswerTo(peer.socket, 1).body == "600:" + std::string(600, 'a'));
+    two.Notify();
+    FastCgiHost::Settle();
+    CHECK(AnswerTo(peer.socket, 2).status == 503);
+    CHECK(host.BodyBytes() == 0);
+  });
+}
+
+TEST_CASE("Connection: a peer that leaves gives back what its bodies counted for the budget") {
+  FastCgiHost::Run([](FastCgiHost& host) {
+    host.Serve("/wait.ashx", Kind::kBufferless,
+               [](HttpContext&) { SleepFor(std::chrono::hours(1)); });
+    auto& peer = host.Connect();
+    peer.Feed(Begin(1) + Params(1, "/wait.ashx", 600) + Stdin(1, std::string(600, 'a')));
+    CHECK(host.BodyBytes() == 600);
+    peer.connection->OnEndOfStream(false);
+    FastCgiHost::Settle();
+    CHECK(host.BodyBytes() == 0);
+  });
+}
+
 TEST_CASE("Connection: it keeps reading a body while the answer waits for the peer to read it") {
   FastCgiHost::Options options;
   options.limits.stdin_buffer_bytes = 1000;
@@ -404,6 +452,58 @@ TEST_CASE(
     auto answers = peer.socket.Answers();
     CHECK_FALSE(answers.TakeEnded(1));
     CHECK(peer.socket.sent.find("the other half") == std::string::npos);
+  });
+}
+
+TEST_CASE(
+    "Connection: a request whose answer was cut keeps its id until the peer aborts it, and what it "
+    "still sends is passed over") {
+  FastCgiHost::Run([](FastCgiHost& host) {
+    host.Serve("/wait.ashx", Kind::kAsync, [](HttpContext&) { SleepFor(std::chrono::hours(1)); });
+    host.Serve("/hello.ashx", Kind::kAsync, Hello);
+    host.Serve("/cut.ashx", Kind::kBufferless, [](HttpContext& context) {
+      context.Response().Write("half");
+      context.Response().Flush();
+      throw std::runtime_error("the other half");
+    });
+    auto& peer = host.Connect();
+    peer.Feed(RequestBytes(7, "/wait.ashx") + Begin(1) + Params(1, "/cut.ashx", 100) +
+              Stdin(1, "some"));
+    peer.Feed(Stdin(1, "more") + Stdin(1, "even more"));
+    CHECK(host.BodyBytes() == 0);
+    CHECK_FALSE(peer.socket.Answers().TakeEnded(1));
+    peer.Feed(testsupport::EncodeAbort(1));
+    CHECK(peer.socket.Answers().TakeEnded(1));
+    // Nothing is withheld any more: the connection stays, and takes the id again.
+    peer.socket.sent.clear();
+    peer.Feed(RequestBytes(1, "/hello.ashx"));
+    CHECK(AnswerTo(peer.socket, 1).body == "hello");
+    peer.Feed(testsupport::EncodeAbort(7));
+    CHECK_FALSE(peer.socket.ended);
+    auto& other = host.Connect();
+    other.Feed(RequestBytes(7, "/wait.ashx") + RequestBytes(1, "/cut.ashx"));
+    other.Feed(Begin(1));
+    CHECK(other.socket.ended);  // an id that is in use
+  });
+}
+
+TEST_CASE("Connection: requests whose answers were cut count for those that it may carry") {
+  FastCgiHost::Options options;
+  options.limits.max_requests = 3;
+  FastCgiHost::Run(options, [](FastCgiHost& host) {
+    host.Serve("/wait.ashx", Kind::kAsync, [](HttpContext&) { SleepFor(std::chrono::hours(1)); });
+    host.Serve("/hello.ashx", Kind::kAsync, Hello);
+    host.Serve("/cut.ashx", Kind::kAsync, [](HttpContext& context) {
+      context.Response().Flush();
+      throw std::runtime_error("half");
+    });
+    auto& peer = host.Connect();
+    peer.Feed(RequestBytes(7, "/wait.ashx") + RequestBytes(1, "/cut.ashx") +
+              RequestBytes(2, "/cut.ashx"));
+    peer.Feed(RequestBytes(3, "/hello.ashx"));
+    const auto refused = peer.socket.Answers().TakeEnded(3);
+    REQUIRE(refused);
+    CHECK(refused->protocol_status == ProtocolStatus::kOverloaded);
   });
 }
 

@@ -132,7 +132,7 @@ FastCgiHost::FastCgiHost(host::runtime::Runtime& runtime, const Options& options
       pipeline_(runtime, access_log_,
                 {.max_requests = 20'000,
                  .max_request_bytes = options.limits.max_request_bytes,
-                 .max_buffered_bytes = std::size_t{1} << 30,
+                 .max_buffered_bytes = options.max_buffered_bytes,
                  .output_buffer_bytes = options.limits.output_buffer_bytes,
                  .debug = false}),
       responder_(runtime, pipeline_, options.body_timeout) {

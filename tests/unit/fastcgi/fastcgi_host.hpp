@@ -58,6 +58,7 @@ class FastCgiHost {
   struct Options {
     host::fastcgi::ConnectionLimits limits{};
     std::chrono::milliseconds body_timeout{60'000};
+    std::size_t max_buffered_bytes = std::size_t{1} << 30;
   };
 
   /// Runs `test` on a fiber of a runtime of its own, then ends every request. What it throws, also a failed
@@ -82,6 +83,9 @@ class FastCgiHost {
 
   /// What a worker does when its time is over.
   void CancelAll(CancellationReason reason) { pipeline_.CancelAll(reason); }
+
+  /// Bytes of bodies that are held in memory.
+  std::size_t BodyBytes() { return pipeline_.Bodies().UsedBytes(); }
 
   /// Lets every fiber run until all of them wait.
   static void Settle();

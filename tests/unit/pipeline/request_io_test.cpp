@@ -190,9 +190,9 @@ TEST_CASE("RequestIo: a body that is kept counts for the budget, and is given ba
       io.SetRequest(request);
       io.SetBodyBounds("", 100);
       CHECK(request.Body() == "abcdefg");
-      CHECK(budget.used_bytes == 7);
+      CHECK(budget.UsedBytes() == 7);
     }
-    CHECK(budget.used_bytes == 0);
+    CHECK(budget.UsedBytes() == 0);
   });
 }
 
@@ -202,7 +202,7 @@ TEST_CASE("RequestIo: a body that is read piece by piece does not count") {
     subject.io.SetBodyBounds("", 100);
     std::string buffer(16, '\0');
     CHECK(subject.request.GetBufferlessInputStream().Read(buffer) == 16);
-    CHECK(subject.budget.used_bytes == 0);
+    CHECK(subject.budget.UsedBytes() == 0);
   });
 }
 
@@ -210,10 +210,10 @@ TEST_CASE(
     "RequestIo: a budget that is used up is 503, whoever used it, and nothing more is taken") {
   OnReactor([] {
     Subject subject({"abc", "de"});
-    subject.budget.used_bytes = 996;
+    REQUIRE(subject.budget.TryTake(996));
     subject.io.SetBodyBounds("", 100);
     CHECK(Subject::Refusal([&] { static_cast<void>(subject.request.Body()); }) == 503);
-    CHECK(subject.budget.used_bytes == 999);
+    CHECK(subject.budget.UsedBytes() == 999);
   });
 }
 

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include <weft/http_exception.hpp>
+
+namespace weft::host::pipeline {
+
+/// Bytes of request bodies that a worker holds in memory, wherever they wait, and their bound.
+///
+/// Threads: the reactor's.
+class BodyBudget {
+ public:
+  explicit BodyBudget(std::size_t max_bytes) noexcept : max_bytes_(max_bytes) {}
+  BodyBudget(const BodyBudget&) = delete;
+  BodyBudget& operator=(const BodyBudget&) = delete;
+
+  /// False: it would go over the bound, and nothing is taken.
+  [[nodiscard]] bool TryTake(std::size_t bytes) noexcept {
+    if (bytes > max_bytes_ - used_bytes_) {
+      return false;
+    }
+    used_bytes_ += bytes;
+    return true;
+  }
+  void GiveBack(std::size_t bytes) noexcept { used_bytes_ -= bytes; }
+  std::size_t UsedBytes() const noexcept { return used_bytes_; }
+
+  /// What a request is answered with whose body had no room.
+  HttpException Exceeded() const {
+    return HttpException(503, {},
+                         "request bodies in memory exceed " + std::to_string(max_bytes_) +
+                             " bytes (--max-buffered-bytes)");
+  }
+
+ private:
+  const std::size_t max_bytes_;
+  std::size_t used_bytes_ = 0;
+};
+
+}  // namespace weft::host::pipeline
