@@ -50,8 +50,6 @@ class Site:
 
     # A web server gives out files, and puts headers on the wire. cgi-fcgi does neither.
     is_web_server = True
-    # How many clients the test of many clients uses.
-    clients_at_once = 200
     # The largest chunked request body that the server takes; None: any. A larger one is answered 411.
     largest_chunked_body = None
     # Whether connections to Weft outlive a request, and whether they carry several at once; None: not to be seen.
@@ -176,11 +174,6 @@ class LighttpdSocket(Site):
 
 class ApacheFcgid(Site):
     drops_privileges = True
-    # mod_fcgid gives a process one request at a time, starts about ten processes in a row and then one a
-    # second, and a request that found no free process tries again a second later. 200 clients would wait
-    # for the process manager, not for Weft.
-    clients_at_once = 24
-
     def start(self):
         self.start_server("apache", ["/usr/sbin/apache2", "-D", "FOREGROUND", "-f",
                                      self.write_config("apache-fcgid.conf")],
