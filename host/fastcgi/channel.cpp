@@ -249,7 +249,15 @@ int Channel::Write(const char* records, std::size_t size) noexcept {
     errno = EPIPE;
     return -1;
   }
-  const bool ended = connection_->WriteRecords(*this, std::string_view(records, size));
+  bool ended = false;
+  try {
+    ended = connection_->WriteRecords(*this, std::string_view(records, size));
+  } catch (const std::bad_alloc&) {
+    // Half a record may be queued: nothing more can be said on this connection.
+    connection_->Abandon(IConnectionSocket::Ending::kReset);
+    errno = ENOMEM;
+    return -1;
+  }
   // A cancelled request's output is not waited for: it is an error's text, or nothing.
   while (!ended && connection_ != nullptr && connection_->OutputFull() && !aborted_ &&
          !cancellation_.Token().IsCancellationRequested()) {

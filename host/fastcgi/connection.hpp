@@ -97,7 +97,6 @@ class Connection final : private RecordParser::IVisitor {
   void Abandon(IConnectionSocket::Ending ending);
 
   std::size_t RequestsInFlight() const noexcept { return running_; }
-  bool Ended() const noexcept { return ended_; }
 
   // The channels' calls.
 
