@@ -40,6 +40,9 @@ class Glob {
 
   [[nodiscard]] bool Matches(std::string_view text) const;
 
+  /// The machine words that a byte of a text goes through.
+  [[nodiscard]] std::size_t Words() const { return words_; }
+
   /// The largest `end` in [min_end, max_end] at which a segment of `text` ends (a `/` follows, or
   /// nothing) and `text.substr(0, end)` matches; kNone when there is none. Needs
   /// `max_end <= text.size()`.

@@ -356,7 +356,7 @@ class Assembler {
  private:
   /// What the files down to a folder amount to.
   struct Below {
-    std::size_t chain = FoundFolder::kNone;  // into chains_
+    std::size_t chain = MappingTable::Chain::kNone;  // into chains_, and parts_.chains
     Runtime runtime;
     bool complete = true;  // no file on the way has errors
   };
@@ -367,11 +367,32 @@ class Assembler {
     below.runtime = Extend(above.runtime, level.runtime);
     // Where an entry may be missing for an error already told, a warning about it would mislead.
     std::vector<Problem>* warnings = below.complete ? &problems_ : nullptr;
-    const bool first = above.chain == FoundFolder::kNone;
-    chains_.push_back(Extend(first ? Chain() : chains_[above.chain], level, warnings));
-    below.chain = chains_.size() - 1;
-    parts_.chains.emplace_back(chains_.back().begin(), chains_.back().end());
+    const bool first = above.chain == MappingTable::Chain::kNone;
+    below.chain =
+        AddChain(Extend(first ? Chain() : chains_[above.chain], level, warnings), above.chain);
     return below;
+  }
+
+  // A level that takes nothing away stands before the chain above it, which then serves both.
+  std::size_t AddChain(Chain chain, std::size_t above) {
+    std::size_t own = chain.size();
+    std::size_t behind = MappingTable::Chain::kNone;
+    if (above != MappingTable::Chain::kNone && !chains_[above].empty() &&
+        EndsIn(chain, chains_[above])) {
+      own -= chains_[above].size();
+      behind = above;
+      if (own == 0) {
+        return above;
+      }
+    }
+    parts_.chains.push_back(
+        {{chain.begin(), chain.begin() + static_cast<std::ptrdiff_t>(own)}, behind});
+    chains_.push_back(std::move(chain));
+    return chains_.size() - 1;
+  }
+
+  static bool EndsIn(const Chain& chain, const Chain& end) {
+    return chain.size() >= end.size() && std::equal(end.rbegin(), end.rend(), chain.rbegin());
   }
 
   std::size_t AddFolder(const Below& below) {

@@ -35,11 +35,14 @@ bool Contains(const std::vector<std::string_view>& names, std::string_view name)
 }  // namespace
 
 /// What a folder's chain says about a path.
-struct MappingTable::Match {
+struct MappingTable::Match : EntryIndex::Match {
   const Folder* folder = nullptr;
-  const Entry* entry = nullptr;  // the first that matches verb and path
-  bool path_matched = false;     // by any entry, whatever its verb
-  bool specific = false;         // by an entry other than by a bare `*`, whatever its verb
+};
+
+/// Where a path is split, and the folder that its first part lies in.
+struct MappingTable::Split {
+  std::size_t end = 0;  // 0: nowhere
+  const Folder* folder = nullptr;
 };
 
 /// The folders of the table that a path leads through, from its site's root down.
@@ -50,9 +53,16 @@ class MappingTable::Way {
     std::size_t begin;  // where the names in the folder begin in the path
   };
 
-  Way(const std::vector<Folder>& folders, std::size_t site, std::string_view path) {
-    steps_[size_++] = {&folders[site], 1};
-    for (;;) {
+  Way(const std::vector<Folder>& folders, std::size_t site, std::string_view path)
+      : folders_(folders) {
+    steps_[0] = {&folders[site], 1};
+    Follow(path);
+  }
+
+  /// Turns to another path of the same site.
+  void Follow(std::string_view path) {
+    path_ = path;
+    for (size_ = 1;;) {
       const Step& last = steps_[size_ - 1];
       if (last.folder->children.empty()) {
         return;
@@ -65,29 +75,65 @@ class MappingTable::Way {
       if (child == last.folder->children.end()) {
         return;
       }
-      steps_[size_++] = {&folders[child->second], slash + 1};
+      steps_[size_++] = {&folders_[child->second], slash + 1};
     }
   }
 
+  [[nodiscard]] std::string_view Path() const { return path_; }
   [[nodiscard]] std::size_t Size() const { return size_; }
   [[nodiscard]] const Step& operator[](std::size_t i) const { return steps_[i]; }
+  [[nodiscard]] const Folder& Last() const { return *steps_[size_ - 1].folder; }
+
+  /// Where the longest prefix ends that lies in the folder of step `i`: before the names in the
+  /// next folder begin.
+  [[nodiscard]] std::size_t End(std::size_t i) const {
+    return i + 1 < size_ ? steps_[i + 1].begin - 1 : path_.size();
+  }
 
  private:
+  const std::vector<Folder>& folders_;
+  std::string_view path_;
   std::array<Step, kMaxFolderDepth + 1> steps_;
   std::size_t size_ = 0;
 };
 
-MappingTable::MappingTable(Parts parts) : parts_(std::move(parts)) { NumberTypes(); }
+MappingTable::MappingTable(Parts parts)
+    : entries_(std::move(parts.entries)),
+      folders_(std::move(parts.folders)),
+      sites_(std::move(parts.sites)),
+      any_other_site_(parts.any_other_site) {
+  IndexChains(std::move(parts.chains));
+  DropUnusedEntries();
+  NumberTypes();
+}
+
+void MappingTable::IndexChains(std::vector<Chain> chains) {
+  std::vector<bool> used(chains.size());
+  for (const Folder& folder : folders_) {
+    for (std::size_t i = folder.chain; i != Chain::kNone && !used[i]; i = chains[i].behind) {
+      used[i] = true;
+    }
+  }
+  for (std::size_t i = 0; i < chains.size(); ++i) {
+    Block block{EntryIndex(used[i] ? std::move(chains[i].entries) : std::vector<const Entry*>()),
+                chains[i].behind};
+    block.glob_words = block.index.GlobWords() +
+                       (block.behind == Chain::kNone ? 0 : blocks_[block.behind].glob_words);
+    blocks_.push_back(std::move(block));
+  }
+}
+
+void MappingTable::DropUnusedEntries() {
+  std::unordered_set<const Entry*> used;
+  for (const Block& block : blocks_) {
+    used.insert(block.index.Entries().begin(), block.index.Entries().end());
+  }
+  std::erase_if(entries_, [&used](const auto& entry) { return !used.contains(entry.get()); });
+}
 
 void MappingTable::NumberTypes() {
-  std::unordered_set<const Entry*> used;
-  for (const Folder& folder : parts_.folders) {
-    const std::vector<const Entry*>& chain = parts_.chains[folder.chain];
-    used.insert(chain.begin(), chain.end());
-  }
-  std::erase_if(parts_.entries, [&used](const auto& entry) { return !used.contains(entry.get()); });
   std::map<std::pair<std::string_view, std::string_view>, std::size_t> index_of_type;
-  for (const std::unique_ptr<Entry>& entry : parts_.entries) {
+  for (const std::unique_ptr<Entry>& entry : entries_) {
     const auto [known, is_new] =
         index_of_type.try_emplace({entry->type.class_name, entry->type.module}, types_.size());
     if (is_new) {
@@ -101,24 +147,16 @@ void MappingTable::NumberTypes() {
 }
 
 std::size_t MappingTable::FindSite(std::string_view host) const {
-  const auto site = parts_.sites.find(HostName(host));
-  return site == parts_.sites.end() ? parts_.any_other_site : site->second;
+  const auto site = sites_.find(HostName(host));
+  return site == sites_.end() ? any_other_site_ : site->second;
 }
 
 MappingTable::Match MappingTable::Search(const Folder& folder, std::string_view verb,
                                          std::string_view path) const {
-  const CandidatePath candidate(path);
-  Match match{&folder};
-  for (const Entry* entry : parts_.chains[folder.chain]) {
-    const bool specifically = entry->pattern.MatchesSpecifically(candidate);
-    if (!specifically && !entry->pattern.Matches(candidate)) {
-      continue;
-    }
-    match.path_matched = true;
-    match.specific = match.specific || specifically;
-    if (match.entry == nullptr && entry->verbs.Matches(verb)) {
-      match.entry = entry;
-    }
+  Match match;
+  match.folder = &folder;
+  for (std::size_t i = folder.chain; i != Chain::kNone; i = blocks_[i].behind) {
+    blocks_[i].index.Search(verb, path, match);
     if (match.entry != nullptr && match.specific) {
       break;  // nothing behind it can change the answer
     }
@@ -126,33 +164,31 @@ MappingTable::Match MappingTable::Search(const Folder& folder, std::string_view 
   return match;
 }
 
-MappingTable::Match MappingTable::Search(std::size_t site, std::string_view verb,
-                                         std::string_view path) const {
-  const Way way(parts_.folders, site, path);
-  return Search(*way[way.Size() - 1].folder, verb, path);
-}
-
-std::size_t MappingTable::LongestSpecificPrefix(std::size_t site, std::string_view path,
-                                                std::size_t max_end) const {
-  const Way way(parts_.folders, site, path);
-  // A prefix that ends before the next folder's names begin lies in this folder. Deepest first: its
-  // prefixes are the longest.
+MappingTable::Split MappingTable::LongestSpecificPrefix(const Way& way, std::size_t max_end) const {
+  // Deepest first: its prefixes are the longest.
   for (std::size_t i = way.Size(); i-- > 0;) {
-    const std::size_t max = i + 1 < way.Size() ? way[i + 1].begin - 1 : path.size();
+    const std::size_t max = std::min(way.End(i), max_end);
     std::size_t longest = 0;
-    for (const Entry* entry : parts_.chains[way[i].folder->chain]) {
+    for (std::size_t at = way[i].folder->chain; at != Chain::kNone; at = blocks_[at].behind) {
       const std::size_t min = std::max(way[i].begin, longest + 1);
-      if (min > std::min(max, max_end)) {
+      if (min > max) {
         break;
       }
-      longest = std::max(longest,
-                         entry->pattern.LongestSpecificPrefix(path, min, std::min(max, max_end)));
+      longest = std::max(longest, blocks_[at].index.LongestSpecificPrefix(way.Path(), min, max));
     }
     if (longest > 0) {
-      return longest;
+      return {longest, way[i].folder};
     }
   }
-  return 0;
+  return {};
+}
+
+bool MappingTable::IsTooLong(const Way& way) const {
+  std::uint64_t steps = 0;
+  for (std::size_t i = 0; i < way.Size(); ++i) {
+    steps += std::uint64_t{blocks_[way[i].folder->chain].glob_words} * way.End(i);
+  }
+  return steps > kMaxGlobSteps;
 }
 
 // A verb is served when the first entry that matches it is not a refusal; what stands behind a
@@ -161,17 +197,25 @@ std::string MappingTable::Allow(const Folder& folder, std::string_view path) con
   const CandidatePath candidate(path);
   std::vector<std::string_view> allowed;
   std::vector<std::string_view> refused;
-  for (const Entry* entry : parts_.chains[folder.chain]) {
-    if (!entry->pattern.Matches(candidate)) {
-      continue;
-    }
-    if (entry->refuses_method && entry->verbs.MatchesEverything()) {
-      break;
-    }
-    for (const std::string& name : entry->verbs.Names()) {
-      if (!Contains(allowed, name) && !Contains(refused, name)) {
-        (entry->refuses_method ? refused : allowed).push_back(name);
+  const auto add_verbs = [&](const std::vector<const Entry*>& entries) {
+    for (const Entry* entry : entries) {
+      if (!entry->pattern.Matches(candidate)) {
+        continue;
       }
+      if (entry->refuses_method && entry->verbs.MatchesEverything()) {
+        return false;
+      }
+      for (const std::string& name : entry->verbs.Names()) {
+        if (!Contains(allowed, name) && !Contains(refused, name)) {
+          (entry->refuses_method ? refused : allowed).push_back(name);
+        }
+      }
+    }
+    return true;
+  };
+  for (std::size_t i = folder.chain; i != Chain::kNone; i = blocks_[i].behind) {
+    if (!add_verbs(blocks_[i].index.Entries())) {
+      break;
     }
   }
   std::string list;
@@ -204,11 +248,23 @@ void MappingTable::Finish(const Match& match, std::string_view file_path,
   }
 }
 
+void MappingTable::Refuse(Resolution::Outcome outcome, std::string_view cause, std::size_t site,
+                          Resolution& resolution) const {
+  resolution.outcome = outcome;
+  resolution.cause = cause;
+  resolution.runtime = folders_[site].runtime;
+}
+
 void MappingTable::Route(std::size_t site, std::string_view verb, std::string_view script_path,
                          std::string_view path_info, Resolution& resolution) const {
+  Way way(folders_, site, script_path);
+  if (IsTooLong(way)) {
+    Refuse(Resolution::Outcome::kPathTooLong, cause::kPathTooLong, site, resolution);
+    return;
+  }
   Match script;
   if (!script_path.empty()) {
-    script = Search(site, verb, script_path);
+    script = Search(way.Last(), verb, script_path);
     if (script.specific) {
       Finish(script, script_path, path_info, resolution);
       return;
@@ -225,14 +281,19 @@ void MappingTable::Route(std::size_t site, std::string_view verb, std::string_vi
     joined += script_path.ends_with('/') ? path_info.substr(1) : path_info;
     whole = joined;
     max_end = whole.size();
+    way.Follow(whole);
+    if (IsTooLong(way)) {
+      Refuse(Resolution::Outcome::kPathTooLong, cause::kPathTooLong, site, resolution);
+      return;
+    }
   }
-  if (const std::size_t end = LongestSpecificPrefix(site, whole, max_end); end > 0) {
-    const std::string_view file_path = whole.substr(0, end);
-    Finish(Search(site, verb, file_path), file_path, whole.substr(end), resolution);
+  if (const Split split = LongestSpecificPrefix(way, max_end); split.end > 0) {
+    const std::string_view file_path = whole.substr(0, split.end);
+    Finish(Search(*split.folder, verb, file_path), file_path, whole.substr(split.end), resolution);
   } else if (path_info.empty() || script.path_matched) {
     Finish(script, script_path, path_info, resolution);
   } else {
-    Finish(Search(site, verb, whole), whole, {}, resolution);
+    Finish(Search(way.Last(), verb, whole), whole, {}, resolution);
   }
 }
 
@@ -251,9 +312,7 @@ Resolution MappingTable::Resolve(std::string_view host, std::string_view verb,
   const PathFault fault = script.fault != PathFault::kNone ? script.fault : info.fault;
   const std::size_t site = FindSite(host);
   if (fault != PathFault::kNone) {
-    resolution.outcome = Resolution::Outcome::kBadPath;
-    resolution.cause = CauseOf(fault);
-    resolution.runtime = parts_.folders[site].runtime;
+    Refuse(Resolution::Outcome::kBadPath, CauseOf(fault), site, resolution);
     return resolution;
   }
   if (script.changed || info.changed) {

@@ -9,6 +9,7 @@
 
 #include "mappings/ascii.hpp"
 #include "mappings/entry.hpp"
+#include "mappings/entry_index.hpp"
 #include "mappings/problem.hpp"
 #include "mappings/type_name.hpp"
 
@@ -33,18 +34,20 @@ struct Resolution {
     kNotFound,          ///< No entry matches the path: 404.
     kMethodNotAllowed,  ///< Entries match the path, none of them the verb: 405.
     kBadPath,           ///< The path has no normal form: 400.
+    kPathTooLong,       ///< To try its folder's patterns on it would take too long: 414.
   };
 
   Outcome outcome = Outcome::kNotFound;
   /// For logs and metrics: one of the constants in `cause`, which keep their text in all versions.
   std::string_view cause;
   const Entry* entry = nullptr;  ///< Not null exactly when the outcome is kFound.
-  std::string_view file_path;    ///< Normalised; what the entry matched. Empty for a bad path.
-  std::string_view path_info;    ///< Normalised; empty, or begins with `/`.
+  /// Normalised; what the entry matched. Empty for a path that was refused.
+  std::string_view file_path;
+  std::string_view path_info;  ///< Normalised; empty, or begins with `/`.
   /// `GET, HEAD`: the verbs that are served here, for the Allow header. Filled for
   /// kMethodNotAllowed, and for an entry whose type is weft::HttpMethodNotAllowedHandler.
   std::string allow;
-  Runtime runtime;  ///< Of the file path's folder.
+  Runtime runtime;  ///< Of the file path's folder; of the site's for a path that was refused.
 
   /// What `file_path` and `path_info` view when they are no part of the arguments.
   struct Rewritten {
@@ -64,6 +67,7 @@ inline constexpr std::string_view kPathNotAbsolute = "path_not_absolute";
 inline constexpr std::string_view kPathHasNul = "path_has_nul";
 inline constexpr std::string_view kPathHasBackslash = "path_has_backslash";
 inline constexpr std::string_view kPathAboveRoot = "path_above_root";
+inline constexpr std::string_view kPathTooLong = "path_too_long";
 }  // namespace cause
 
 /// Which handler serves a request: everything that the mapping files say, ready to be searched.
@@ -75,6 +79,22 @@ class MappingTable {
   /// each on its stack.
   static constexpr std::size_t kMaxFolderDepth = 64;
 
+  /// The most steps that trying patterns with wildcards inside on a path may take: for each such
+  /// alternative in the chain of the path's folder one step for each byte of the path, and for each
+  /// further 64 bytes of the alternative one more. A longer path is refused.
+  /// Why: it is work on the reactor's thread, some 20 ms of it. 2,048 such alternatives are tried on
+  /// paths of 8 KiB, the longest that web servers let through by default, and a hundred on 160 KiB.
+  static constexpr std::size_t kMaxGlobSteps = std::size_t{1} << 24U;
+
+  /// The entries for a folder, in the order in which they are tried. A chain that is another with
+  /// entries before it holds only those, and shares the other.
+  struct Chain {
+    static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
+
+    std::vector<const Entry*> entries;
+    std::size_t behind = kNone;  ///< The chain whose entries follow: one before this, or kNone.
+  };
+
   /// A folder of a site's URL space, in the form that the loader builds.
   struct Folder {
     std::size_t chain = 0;  ///< Into Parts::chains.
@@ -84,7 +104,7 @@ class MappingTable {
 
   struct Parts {
     std::vector<std::unique_ptr<Entry>> entries;
-    std::vector<std::vector<const Entry*>> chains;
+    std::vector<Chain> chains;
     std::vector<Folder> folders;
     NameMap<std::size_t> sites;      ///< Root folders by host name, into `folders`.
     std::size_t any_other_site = 0;  ///< The root folder for every other host.
@@ -110,8 +130,12 @@ class MappingTable {
   /// The entries are those of the file path's folder: the deepest folder with a mapping file on the
   /// way to it.
   ///
-  /// Cost: linear in the path times the folder's entries; no allocation for a normal path that is
-  /// found without a web server's split being undone.
+  /// Cost: a search of the path for each mapping file on the way to its folder (EntryIndex),
+  /// whatever the number of entries. Patterns with wildcards inside are tried one by one within
+  /// kMaxGlobSteps, at most four times: on the script path, the whole path, the file path, and for
+  /// Allow. Entries that match the path under other verbs cost a look each, and every entry does
+  /// where Allow is needed. No allocation for a normal path that is found without a web server's
+  /// split being undone.
   [[nodiscard]] Resolution Resolve(std::string_view host, std::string_view verb,
                                    std::string_view script_path, std::string_view path_info) const;
 
@@ -121,21 +145,36 @@ class MappingTable {
  private:
   class Way;
   struct Match;
+  struct Split;
+
+  /// A chain, searchable.
+  struct Block {
+    EntryIndex index;
+    std::size_t behind = Chain::kNone;
+    std::size_t glob_words = 0;  // of what follows, too
+  };
 
   [[nodiscard]] Match Search(const Folder& folder, std::string_view verb,
                              std::string_view path) const;
-  [[nodiscard]] Match Search(std::size_t site, std::string_view verb, std::string_view path) const;
-  [[nodiscard]] std::size_t LongestSpecificPrefix(std::size_t site, std::string_view path,
-                                                  std::size_t max_end) const;
+  [[nodiscard]] Split LongestSpecificPrefix(const Way& way, std::size_t max_end) const;
+  [[nodiscard]] bool IsTooLong(const Way& way) const;
   [[nodiscard]] std::size_t FindSite(std::string_view host) const;
   [[nodiscard]] std::string Allow(const Folder& folder, std::string_view path) const;
   void Route(std::size_t site, std::string_view verb, std::string_view script_path,
              std::string_view path_info, Resolution& resolution) const;
   void Finish(const Match& match, std::string_view file_path, std::string_view path_info,
               Resolution& resolution) const;
+  void Refuse(Resolution::Outcome outcome, std::string_view cause, std::size_t site,
+              Resolution& resolution) const;
+  void IndexChains(std::vector<Chain> chains);
+  void DropUnusedEntries();
   void NumberTypes();
 
-  Parts parts_;
+  std::vector<std::unique_ptr<Entry>> entries_;
+  std::vector<Block> blocks_;  // the chains, by their numbers
+  std::vector<Folder> folders_;
+  NameMap<std::size_t> sites_;
+  std::size_t any_other_site_;
   std::vector<TypeUse> types_;
 };
 

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "mappings/ascii.hpp"
+#include "mappings/tail_tree.hpp"
 
 namespace weft::mappings {
 namespace {
@@ -18,6 +19,14 @@ std::uint64_t PackLowerCase(std::string_view extension) {
     packed = packed << 8U | static_cast<unsigned char>(ToLower(c));
   }
   return packed;
+}
+
+std::string Unpack(std::uint64_t packed) {
+  std::string extension;
+  for (; packed != 0; packed >>= 8U) {
+    extension.insert(extension.begin(), static_cast<char>(packed & 0xFFU));
+  }
+  return extension;
 }
 
 std::uint64_t PackedExtension(std::string_view path) {
@@ -122,43 +131,34 @@ bool PathPattern::Matches(const Literal& literal, std::string_view path) {
   return std::ranges::equal(path.substr(begin), literal.lower, {}, ToLower);
 }
 
-bool PathPattern::MatchesWithoutGlobs(const CandidatePath& path) const {
+bool PathPattern::MatchesSpecifically(const CandidatePath& path) const {
   if (path.extension != 0 && std::ranges::binary_search(extensions_, path.extension)) {
     return true;
   }
   return std::ranges::any_of(
-      literals_, [&path](const Literal& literal) { return Matches(literal, path.text); });
-}
-
-bool PathPattern::MatchesSpecifically(const CandidatePath& path) const {
-  return MatchesWithoutGlobs(path) ||
+             literals_, [&path](const Literal& literal) { return Matches(literal, path.text); }) ||
          std::ranges::any_of(globs_, [&path](const Glob& glob) { return glob.Matches(path.text); });
 }
 
-std::size_t PathPattern::LongestSpecificPrefix(std::string_view path, std::size_t min_end,
-                                               std::size_t max_end) const {
-  std::size_t longest = 0;
-  if (!extensions_.empty() || !literals_.empty()) {
-    for (std::size_t end = max_end; end >= min_end; --end) {
-      if (end < path.size()) {
-        end = path.rfind('/', end);
-        if (end == std::string_view::npos || end < min_end) {
-          break;
-        }
-      }
-      if (MatchesWithoutGlobs(CandidatePath(path.substr(0, end)))) {
-        longest = end;
+std::vector<std::string> PathPattern::Tails() const {
+  std::vector<std::string> tails;
+  for (const std::uint64_t extension : extensions_) {
+    tails.push_back("." + Unpack(extension));
+  }
+  for (const Literal& literal : literals_) {
+    switch (literal.begins) {
+      case Literal::Begins::kAnywhere:
+        tails.push_back(literal.lower);
         break;
-      }
+      case Literal::Begins::kAtSegment:
+        tails.push_back("/" + literal.lower);
+        break;
+      case Literal::Begins::kAtStart:
+        tails.push_back(TailTree::kStart + literal.lower);
+        break;
     }
   }
-  for (const Glob& glob : globs_) {
-    const std::size_t end = glob.LongestPrefix(path, std::max(min_end, longest), max_end);
-    if (end != Glob::kNone) {
-      longest = std::max(longest, end);
-    }
-  }
-  return longest;
+  return tails;
 }
 
 }  // namespace weft::mappings

@@ -36,7 +36,7 @@ struct CandidatePath {
 ///
 /// Cost: alternatives without wildcards, or with a leading star only, cost one comparison of their
 /// own length, and `*.ext` alternatives one search among all of the pattern; any other one pass of
-/// a Glob over the path.
+/// a Glob over the path. Where many patterns are asked, EntryIndex asks them together.
 ///
 /// Threads: immutable after construction.
 class PathPattern {
@@ -54,11 +54,15 @@ class PathPattern {
   /// Whether an alternative other than a bare `*` matches.
   [[nodiscard]] bool MatchesSpecifically(const CandidatePath& path) const;
 
-  /// The largest `end` in [min_end, max_end] at which a segment of `path` ends and the path up to
-  /// it is matched by an alternative other than a bare `*`; 0 when there is none. Needs
-  /// `0 < min_end` and `max_end <= path.size()`.
-  [[nodiscard]] std::size_t LongestSpecificPrefix(std::string_view path, std::size_t min_end,
-                                                  std::size_t max_end) const;
+  /// Whether one of the alternatives is a bare `*`.
+  [[nodiscard]] bool MatchesEverything() const { return matches_everything_; }
+
+  /// What the paths end in that the other alternatives without a Glob match, in small letters: of
+  /// `*.ext` it is `.ext`, of `a.x` `/a.x`, and of `/a.x` that with TailTree::kStart before it.
+  [[nodiscard]] std::vector<std::string> Tails() const;
+
+  /// The alternatives that have wildcards elsewhere than at the beginning.
+  [[nodiscard]] const std::vector<Glob>& Globs() const { return globs_; }
 
  private:
   struct Literal {
@@ -68,7 +72,6 @@ class PathPattern {
   };
 
   void AddAlternative(std::string_view alternative);
-  [[nodiscard]] bool MatchesWithoutGlobs(const CandidatePath& path) const;
   static bool Matches(const Literal& literal, std::string_view path);
 
   bool matches_everything_ = false;

@@ -124,6 +124,13 @@ void Pipeline::Map(HttpContext& context, RequestIo& io, Flight& flight) const {
   if (resolution.outcome == Outcome::kBadPath) {
     throw HttpException(400, "The path of the URL is malformed.", std::string(resolution.cause));
   }
+  if (resolution.outcome == Outcome::kPathTooLong) {
+    throw HttpException(414, {},
+                        std::string(resolution.cause) + ": " +
+                            std::to_string(request.FilePath().size() + request.PathInfo().size()) +
+                            " bytes, too many for the number of path patterns with wildcards "
+                            "inside that its folder has");
+  }
   if (!resolution.allow.empty()) {
     context.Response().SetHeader("Allow", resolution.allow);
   }

@@ -73,6 +73,12 @@ def memory_of(pid, field):
     raise AssertionError(f"/proc/{pid}/status has no {field}")
 
 
+def cpu_seconds_of(pid):
+    """The processor time that a process has used so far."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Processes:
     """The processes of one test, or of one web server under test. Use it as a context manager.
 

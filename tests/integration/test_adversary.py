@@ -20,7 +20,7 @@ import pytest
 
 import fcgi
 from host import Host, says_hello
-from processes import memory_of, wait_for
+from processes import cpu_seconds_of, memory_of, wait_for
 from servers import ROOT
 
 KIB = 1024
@@ -311,6 +311,28 @@ def test_a_full_queue_refuses_a_file_and_never_cuts_it(start, run_dir):
         # A cut answer ends without END_REQUEST, and fails here.
         answers = list(readers.map(lambda connection: connection.read_response()[1], connections))
     assert all(answer.status == 503 or len(answer.body) == size for answer in answers)
+
+
+@pytest.mark.parametrize("method, status", [("GET", 404), ("POST", 405)])
+def test_many_entries_and_a_long_path_do_not_hold_up_the_worker(start, run_dir, method, status):
+    # Were each entry tried on each segment, a request would take seconds of the reactor's thread.
+    entries = [{"add": {"verb": "*", "path": path, "type": "samples::Hello, hello"}}
+               for number in range(8000) for path in (f"/app/page{number}.x", f"*.ext{number}")]
+    (run_dir / "mappings" / "default").mkdir(parents=True)
+    # Two files, for one may be of a mebibyte.
+    for file, part in (("machine.json", entries[:8000]), ("default/mapping.json", entries[8000:])):
+        (run_dir / "mappings" / file).write_text(json.dumps({"httpHandlers": part}, separators=(",", ":")))
+    host = start("--max-params-bytes", MIB, mappings=run_dir / "mappings")
+    assert says_hello(host.get("/hello-async.ashx"))
+    path = "/a.q" * (30 * KIB)
+    used = cpu_seconds_of(host.process.pid)
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(host.connect(timeout=60)) for _ in range(20)]
+        for connection in connections:
+            connection.send(fcgi.request(direct(host, path, method)))
+        assert says_hello(host.get("/hello-async.ashx"))
+        assert [connection.read_response()[1].status for connection in connections] == [status] * 20
+    assert cpu_seconds_of(host.process.pid) - used < 5, "seconds of the processor; a tenth of one is usual"
 
 
 # --- A system that runs out of something ---------------------------------------------------------------

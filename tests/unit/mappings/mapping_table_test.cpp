@@ -42,6 +42,24 @@ Table TableWith(std::initializer_list<Mapped> adds) {
   return TableOf({{"machine.json", File(adds)}});
 }
 
+// A mapping file with `before`, and an entry for each of the first `count` numbers, which stand in
+// `path` for every %.
+std::string Numbered(int count, std::string_view path, std::string_view before = "") {
+  std::string text = "{\"httpHandlers\": [" + std::string(before);
+  for (int i = 0; i < count; ++i) {
+    text += text.ends_with('[') ? "" : ",";
+    text += "{\"add\": {\"verb\": \"*\", \"type\": \"T\", \"path\": \"";
+    for (const char c : path) {
+      text += c == '%' ? std::to_string(i) : std::string(1, c);
+    }
+    text += "\"}}";
+  }
+  return text + "]}";
+}
+
+// A path of this many bytes.
+std::string PathOf(std::size_t bytes) { return "/" + std::string(bytes - 1, 'a'); }
+
 }  // namespace
 
 TEST_CASE("MappingTable: the first entry that matches verb and path wins") {
@@ -238,4 +256,65 @@ TEST_CASE("MappingTable: hostile paths of a megabyte") {
   const std::string letters = "/" + std::string(1 << 20, 'a');
   CHECK(Routed(*table, "GET", letters).starts_with("weft::StaticFileHandler"));
   CHECK(table->Resolve(letters, letters, letters, letters).entry != nullptr);
+}
+
+TEST_CASE("MappingTable: a long path is not tried on each of many entries") {
+  // Tried one by one, each of the requests would take half a minute.
+  const Table table = TableOf({{"machine.json", Numbered(8000, "/a/b/%.x")},
+                               {"default/mapping.json", Numbered(8000, "*.e%,*-%.long-extension")},
+                               {"default/a/mapping.json", Numbered(8000, "sub/%.x")}});
+  std::string path;
+  for (int i = 0; i < 1 << 16; ++i) {
+    path += "/a.e/sub/b.x/a-";
+  }
+  // Doubled parentheses: a megabyte that differs is not to be printed.
+  for (int i = 0; i < 20; ++i) {
+    CHECK((Routed(*table, "GET", path) == "weft::StaticFileHandler " + path));
+    CHECK((Routed(*table, "GET", "/a" + path) == "weft::StaticFileHandler /a" + path));
+    CHECK((Routed(*table, "GET", "/a/sub/7.x" + path) == "T /a/sub/7.x|" + path));
+    CHECK((Routed(*table, "GET", "/b/sub/7.x" + path) ==
+           "weft::StaticFileHandler /b/sub/7.x" + path));
+    CHECK((Routed(*table, "GET", "/a/b/7999.x" + path) == "T /a/b/7999.x|" + path));
+    CHECK((Routed(*table, "GET", "/q.e7999" + path) == "T /q.e7999|" + path));
+    CHECK((Routed(*table, "GET", "", "/q-7.Long-Extension" + path) ==
+           "T /q-7.Long-Extension|" + path));
+  }
+}
+
+TEST_CASE("MappingTable: a long path is refused where trying many patterns takes too long") {
+  const Table table =
+      TableOf({{"machine.json", Numbered(64, "q*q%")},
+               {"default/mapping.json", "{}"},
+               {"default/more/mapping.json", Numbered(64, "q*r%")},
+               {"default/none/mapping.json", "{\"httpHandlers\": [{\"clear\": {}}]}"},
+               {"default/long/mapping.json",
+                Numbered(1, std::string(64, 'q') + "*r%", "{\"clear\": {}}")}});
+  // Doubled parentheses, as above.
+  constexpr std::size_t kMax = MappingTable::kMaxGlobSteps / 64;
+  CHECK(Routed(*table, "GET", PathOf(kMax)).starts_with("weft::StaticFileHandler /aaa"));
+  CHECK((Routed(*table, "GET", PathOf(kMax + 1)) == "414 path_too_long"));
+  CHECK((Routed(*table, "GET", "/q1q1" + PathOf(kMax)) == "414 path_too_long"));
+
+  SUBCASE("the patterns are those of the path's folder, inherited ones and its own") {
+    CHECK((Routed(*table, "GET", "/more" + PathOf(kMax / 2)) == "414 path_too_long"));
+    // A few bytes of it lie in the folder above.
+    CHECK(Routed(*table, "GET", "/more" + PathOf(kMax / 2 - 10))
+              .starts_with("weft::StaticFileHandler /more/aaa"));
+    CHECK(Routed(*table, "GET", "/none" + PathOf(4 * kMax)).starts_with("404 /none/aaa"));
+  }
+  SUBCASE("a pattern of more than 64 bytes counts for two") {
+    CHECK(Routed(*table, "GET", "/long" + PathOf(kMax * 32 - 1000)).starts_with("404 /long/aaa"));
+    CHECK((Routed(*table, "GET", "/long" + PathOf(kMax * 32)) == "414 path_too_long"));
+  }
+  SUBCASE("path info counts where it is searched") {
+    const std::string long_info = PathOf(kMax);
+    CHECK((Routed(*table, "GET", "/a.ashx", long_info) ==
+           "weft::SimpleHandlerFactory /a.ashx|" + long_info));
+    CHECK((Routed(*table, "GET", "/a.txt", long_info) == "414 path_too_long"));
+    CHECK((Routed(*table, "GET", "", PathOf(kMax + 1)) == "414 path_too_long"));
+  }
+  const Resolution resolution = table->Resolve("h", "GET", PathOf(kMax + 1), "");
+  CHECK(resolution.outcome == Resolution::Outcome::kPathTooLong);
+  CHECK(resolution.cause == "path_too_long");
+  CHECK(resolution.runtime.execution_timeout.count() == 110);
 }

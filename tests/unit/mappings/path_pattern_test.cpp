@@ -4,18 +4,16 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 using weft::mappings::CandidatePath;
 using weft::mappings::PathPattern;
+using namespace std::string_literals;
 
 namespace {
 
 bool Matches(std::string_view pattern, std::string_view path) {
   return PathPattern(pattern).Matches(CandidatePath(path));
-}
-
-std::size_t LongestPrefix(std::string_view pattern, std::string_view path) {
-  return PathPattern(pattern).LongestSpecificPrefix(path, 1, path.size());
 }
 
 }  // namespace
@@ -122,37 +120,24 @@ TEST_CASE("PathPattern: extensions of any length and form") {
   CHECK(Matches("*.c\u00e4", "/a.c\u00e4"));
 }
 
-TEST_CASE("PathPattern: the longest prefix ends at a segment") {
-  CHECK(LongestPrefix("*.ashx", "/a.ashx/extra") == 7);
-  CHECK(LongestPrefix("*.ashx", "/a.ashx/b.ashx/c") == 14);
-  CHECK(LongestPrefix("*.ashx", "/a.ashx/") == 7);
-  CHECK(LongestPrefix("*.ashx", "/a.ashxx/b") == 0);
-  CHECK(LongestPrefix("status", "/x/status/of/it") == 9);
-  CHECK(LongestPrefix("/status", "/x/status/of/it") == 0);
-  CHECK(LongestPrefix("*.r?,*.report", "/a.rx/b.report/c") == 14);
-  CHECK(LongestPrefix("*.r?,*.report", "/a.report/b.rx/c") == 14);
-  CHECK(LongestPrefix("*", "/a/b") == 0);
-  CHECK(LongestPrefix("**", "/a/b") == 4);
-  CHECK(LongestPrefix(",", "/a/b/") == 5);
-  CHECK(LongestPrefix(",", "/a/b") == 0);
+TEST_CASE("PathPattern: what has no wildcards inside is told as the ends of paths") {
+  using Texts = std::vector<std::string>;
+  CHECK(PathPattern("*.aShx").Tails() == Texts{".ashx"});
+  CHECK(PathPattern("a.X").Tails() == Texts{"/a.x"});
+  CHECK(PathPattern("sub/a").Tails() == Texts{"/sub/a"});
+  CHECK(PathPattern("/a.x").Tails() == Texts{"\0/a.x"s});
+  CHECK(PathPattern("~/a").Tails() == Texts{"\0/a"s});
+  CHECK(PathPattern("*/a,*-b,*.dll.config,*.123456789").Tails() ==
+        Texts{"/a", "-b", ".dll.config", ".123456789"});
+  CHECK(PathPattern("*.a,").Tails() == Texts{".a", "/"});
+  CHECK(PathPattern("**").Tails() == Texts{""});
+  CHECK(PathPattern("*,a*,/b?").Tails().empty());
+  CHECK(PathPattern("*,a*,/b?,*.c").Globs().size() == 2);
+  CHECK(PathPattern("*,a").MatchesEverything());
+  CHECK_FALSE(PathPattern("**,a").MatchesEverything());
 }
 
-TEST_CASE("PathPattern: the longest prefix is sought within bounds") {
-  const PathPattern pattern("*.ashx,*.r?");
-  const std::string_view path = "/a.ashx/b.rx/c.ashx";
-  CHECK(pattern.LongestSpecificPrefix(path, 1, path.size()) == 19);
-  CHECK(pattern.LongestSpecificPrefix(path, 1, 18) == 12);
-  CHECK(pattern.LongestSpecificPrefix(path, 1, 11) == 7);
-  CHECK(pattern.LongestSpecificPrefix(path, 8, 11) == 0);
-  CHECK(pattern.LongestSpecificPrefix(path, 1, 6) == 0);
-}
-
-TEST_CASE("PathPattern: hostile paths of a megabyte are read a bounded number of times") {
-  std::string path;
-  for (int i = 0; i < 1 << 18; ++i) {
-    path += "/a.b";
-  }
-  CHECK(LongestPrefix("*.ashx,status,*a*a*a*b,~/**x,*.c?", path) == 0);
+TEST_CASE("PathPattern: a hostile path of a megabyte is read a bounded number of times") {
   const std::string letters = "/" + std::string(1 << 20, 'a');
   CHECK_FALSE(Matches("*a*a*a*a*a*a*b,**a*a**a*b", letters));
 }

@@ -85,6 +85,8 @@ std::string Routed(const MappingTable& table, std::string_view verb, std::string
       break;
     case Outcome::kBadPath:
       return "400 " + std::string(resolution.cause);
+    case Outcome::kPathTooLong:
+      return "414 " + std::string(resolution.cause);
   }
   told += ' ';
   told += resolution.file_path;

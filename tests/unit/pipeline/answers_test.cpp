@@ -153,6 +153,24 @@ TEST_CASE("Pipeline: a path that has no normal form is 400, and no handler sees 
   }
 }
 
+TEST_CASE("Pipeline: a path too long for its folder's patterns is 414, and no handler sees it") {
+  std::string patterns = "a*b";
+  while (patterns.size() < 1000) {
+    patterns += ",a*b";
+  }
+  const auto lines = PipelineHost::Run([&](PipelineHost& host) {
+    host.Serve({{"*", Kind::kAsync, [](HttpContext&) {}}, {patterns, Kind::kAsync, {}}});
+    CHECK(host.Get("/" + std::string(1000, 'a'))->exchange.status == 200);
+    const auto request = host.Get("/" + std::string(100'000, 'a'));
+    CHECK(request->exchange.sent == "414 URI Too Long\n");
+    CHECK(host.Log().find("path_too_long: 100001 bytes") != std::string::npos);
+    CHECK(host.Made() == 1);
+  });
+  REQUIRE(lines.size() == 2);
+  CHECK(FieldOf(lines[1], "status") == "414");
+  CHECK(FieldOf(lines[1], "cause") == "path_too_long");
+}
+
 TEST_CASE("Pipeline: a method that is no token is 400, and no handler sees it") {
   const std::vector<std::string> methods = {"",     "GE T",    "GET\r\nX", std::string("GET\0", 4),
                                             "G\"T", "\xC3\x84"};
