@@ -1,5 +1,7 @@
 #pragma once
 
+#include <system_error>
+
 namespace weft::host::options {
 
 /// The exit codes of the `weft` program, for whatever starts it: after sysexits.h, so that a unit
@@ -25,5 +27,12 @@ inline constexpr int kExitSystem = 71;
 inline constexpr int kExitInputOutput = 74;
 inline constexpr int kExitNoPermission = 77;
 inline constexpr int kExitConfiguration = 78;
+
+/// The code for a call of the system that failed: 77 when this user may not, else 71.
+[[nodiscard]] inline int ExitCodeFor(const std::error_code& error) noexcept {
+  return error == std::errc::permission_denied || error == std::errc::operation_not_permitted
+             ? kExitNoPermission
+             : kExitSystem;
+}
 
 }  // namespace weft::host::options

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -95,6 +96,9 @@ int Serve(const Settings& settings, const std::vector<std::string>& warnings) {
     return error.ExitCode();
   } catch (const std::system_error& error) {
     observe::Log(LogLevel::kError, std::string("cannot serve: ") + error.what());
+    return options::ExitCodeFor(error.code());
+  } catch (const std::bad_alloc&) {
+    observe::Log(LogLevel::kError, "cannot serve: there is no memory: free some, or grant more");
     return options::kExitSystem;
   } catch (const std::exception& error) {
     observe::Log(LogLevel::kError, std::string("cannot serve, a fault of Weft: ") + error.what());

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/system/system_error.hpp>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
@@ -301,6 +302,16 @@ void RaiseDescriptorLimit(std::size_t max_connections) {
   }
 }
 
+/// Logs what the system refused, and returns the exit code for it.
+int EndFor(const std::error_code& error, std::string_view what) {
+  const int exit_code = options::ExitCodeFor(error);
+  Log(Level::kError, "the worker cannot go on: " + std::string(what) +
+                         (exit_code == options::kExitNoPermission
+                              ? ": give this user the right to it"
+                              : ": raise the system's limit (ulimit -n), or free what is used up"));
+  return exit_code;
+}
+
 }  // namespace
 
 int RunWorker(const WorkerStart& start) {
@@ -312,8 +323,14 @@ int RunWorker(const WorkerStart& start) {
   RaiseDescriptorLimit(start.settings.max_connections);
   try {
     return Worker(start).Run();
+  } catch (const std::system_error& error) {
+    return EndFor(error.code(), error.what());
+  } catch (const boost::system::system_error& error) {  // Asio's, which is no std::system_error
+    return EndFor(error.code(), error.what());
+  } catch (const std::bad_alloc& error) {
+    return EndFor(std::make_error_code(std::errc::not_enough_memory), error.what());
   } catch (const std::exception& error) {
-    Log(Level::kError, std::string("the worker cannot go on: ") + error.what());
+    Log(Level::kError, std::string("the worker cannot go on, a fault of Weft: ") + error.what());
     return options::kExitSoftware;
   }
 }

@@ -399,6 +399,23 @@ def test_lines_that_a_full_disk_loses_are_told_of(start, run_dir):
 # --- Start and stop ------------------------------------------------------------------------------------
 
 
+def ends_at_once(installation, run_dir, *options, **more):
+    """Runs a host that must not come to serve: it ends by itself, and leaves no socket's file."""
+    result = subprocess.run(
+        [installation.weft, "serve", "--listen", f"unix:{run_dir}/weft.sock", "--modules", installation.modules,
+         *map(str, options)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, **more)
+    assert not (run_dir / "weft.sock").exists()
+    return result
+
+
+@pytest.mark.parametrize("descriptors", [5, 8])  # too few for Asio, and for our own calls
+def test_a_process_that_the_system_refuses_something_says_what_and_ends_with_71(installation, run_dir, descriptors):
+    result = ends_at_once(installation, run_dir, "--workers", 0,
+                          preexec_fn=limit(resource.RLIMIT_NOFILE, descriptors))
+    assert result.returncode == 71, result.stderr
+    assert "Too many open files" in result.stderr.splitlines()[-1] and "ulimit -n" in result.stderr.splitlines()[-1]
+
+
 def test_a_second_sigterm_stops_a_process_without_workers_at_once(start):
     host = start()
     with host.begin("/wait.ashx?ms=8000"):
