@@ -186,6 +186,7 @@ Listener OpenUnix(const options::UnixAddress& unix_address, const Settings& sett
   try {
     file.emplace(path);
   } catch (const std::system_error& error) {
+    ::unlink(path.c_str());  // just bound, and nobody else will remove it
     FailForSystem(address, error.code().value());
   }
   // A default ACL of the folder overrides the umask. Nobody can connect before listen(), so there

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -283,6 +284,24 @@ TEST_CASE("Listener: when one address fails, the others leave nothing behind") {
 }
 
 // --- TCP ----------------------------------------------------------------------------------------
+
+#if !defined(__SANITIZE_ADDRESS__)  // the sanitizers need descriptors themselves, to look at types
+TEST_CASE("Listener: when descriptors run out, no socket file stays behind") {
+  const TemporaryFolder folder;
+  const std::string path = folder.File("weft.sock");
+  const Settings settings = ListenOn({"unix:" + path});
+  const std::string report = InChild([&] {
+    const int next = ::dup(STDIN_FILENO);  // the socket's number; its file needs one more
+    ::close(next);
+    const auto limit = static_cast<rlim_t>(next) + 1;
+    const rlimit descriptors{.rlim_cur = limit, .rlim_max = limit};
+    ::setrlimit(RLIMIT_NOFILE, &descriptors);
+    return RefusalOf(settings);
+  });
+  CHECK(report.starts_with("71 cannot listen on unix:" + path + ": Too many open files: "));
+  CHECK_FALSE(std::filesystem::exists(path));
+}
+#endif
 
 TEST_CASE("Listener: TCP over IPv4 tells the port that the system chose") {
   const ListeningSockets sockets = OpenListeners(ListenOn({"tcp:127.0.0.1:0"}));
