@@ -46,6 +46,8 @@ TypeResolver::TypeResolver(std::filesystem::path modules) : folder_(std::move(mo
   std::sort(files.begin(), files.end());  // their initialisers run in an order that can be told
   for (const auto& file : files) {
     const auto name = file.stem().string();
+    // Before: one that ends the process says nothing itself.
+    observe::Log(observe::Level::kDebug, "loading module " + file.string());
     auto module = Load(name, file);
     if (!module.error.empty()) {
       observe::Log(observe::Level::kWarning, module.error);

@@ -116,6 +116,7 @@ class Worker {
         tick_(runtime_.Io()) {}
 
   int Run() {
+    log_thread_.emplace();
     if (!LoadHandlers()) {
       return options::kExitConfiguration;
     }
@@ -254,7 +255,7 @@ class Worker {
     observe::WriteToStandardError(line);
     pipeline_.RecordUnfinished();
     access_log_.Flush();
-    log_thread_.Flush();
+    log_thread_->Flush();
     std::_Exit(options::kExitOk);
   }
 
@@ -267,7 +268,9 @@ class Worker {
 
   const WorkerStart& start_;
   const options::Settings& settings_;
-  observe::LogThread log_thread_;
+  /// From Run() on: what is logged while modules are loaded is written in place, for one that ends the process
+  /// would take a thread's lines along. First of all, so that it goes last.
+  std::optional<observe::LogThread> log_thread_;
   observe::AccessLog access_log_;
   runtime::Runtime runtime_;
   handling::TypeResolver resolver_;

@@ -53,9 +53,9 @@ def mapped(run_dir):
 
 
 @pytest.fixture
-def start_with_module(processes, installation, run_dir, mapped):
-    """Starts a host with one more module, of this source; `entries` are its mappings."""
-    def start_host(source, entries, *options, **more):
+def modules_with(installation, run_dir):
+    """Makes a copy of the folder of modules, with one more of this source: adversary.so."""
+    def build(source):
         modules = run_dir / "modules"
         shutil.copytree(installation.modules, modules)
         (run_dir / "adversary.cpp").write_text("#include <weft/weft.hpp>\n" + source)
@@ -64,7 +64,15 @@ def start_with_module(processes, installation, run_dir, mapped):
                         "-fstack-clash-protection", *flags,
                         f"-I{ROOT}/handlers/include", run_dir / "adversary.cpp", "-o", modules / "adversary.so",
                         f"-L{installation.libraries}", "-lweft"], check=True, timeout=120)
-        return Host(processes, dataclasses.replace(installation, modules=modules), *options,
+        return modules
+    return build
+
+
+@pytest.fixture
+def start_with_module(processes, installation, modules_with, mapped):
+    """Starts a host with one more module, of this source; `entries` are its mappings."""
+    def start_host(source, entries, *options, **more):
+        return Host(processes, dataclasses.replace(installation, modules=modules_with(source)), *options,
                     mappings=mapped("", *entries), **more)
     return start_host
 
@@ -414,6 +422,26 @@ def test_a_process_that_the_system_refuses_something_says_what_and_ends_with_71(
                           preexec_fn=limit(resource.RLIMIT_NOFILE, descriptors))
     assert result.returncode == 71, result.stderr
     assert "Too many open files" in result.stderr.splitlines()[-1] and "ulimit -n" in result.stderr.splitlines()[-1]
+
+
+MODULES_THAT_END_THE_PROCESS = {
+    "crashes": ("#include <csignal>\nWEFT_MODULE(registry) { std::raise(SIGSEGV); }", "was ended by SIGSEGV"),
+    "aborts": ("WEFT_MODULE(registry) { std::abort(); }", "was ended by SIGABRT"),
+    "exits": ("WEFT_MODULE(registry) { std::exit(0); }", "exited with code 0"),
+    "exits before its entry": ("const bool g_ended = (std::exit(3), true);\nWEFT_MODULE(registry) {}",
+                               "exited with code 3"),
+}
+
+
+@pytest.mark.parametrize("what", MODULES_THAT_END_THE_PROCESS)
+def test_a_module_that_ends_the_process_is_named(installation, run_dir, modules_with, what):
+    installation = dataclasses.replace(
+        installation, modules=modules_with("#include <cstdlib>\n" + MODULES_THAT_END_THE_PROCESS[what][0]))
+    result = subprocess.run(
+        [installation.weft, "serve", "--listen", f"unix:{run_dir}/weft.sock", "--workers", "0", "--log-level", "debug",
+         "--modules", installation.modules], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+    last = result.stderr.splitlines()[-1]
+    assert "loading module" in last and "adversary.so" in last, result.stderr
 
 
 def test_a_second_sigterm_stops_a_process_without_workers_at_once(start):
