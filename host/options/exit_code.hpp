@@ -13,7 +13,8 @@ namespace weft::host::options {
 /// | 64   | wrong command, option, value, INI key or WEFT_* variable;| no, change the command line |
 /// |      | or nothing to listen on                                  |                             |
 /// | 69   | an address is taken, or a name does not resolve right now| yes, later                  |
-/// | 70   | a fault of Weft itself                                   | perhaps; report it          |
+/// | 70   | a fault of Weft itself, or a module that ends each       | perhaps; report it, or      |
+/// |      | worker before it is ready                                | replace the module          |
 /// | 71   | the system refuses: descriptors, memory, processes       | yes, once there is room     |
 /// | 74   | standard output cannot be written (--help, --version)    | -                           |
 /// | 77   | the user may not: a port below 1024, a folder, a socket  | no, grant it                |

@@ -155,6 +155,11 @@ void AppendProcesses(std::vector<Option>& table) {
   workers.bounds = BoundsText<Count>(kWorkers);
   table.push_back(std::move(workers));
 
+  table.push_back(Quantity<Count>(
+      kGroup, "max-start-failures", &Settings::max_start_failures, {1, 1'000},
+      "Workers that end before they are ready, one after the other, until the host gives up. Once "
+      "any was ready, dead workers are replaced for ever."));
+
   constexpr Bounds<milliseconds> kDrain{0ms, 24h};
   Option drain = Special(kGroup, "drain-timeout", "TIME",
                          FormatDuration(Settings{}.DrainTimeout(/*spawned=*/false)) + "; " +

@@ -63,6 +63,10 @@ struct Settings {
 
   /// Worker processes; 0 serves in the first process; empty: WorkerCount() decides.
   std::optional<std::size_t> workers;
+  /// Workers that end before they are ready, one after the other, until the host gives up; once any
+  /// was ready it never does. 5: with the growing delays between them some 1.5 s, and as many as
+  /// systemd's StartLimitBurst.
+  std::size_t max_start_failures = 5;
   /// How long running requests may take to end after a stop was asked for; empty: DrainTimeout().
   std::optional<std::chrono::milliseconds> drain_timeout;
 

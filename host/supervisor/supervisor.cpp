@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <filesystem>
 #include <limits>
 #include <optional>
 #include <string>
@@ -56,6 +57,37 @@ void SetDisposition(int signal, void (*disposition)(int)) {
   ::sigaction(signal, &action, nullptr);
 }
 
+/// The exit code of a host whose workers ended with `status` (of waitpid(2)), each before it was
+/// ready.
+int ExitCodeAfterFailedStarts(int status) {
+  if (WIFEXITED(status) && (WEXITSTATUS(status) == options::kExitSystem ||
+                            WEXITSTATUS(status) == options::kExitNoPermission)) {
+    return WEXITSTATUS(status);
+  }
+  const bool was_out_of_memory = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+  return was_out_of_memory ? options::kExitSystem : options::kExitSoftware;
+}
+
+/// What to do about it.
+std::string AdviceAfterFailedStarts(int status, const std::filesystem::path& modules) {
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
+    return "the kernel did so most likely, for want of memory (dmesg tells): grant it more";
+  }
+  switch (WIFEXITED(status) ? WEXITSTATUS(status) : -1) {
+    case options::kExitSystem:
+    case options::kExitNoPermission:
+      return "grant what its own lines above say that it lacks";
+    case options::kExitSoftware:
+      return "its own lines above say why: report it";
+    default:
+      return modules.empty()
+                 ? "its own lines above, if there are any, say why: report it"
+                 : "a module of " + modules.string() +
+                       " most likely ends the process as it is loaded: replace it, or take it "
+                       "away; --log-level debug names each before it is loaded";
+  }
+}
+
 /// One place for a worker: the process that fills it, or the moment when it is filled again.
 struct Place {
   pid_t pid = -1;  ///< -1: empty
@@ -91,12 +123,14 @@ class Supervisor {
   void ReadReadyPipe(Place& place);
   void Reap();
   void OnDeath(pid_t pid, int status);
+  void GiveUp(int exit_code, const std::string& line);
 
   void Stop(Stage stage);
   void KillWhenOverdue();
   void SendToAll(int signal) const;
   [[nodiscard]] bool AnyAlive() const;
 
+  const options::Settings& settings_;
   const WorkerMain& worker_main_;
   const LogLine& log_;
   const milliseconds drain_timeout_;
@@ -108,6 +142,7 @@ class Supervisor {
   FileDescriptor signals_;
   sigset_t inherited_mask_{};
   bool any_was_ready_ = false;
+  std::size_t failed_starts_ = 0;  ///< as long as none was ready
   Stage stage_ = Stage::kRunning;
   Clock::time_point kill_at_ = Clock::time_point::max();
   int exit_code_ = options::kExitOk;
@@ -115,7 +150,8 @@ class Supervisor {
 
 Supervisor::Supervisor(const options::Settings& settings, ListeningSockets sockets,
                        const WorkerMain& worker_main, const LogLine& log)
-    : worker_main_(worker_main),
+    : settings_(settings),
+      worker_main_(worker_main),
       log_(log),
       drain_timeout_(settings.DrainTimeout(sockets.spawned)),
       spawned_(sockets.spawned),
@@ -347,17 +383,30 @@ void Supervisor::OnDeath(pid_t pid, int status) {
     log_(LogLevel::kInfo, line);
     return;
   }
-  if (!any_was_ready_ && exit_code == options::kExitConfiguration) {
-    log_(LogLevel::kError, line + ": stopping, the configuration is wrong");
-    exit_code_ = options::kExitConfiguration;
-    Stop(Stage::kDraining);
-    return;
+  if (!any_was_ready_) {
+    if (exit_code == options::kExitConfiguration) {
+      GiveUp(exit_code, line + ": stopping, the configuration is wrong");
+      return;
+    }
+    if (++failed_starts_ >= settings_.max_start_failures) {
+      GiveUp(ExitCodeAfterFailedStarts(status),
+             line + ": giving up, no worker was ever ready (--max-start-failures " +
+                 std::to_string(settings_.max_start_failures) +
+                 "): " + AdviceAfterFailedStarts(status, settings_.ModulesFolder()));
+      return;
+    }
   }
   const milliseconds delay = place.delay.AfterDeath(place.was_ready, lived);
   place.start_at = Clock::now() + delay;
   line += delay == milliseconds::zero() ? ": starting another"
                                         : ": starting another in " + options::FormatDuration(delay);
-  log_(exit_code == 0 ? LogLevel::kInfo : LogLevel::kError, line);
+  log_(exit_code == 0 && place.was_ready ? LogLevel::kInfo : LogLevel::kError, line);
+}
+
+void Supervisor::GiveUp(int exit_code, const std::string& line) {
+  log_(LogLevel::kError, line);
+  exit_code_ = exit_code;
+  Stop(Stage::kDraining);
 }
 
 // --- Stopping -----------------------------------------------------------------------------------

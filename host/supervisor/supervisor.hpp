@@ -29,9 +29,13 @@ using LogLine = std::function<void(options::LogLevel, std::string_view)>;
 ///
 /// Starting: one worker first, the others when that one is ready, so that a mistake is reported
 /// once and not once per core. A worker that exits with 78 before any was ready has reported a
-/// wrong configuration: everything stops and 78 is returned.
+/// wrong configuration: everything stops and 78 is returned. As long as none was ready,
+/// `settings.max_start_failures` workers that end in another way, each before it is ready, stop
+/// everything as well: one line says what ended the last one and what to do, and 71 or 77 is
+/// returned when the workers did so, 71 after SIGKILL (no memory, most likely), else 70.
 ///
-/// Running: a dead worker is logged and replaced, see RestartDelay. A worker is told to stop by the
+/// Running: a dead worker is logged and replaced, see RestartDelay, however often: once a worker was
+/// ready, what ends its successors may pass, and others still serve. A worker is told to stop by the
 /// kernel (SIGTERM) when the supervisor dies without a chance to do so.
 ///
 /// Stopping: 0 is returned. At once the listening sockets are closed and their files removed here,

@@ -444,6 +444,25 @@ def test_a_module_that_ends_the_process_is_named(installation, run_dir, modules_
     assert "loading module" in last and "adversary.so" in last, result.stderr
 
 
+@pytest.mark.parametrize("what", MODULES_THAT_END_THE_PROCESS)
+def test_a_module_that_ends_each_worker_ends_the_host(installation, run_dir, modules_with, what):
+    source, end = MODULES_THAT_END_THE_PROCESS[what]
+    installation = dataclasses.replace(installation, modules=modules_with("#include <cstdlib>\n" + source))
+    result = ends_at_once(installation, run_dir, "--workers", 2, "--max-start-failures", 3)
+    assert result.returncode == 70, result.stderr
+    lines = result.stderr.splitlines()
+    assert len([line for line in lines if end in line]) == 3, result.stderr
+    assert end in lines[-1] and "giving up" in lines[-1] and str(installation.modules) in lines[-1]
+
+
+def test_workers_that_lack_descriptors_end_the_host(installation, run_dir):
+    result = ends_at_once(installation, run_dir, "--workers", 2, preexec_fn=limit(resource.RLIMIT_NOFILE, 8))
+    assert result.returncode == 71, result.stderr
+    lines = result.stderr.splitlines()
+    assert len([line for line in lines if "exited with code 71" in line]) == 5, result.stderr
+    assert "giving up" in lines[-1]
+
+
 def test_a_second_sigterm_stops_a_process_without_workers_at_once(start):
     host = start()
     with host.begin("/wait.ashx?ms=8000"):

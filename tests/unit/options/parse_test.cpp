@@ -52,6 +52,8 @@ TEST_CASE("Parse: every option sets its own field") {
                                          "1",
                                          "--workers",
                                          "7",
+                                         "--max-start-failures",
+                                         "8",
                                          "--mappings",
                                          "/srv/map",
                                          "--modules",
@@ -109,6 +111,7 @@ TEST_CASE("Parse: every option sets its own field") {
   CHECK(settings.socket_mode == 0600);
   CHECK(settings.backlog == 1);
   CHECK(settings.workers == 7);
+  CHECK(settings.max_start_failures == 8);
   CHECK(settings.mappings == "/srv/map");
   CHECK(settings.modules == "/srv/modules");
   CHECK(settings.max_connections == 2);

@@ -204,6 +204,79 @@ TEST_CASE("Supervisor: once a worker was ready, 78 is an accident like any other
   CHECK(host.AwaitExit() == 0);
 }
 
+TEST_CASE("Supervisor: gives up when no worker becomes ready, and says why and what to do") {
+  Settings settings = Workers(2);
+  settings.max_start_failures = 3;
+  settings.modules = "/srv/modules";
+  TestWorker worker;
+  int expected = options::kExitSoftware;
+  std::string end;
+  std::string advice = "a module";
+  SUBCASE("a signal") {
+    worker = [](const WorkerLaunch&, EventPipe&) -> int { ::raise(SIGBUS), ::_exit(96); };
+    end = "was ended by SIGBUS";
+    advice = "/srv/modules";
+  }
+  SUBCASE("exit code 0") {
+    worker = [](const WorkerLaunch&, EventPipe&) { return 0; };
+    end = "exited with code 0";
+    advice = "--log-level debug";
+  }
+  SUBCASE("a fault of Weft") {
+    worker = [](const WorkerLaunch&, EventPipe&) { return options::kExitSoftware; };
+    end = "exited with code 70";
+    advice = "report it";
+  }
+  SUBCASE("the system refuses") {
+    worker = [](const WorkerLaunch&, EventPipe&) { return options::kExitSystem; };
+    expected = options::kExitSystem;
+    end = "exited with code 71";
+    advice = "its own lines";
+  }
+  SUBCASE("no permission") {
+    worker = [](const WorkerLaunch&, EventPipe&) { return options::kExitNoPermission; };
+    expected = options::kExitNoPermission;
+    end = "exited with code 77";
+    advice = "its own lines";
+  }
+  SUBCASE("SIGKILL") {
+    worker = [](const WorkerLaunch&, EventPipe&) -> int { ::raise(SIGKILL), ::_exit(96); };
+    expected = options::kExitSystem;
+    end = "was ended by SIGKILL";
+    advice = "memory";
+  }
+  const Gate starts;  // one that does not give up gets a worker that serves, and the test its end
+  starts.Open(settings.max_start_failures);
+  SupervisedHost host(settings, [&](const WorkerLaunch& launch, EventPipe& events) {
+    return starts.TryPass() ? worker(launch, events) : ServingWorker(launch, events);
+  });
+  CHECK(host.AwaitExit() == expected);
+  CHECK(CountOf(end, host.Rest()) == 3);
+  CHECK(CountOf("starting another in", host.Rest()) == 2);
+  CHECK(CountOf("giving up", host.Rest()) == 1);
+  const std::size_t last = host.Rest().find("giving up");
+  REQUIRE(last != std::string::npos);
+  CHECK(host.Rest().find("--max-start-failures", last) != std::string::npos);
+  CHECK(host.Rest().find(advice, last) != std::string::npos);
+}
+
+TEST_CASE("Supervisor: once a worker was ready, it never gives up") {
+  Settings settings = Workers(1);
+  settings.max_start_failures = 1;
+  const Gate sound;
+  sound.Open();
+  SupervisedHost host(settings, [&sound](const WorkerLaunch& launch, EventPipe& events) {
+    return sound.TryPass() ? ServingWorker(launch, events) : 3;
+  });
+  ::kill(ProcessOf(host.events.Await("serving")), SIGKILL);
+  host.events.Await("exited with code 3 before it was ready: starting another in 200ms");
+  host.events.Await("exited with code 3 before it was ready: starting another in 400ms");
+  sound.Open();
+  host.events.Await("serving");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+}
+
 /// The numbers of this process's open descriptors.
 std::set<int> OpenDescriptors() {
   std::set<int> numbers;
