@@ -88,6 +88,8 @@ int ServeChecked(const Settings& settings) {
 
 int Serve(const Settings& settings, const std::vector<std::string>& warnings) {
   observe::SetLogLevel(settings.log_level);
+  // First of all: a signal that ended the process once the sockets are open would leave their files.
+  worker::BlockSignals();
   for (const std::string& warning : warnings) observe::Log(LogLevel::kWarning, warning);
   try {
     return ServeChecked(settings);

@@ -85,7 +85,7 @@ sigset_t HandledSignals() {
   return signals;
 }
 
-/// The signals are blocked already: RunWorker() does so before there are threads.
+/// The signals are blocked already.
 int OpenSignals() {
   const auto signals = HandledSignals();
   const int descriptor = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -317,12 +317,15 @@ int EndFor(const std::error_code& error, std::string_view what) {
 
 }  // namespace
 
-int RunWorker(const WorkerStart& start) {
-  observe::SetLogLevel(start.settings.log_level);
+void BlockSignals() noexcept {
   signal(SIGPIPE, SIG_IGN);
-  // Blocked to the end: one that comes when nobody reads them any more does nothing.
   const auto signals = HandledSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
+int RunWorker(const WorkerStart& start) {
+  observe::SetLogLevel(start.settings.log_level);
+  BlockSignals();
   RaiseDescriptorLimit(start.settings.max_connections);
   try {
     return Worker(start).Run();

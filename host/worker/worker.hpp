@@ -19,6 +19,13 @@ struct WorkerStart {
   bool spawned = false;
 };
 
+/// Blocks the signals that a worker reads, to the end of the process: they wait for RunWorker(), and none ends the
+/// process by itself any more. Ignores SIGPIPE, so that a peer or a reader of the log that leaves does not either.
+///
+/// RunWorker() does so as well; a process that has something to lose before it gets there, a socket's file, does it
+/// first. Threads: call while there is only one, for the others inherit it.
+void BlockSignals() noexcept;
+
 /// Serves until a signal says stop; returns the process's exit code (options/exit_code.hpp). Problems are
 /// written to standard error.
 ///

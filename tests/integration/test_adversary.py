@@ -463,6 +463,40 @@ def test_workers_that_lack_descriptors_end_the_host(installation, run_dir):
     assert "giving up" in lines[-1]
 
 
+def started_bare(installation, run_dir, workers):
+    """A host that nobody has waited for."""
+    return subprocess.Popen(
+        [installation.weft, "serve", "--listen", f"unix:{run_dir}/weft.sock", "--workers", str(workers),
+         "--modules", installation.modules],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_stop_at_the_moment_of_the_sockets_birth_leaves_no_socket(installation, run_dir, workers, signal_number):
+    path = run_dir / "weft.sock"
+    for _ in range(15):
+        with started_bare(installation, run_dir, workers) as process:
+            while not os.path.exists(path) and process.poll() is None:
+                pass  # no sleep: the moment is short
+            process.send_signal(signal_number)
+            log = process.communicate(timeout=10)[1]
+        assert (process.returncode, path.exists()) == (0, False), log
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_stop_at_any_moment_of_the_start_leaves_no_socket(installation, run_dir, workers):
+    path = run_dir / "weft.sock"
+    for delay_ms in range(60):
+        with started_bare(installation, run_dir, workers) as process:
+            time.sleep(delay_ms / 2000)
+            process.send_signal(signal.SIGTERM)
+            log = process.communicate(timeout=10)[1]
+        # Before it has come to serve(), it ends as any process; there is no trace of it then.
+        assert process.returncode == 0 or (process.returncode, log) == (-signal.SIGTERM, ""), log
+        assert not path.exists()
+
+
 def test_a_second_sigterm_stops_a_process_without_workers_at_once(start):
     host = start()
     with host.begin("/wait.ashx?ms=8000"):
