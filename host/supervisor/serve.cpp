@@ -68,20 +68,23 @@ int ServeChecked(const Settings& settings) {
   const std::size_t workers = settings.WorkerCount(sockets.spawned);
   LogStart(sockets, workers);
 
-  const WorkerMain worker_main = [&settings](const WorkerLaunch& launch) {
-    return worker::RunWorker({.settings = settings,
-                              .listening_sockets = launch.listening_sockets,
-                              .ready_descriptor = launch.ready_descriptor,
-                              .spawned = launch.spawned});
-  };
-  if (workers > 0) return Supervise(settings, std::move(sockets), worker_main, observe::Log);
-
-  WorkerLaunch launch;
-  launch.spawned = sockets.spawned;
-  for (Listener& listener : sockets.listeners) {
-    launch.listening_sockets.push_back(listener.ReleaseDescriptor());
+  if (workers > 0) {
+    const WorkerMain worker_main = [&settings](const WorkerLaunch& launch) {
+      return worker::RunWorker({.settings = settings,
+                                .listening_sockets = launch.listening_sockets,
+                                .ready_descriptor = launch.ready_descriptor,
+                                .spawned = launch.spawned});
+    };
+    return Supervise(settings, std::move(sockets), worker_main, observe::Log);
   }
-  return worker_main(launch);  // the sockets' files go when `sockets` does, after it
+  std::vector<int> descriptors;
+  for (Listener& listener : sockets.listeners) {
+    descriptors.push_back(listener.ReleaseDescriptor());
+  }
+  return worker::RunWorker({.settings = settings,
+                            .listening_sockets = std::move(descriptors),
+                            .spawned = sockets.spawned,
+                            .on_stop = [&sockets] { sockets.listeners.clear(); }});
 }
 
 }  // namespace

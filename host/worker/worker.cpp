@@ -194,6 +194,9 @@ class Worker {
   void Stop(std::chrono::milliseconds drain_time) {
     const auto cancel_at = Clock::now() + drain_time;
     if (!cancel_at_) {
+      if (start_.on_stop) {
+        start_.on_stop();
+      }
       server_.Drain();
       cancel_at_ = cancel_at;
     } else if (cancel_at < *cancel_at_) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "host/options/settings.hpp"
@@ -17,6 +18,9 @@ struct WorkerStart {
   int ready_descriptor = -1;
   /// A web server has spawned the process and sends it its own signals.
   bool spawned = false;
+  /// Called when the worker begins to end, before it closes the sockets; may be empty. Where their files go: a
+  /// worker whose handlers do not end leaves without a return. Must not throw.
+  std::function<void()> on_stop{};
 };
 
 /// Blocks the signals that a worker reads, to the end of the process: they wait for RunWorker(), and none ends the

@@ -497,6 +497,17 @@ def test_a_stop_at_any_moment_of_the_start_leaves_no_socket(installation, run_di
         assert not path.exists()
 
 
+def test_a_handler_that_does_not_end_leaves_no_socket(start, run_dir):
+    host = start("--drain-timeout", "100ms")
+    with host.begin("/sleep.ashx?ms=60000"):
+        time.sleep(0.3)
+        host.process.send_signal(signal.SIGTERM)
+        wait_for("the socket's file to be gone", lambda: not (run_dir / "weft.sock").exists(), timeout=1)
+        assert host.process.wait(6) == 0
+    assert "did not obey" in host.log.read_text()
+    assert not (run_dir / "weft.sock").exists()
+
+
 def test_a_second_sigterm_stops_a_process_without_workers_at_once(start):
     host = start()
     with host.begin("/wait.ashx?ms=8000"):
