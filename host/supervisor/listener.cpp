@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -205,6 +206,37 @@ Listener OpenUnix(const options::UnixAddress& unix_address, const Settings& sett
 
 // --- TCP ----------------------------------------------------------------------------------------
 
+/// While it lives a stop ends the process on the spot, with 0, though the signals are blocked
+/// otherwise. For a wait that cannot be interrupted, as long as there is nothing to clear away.
+class EndsOnStop {
+ public:
+  EndsOnStop() {
+    sigset_t stops;
+    ::sigemptyset(&stops);
+    // A handler, and not the default action, which process 1 of a container does not have.
+    struct sigaction end {};
+    end.sa_handler = [](int) { ::_exit(options::kExitOk); };
+    for (std::size_t i = 0; i < kStops.size(); ++i) {
+      ::sigaddset(&stops, kStops[i]);
+      ::sigaction(kStops[i], &end, &actions_[i]);
+    }
+    ::pthread_sigmask(SIG_UNBLOCK, &stops, &mask_);
+  }
+  EndsOnStop(const EndsOnStop&) = delete;
+  EndsOnStop& operator=(const EndsOnStop&) = delete;
+  ~EndsOnStop() {
+    ::pthread_sigmask(SIG_SETMASK, &mask_, nullptr);
+    for (std::size_t i = 0; i < kStops.size(); ++i) {
+      ::sigaction(kStops[i], &actions_[i], nullptr);
+    }
+  }
+
+ private:
+  static constexpr std::array kStops{SIGTERM, SIGQUIT, SIGINT};
+  std::array<struct sigaction, kStops.size()> actions_{};
+  sigset_t mask_{};
+};
+
 struct AddressListDeleter {
   void operator()(addrinfo* list) const noexcept { ::freeaddrinfo(list); }
 };
@@ -232,6 +264,22 @@ AddressList Resolve(const options::TcpAddress& tcp, const std::string& host, int
       Fail(options::kExitConfiguration, address, ::gai_strerror(error),
            "correct the host, or give it as an address");
   }
+}
+
+/// The addresses of each host of `settings.listen`; null for what has none.
+///
+/// Before anything is opened: a name server may keep us waiting, and there is no socket's file yet
+/// that a stop would leave.
+std::vector<AddressList> ResolveNames(const Settings& settings) {
+  const EndsOnStop while_waiting;
+  std::vector<AddressList> lists;
+  for (const ListenAddress& address : settings.listen) {
+    const auto* const tcp = std::get_if<options::TcpAddress>(&address);
+    lists.push_back(tcp != nullptr && tcp->host != "*"
+                        ? Resolve(*tcp, tcp->host, AF_UNSPEC, options::ToString(address))
+                        : nullptr);
+  }
+  return lists;
 }
 
 enum class DualStack { kNo, kYes };
@@ -311,16 +359,15 @@ Listener OpenEveryTcp(const options::TcpAddress& tcp, const Settings& settings) 
 }
 
 /// A host's name may stand for several addresses (localhost: 127.0.0.1 and ::1); a web server may
-/// connect to any of them, so each is opened. One that this machine lacks is passed over as long as
+/// connect to any of them, so each of `list` is opened. One that this machine lacks is passed over as long as
 /// another one opens.
-void OpenTcp(const options::TcpAddress& tcp, const Settings& settings,
+void OpenTcp(const options::TcpAddress& tcp, const addrinfo* list, const Settings& settings,
              std::vector<Listener>& listeners) {
   const std::string address = options::ToString(tcp);
-  const AddressList list = Resolve(tcp, tcp.host, AF_UNSPEC, address);
   std::vector<std::string> opened;
   int passed_over = 0;
   std::uint16_t chosen_port = tcp.port;
-  for (const addrinfo* entry = list.get(); entry != nullptr; entry = entry->ai_next) {
+  for (const addrinfo* entry = list; entry != nullptr; entry = entry->ai_next) {
     SetPort(entry->ai_addr, chosen_port);  // port 0: the first address chooses for all
     const std::string candidate = TcpText(entry->ai_addr, entry->ai_addrlen);
     if (std::find(opened.begin(), opened.end(), candidate) != opened.end()) continue;
@@ -460,15 +507,17 @@ SocketFile::~SocketFile() {
 
 ListeningSockets OpenListeners(const Settings& settings) {
   if (settings.listen.empty()) return InheritAny();
+  const std::vector<AddressList> resolved = ResolveNames(settings);
   ListeningSockets sockets;
-  for (const ListenAddress& address : settings.listen) {
+  for (std::size_t i = 0; i < settings.listen.size(); ++i) {
+    const ListenAddress& address = settings.listen[i];
     if (const auto* unix_address = std::get_if<options::UnixAddress>(&address)) {
       sockets.listeners.push_back(OpenUnix(*unix_address, settings));
     } else if (const auto* tcp = std::get_if<options::TcpAddress>(&address)) {
       if (tcp->host == "*") {
         sockets.listeners.push_back(OpenEveryTcp(*tcp, settings));
       } else {
-        OpenTcp(*tcp, settings, sockets.listeners);
+        OpenTcp(*tcp, resolved[i].get(), settings, sockets.listeners);
       }
     } else {
       const auto& inherited = std::get<options::DescriptorAddress>(address);

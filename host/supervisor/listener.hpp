@@ -99,6 +99,9 @@ struct ListeningSockets {
 ///
 /// LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES are removed from the environment once used.
 ///
+/// While the name of a host is looked up, SIGTERM, SIGQUIT and SIGINT end the process with 0, also when
+/// they are blocked: nothing is open yet, and a name server may take its time.
+///
 /// Throws ListenError. Threads: call before any other thread exists (umask, environment).
 [[nodiscard]] ListeningSockets OpenListeners(const options::Settings& settings);
 

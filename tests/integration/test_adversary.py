@@ -497,6 +497,27 @@ def test_a_stop_at_any_moment_of_the_start_leaves_no_socket(installation, run_di
         assert not path.exists()
 
 
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_stop_while_a_name_server_does_not_answer_is_obeyed_at_once(installation, run_dir, signal_number):
+    (run_dir / "slow.cpp").write_text("""#include <netdb.h>
+#include <unistd.h>
+extern "C" int getaddrinfo(const char*, const char*, const addrinfo*, addrinfo**) noexcept {
+  static_cast<void>(!write(2, "asking\\n", 7));
+  for (int i = 0; i < 30; ++i) sleep(1);
+  return EAI_AGAIN;
+}
+""")
+    subprocess.run(["c++", "-shared", "-fPIC", run_dir / "slow.cpp", "-o", run_dir / "slow.so"], check=True, timeout=60)
+    with subprocess.Popen(
+            [installation.weft, "serve", "--listen", f"unix:{run_dir}/weft.sock", "--listen", "tcp:name.invalid:0"],
+            env={**os.environ, "LD_PRELOAD": run_dir / "slow.so"}, stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True) as process:
+        process.stderr.readline()
+        process.send_signal(signal_number)
+        assert process.wait(5) == 0
+    assert not (run_dir / "weft.sock").exists()
+
+
 def test_a_handler_that_does_not_end_leaves_no_socket(start, run_dir):
     host = start("--drain-timeout", "100ms")
     with host.begin("/sleep.ashx?ms=60000"):
