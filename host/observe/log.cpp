@@ -9,12 +9,37 @@
 #include <cstdio>
 #include <ctime>
 
+#include "host/observe/write_piece.hpp"
+
 namespace weft::host::observe {
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 std::atomic<Level> g_level{Level::kInfo};
 std::atomic<LineWriter*> g_writer{nullptr};
+/// Whether the last that standard error took was not the end of a line.
+std::atomic<bool> g_line_is_cut{false};
+
+/// Writes to standard error until the text ends, or time does; returns what is left.
+std::string_view WriteUntil(Clock::time_point until, std::string_view text) noexcept {
+  while (!text.empty()) {
+    const auto count = WritePiece(STDERR_FILENO, text);
+    if (count < 0) {
+      break;
+    }
+    text.remove_prefix(static_cast<std::size_t>(count));
+    if (count == 0) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
+      pollfd writable{STDERR_FILENO, POLLOUT, 0};
+      if (left <= 0 || poll(&writable, 1, static_cast<int>(left)) == 0) {
+        break;
+      }
+    }
+  }
+  return text;
+}
 
 std::string_view NameOf(Level level) noexcept {
   switch (level) {
@@ -55,10 +80,10 @@ void AppendEscaped(std::string& to, std::string_view text, bool quotes) {
 
 }  // namespace
 
-void WriteToStandardError(std::string_view text) noexcept {
-  pollfd writable{STDERR_FILENO, POLLOUT, 0};
-  if (poll(&writable, 1, 0) > 0 && (writable.revents & POLLOUT) != 0) {
-    static_cast<void>(!write(STDERR_FILENO, text.data(), text.size()));
+void WriteToStandardError(std::string_view text, std::chrono::milliseconds patience) noexcept {
+  const auto rest = WriteUntil(Clock::now() + patience, text);
+  if (rest.size() < text.size()) {
+    g_line_is_cut.store(text[text.size() - rest.size() - 1] != '\n', std::memory_order_relaxed);
   }
 }
 
@@ -99,6 +124,9 @@ void Log(Level level, std::string_view text) noexcept {
       return;
     }
     line.push_back('\n');
+    if (g_line_is_cut.load(std::memory_order_relaxed)) {
+      line.insert(0, 1, '\n');
+    }
     WriteToStandardError(line);
   } catch (...) {
     // A line that cannot be made is no reason to fail what it tells of.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -10,15 +11,14 @@ namespace weft::host::observe {
 
 using Level = options::LogLevel;
 
-/// Writes to standard error as it is, unless nobody takes it now: then it is dropped. Never blocks.
-/// Async-signal-safe.
-void WriteToStandardError(std::string_view text) noexcept;
+/// Writes to standard error as it is. What nobody takes within `patience` is dropped. Async-signal-safe.
+void WriteToStandardError(std::string_view text, std::chrono::milliseconds patience = {}) noexcept;
 
 /// Writes one line to standard error: time, program and process, level, text. Control characters in `text`
 /// (what a peer sent may stand in it) are escaped.
 ///
-/// Threads: any. It does not block: a LogThread writes the line, or, without one, it is dropped when nobody
-/// takes it.
+/// Threads: any. It does not block: a LogThread writes the line, or, without one, what of it nobody takes now
+/// is dropped.
 void Log(Level level, std::string_view text) noexcept;
 
 /// The least level that is logged; kInfo at first.

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
+#include <future>
 #include <string>
 
 #include "tests/support/captured_stderr.hpp"
@@ -99,6 +101,93 @@ TEST_CASE(
   close(before);
   close(ends[0]);
   close(ends[1]);
+}
+
+/// A pipe of one page as standard error, while it lives. Its reader reads when told to.
+class PageAsStderr {
+ public:
+  PageAsStderr() : before_(dup(STDERR_FILENO)) {
+    REQUIRE(pipe2(ends_.data(), O_CLOEXEC) == 0);
+    REQUIRE(fcntl(ends_[1], F_SETPIPE_SZ, 4096) == 4096);
+    REQUIRE(dup2(ends_[1], STDERR_FILENO) >= 0);
+  }
+  PageAsStderr(const PageAsStderr&) = delete;
+  PageAsStderr& operator=(const PageAsStderr&) = delete;
+  ~PageAsStderr() {
+    dup2(before_, STDERR_FILENO);
+    for (const int descriptor : {before_, ends_[0], ends_[1]}) {
+      close(descriptor);
+    }
+  }
+
+  /// What is in the pipe now.
+  std::string Read() const {
+    std::string text(65536, '\0');
+    REQUIRE(fcntl(ends_[0], F_SETFL, O_NONBLOCK) == 0);
+    const auto count = read(ends_[0], text.data(), text.size());
+    text.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+    return text;
+  }
+
+  /// Whether `write` comes back though nobody reads. If not, it is read for its sake.
+  template <typename Function>
+  bool ComesBack(Function write) const {
+    auto done = std::async(std::launch::async, write);
+    const bool back = done.wait_for(std::chrono::seconds(5)) == std::future_status::ready;
+    while (done.wait_for(std::chrono::milliseconds(10)) != std::future_status::ready) {
+      Read();
+    }
+    return back;
+  }
+
+ private:
+  std::array<int, 2> ends_{};
+  int before_;
+};
+
+TEST_CASE("Log: without a LogThread, a line longer than a pipe takes holds nobody up") {
+  const PageAsStderr page;
+  REQUIRE(page.ComesBack([] { Log(Level::kError, std::string(10'000, 'x')); }));
+  // It is cut, and the next line begins on one of its own.
+  const auto cut = page.Read();
+  CHECK(cut.size() == 4096);
+  CHECK(test::IsTimestamp(cut.substr(0, 24)));
+  Log(Level::kError, "next");
+  const auto next = page.Read();
+  CHECK(next.starts_with("\n"));
+  CHECK(test::IsTimestamp(next.substr(1, 24)));
+  CHECK(next.ends_with("error: next\n"));
+  Log(Level::kError, "last");
+  CHECK(test::IsTimestamp(page.Read().substr(0, 24)));
+}
+
+TEST_CASE("Log: without a LogThread, a long line that is taken arrives whole") {
+  const std::string text(100'000, 'x');
+  CHECK((Logged(Level::kInfo, text) == "info: " + text));
+}
+
+TEST_CASE("WriteToStandardError: with patience it waits for a reader, without it does not") {
+  const PageAsStderr page;
+  std::string lines;
+  for (int i = 0; i < 1000; ++i) {
+    lines += std::string(99, 'x') + "\n";
+  }
+  std::string read;
+  auto done = std::async(std::launch::async,
+                         [&] { WriteToStandardError(lines, std::chrono::seconds(30)); });
+  while (done.wait_for(std::chrono::milliseconds(0)) != std::future_status::ready) {
+    read += page.Read();
+  }
+  read += page.Read();
+  CHECK((read == lines));
+  WriteToStandardError(lines);
+  CHECK((page.Read() == lines.substr(0, 4000)));  // the whole lines of one page
+}
+
+TEST_CASE("WriteToStandardError: patience has an end") {
+  const PageAsStderr page;
+  CHECK(page.ComesBack(
+      [] { WriteToStandardError(std::string(10'000, 'x'), std::chrono::milliseconds(20)); }));
 }
 
 TEST_CASE("Timestamp: it is UTC to the millisecond, in the form of RFC 3339") {
