@@ -1,21 +1,21 @@
 #include "host/observe/line_writer.hpp"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <system_error>
 #include <utility>
+
+#include "host/observe/log.hpp"
+#include "host/observe/write_piece.hpp"
 
 namespace weft::host::observe {
 
 namespace {
 
-/// How long lines may hold up the end of the process when nobody reads them.
-constexpr std::chrono::milliseconds kFarewell{200};
+constexpr int kNobodyReads = 0;  // in place of an error of the system
 
 }  // namespace
 
@@ -26,6 +26,7 @@ LineWriter::~LineWriter() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
+    end_at_ = Clock::now() + kFarewell;
   }
   wake_.notify_one();
   thread_.join();
@@ -55,29 +56,12 @@ void LineWriter::Flush() noexcept {
   written_.wait_for(lock, kFarewell, [this] { return waiting_.empty() && !writing_; });
 }
 
-void LineWriter::ReportLoss(std::size_t lines, int error) const noexcept {
-  if (descriptor_ == STDERR_FILENO) {
-    return;  // there is nowhere to tell
-  }
-  try {
-    const std::string text = "weft: " + std::to_string(lines) + " lines of " + name_ +
-                             " could not be written: " + std::generic_category().message(error) +
-                             "\n";
-    pollfd writable{STDERR_FILENO, POLLOUT, 0};
-    if (poll(&writable, 1, 0) > 0) {
-      static_cast<void>(!write(STDERR_FILENO, text.data(), text.size()));
-    }
-  } catch (...) {
-    // No memory to tell of it.
-  }
-}
-
 void LineWriter::RunThread() {
   std::unique_lock lock(mutex_);
   for (;;) {
     wake_.wait(lock, [this] { return stopping_ || !waiting_.empty() || dropped_ != 0; });
     if (waiting_.empty() && dropped_ == 0) {
-      return;
+      break;
     }
     std::string lines = std::exchange(waiting_, {});
     if (const auto dropped = std::exchange(dropped_, 0)) {
@@ -86,32 +70,72 @@ void LineWriter::RunThread() {
     }
     writing_ = true;
     lock.unlock();
-    for (std::size_t written = 0; written < lines.size();) {
-      pollfd writable{descriptor_, POLLOUT, 0};
-      if (poll(&writable, 1, static_cast<int>(kFarewell.count())) == 0) {
-        const std::lock_guard relock(mutex_);
-        if (stopping_) {
-          return;
-        }
-        continue;
-      }
-      // At most PIPE_BUF bytes, so that a pipe said to be writable takes them all without blocking, and whole
-      // lines, so that those of other processes do not come between.
-      auto piece = std::string_view(lines).substr(written, 4096);
-      if (const auto end = piece.rfind('\n'); end != std::string_view::npos) {
-        piece = piece.substr(0, end + 1);
-      }
-      const auto count = write(descriptor_, piece.data(), piece.size());
-      if (count < 0 && errno != EINTR && errno != EAGAIN) {
-        const auto rest = std::string_view(lines).substr(written);
-        ReportLoss(static_cast<std::size_t>(std::count(rest.begin(), rest.end(), '\n')), errno);
-        break;
-      }
-      written += count > 0 ? static_cast<std::size_t>(count) : 0;
-    }
+    WriteAll(lines);
     lock.lock();
     writing_ = false;
     written_.notify_all();
+  }
+  lock.unlock();
+  TellOfLoss();
+}
+
+void LineWriter::WriteAll(std::string_view lines) noexcept {
+  while (!lines.empty()) {
+    const auto count = WritePiece(descriptor_, lines);
+    if (count < 0) {
+      Lose(lines, errno);
+      return;
+    }
+    lines.remove_prefix(static_cast<std::size_t>(count));
+    if (count == 0 && !WaitForReader()) {
+      Lose(lines, kNobodyReads);
+      return;
+    }
+  }
+}
+
+/// False when there is no more time for that.
+bool LineWriter::WaitForReader() noexcept {
+  auto patience = kFarewell;
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_) {
+      patience = std::chrono::ceil<std::chrono::milliseconds>(end_at_ - Clock::now());
+    }
+  }
+  if (patience.count() <= 0) {
+    return false;
+  }
+  pollfd writable{descriptor_, POLLOUT, 0};
+  poll(&writable, 1, static_cast<int>(patience.count()));
+  return true;
+}
+
+void LineWriter::Lose(std::string_view lines, int error) noexcept {
+  if (descriptor_ == STDERR_FILENO) {
+    return;  // there is nowhere to tell
+  }
+  lost_ += static_cast<std::size_t>(std::count(lines.begin(), lines.end(), '\n'));
+  loss_error_ = error;
+  if (told_at_ == Clock::time_point{} || Clock::now() - told_at_ >= kTellEvery) {
+    TellOfLoss();
+  }
+}
+
+void LineWriter::TellOfLoss() noexcept {
+  if (lost_ == 0) {
+    return;
+  }
+  try {
+    WriteToStandardError(
+        "weft: " + std::to_string(lost_) + " lines of " + name_ + " could not be written: " +
+        (loss_error_ == kNobodyReads ? "nobody reads them"
+                                     : std::generic_category().message(loss_error_)) +
+        "\n");
+    lost_ = 0;
+    told_at_ = Clock::now();
+  } catch (...) {
+    // No memory to tell of it: the next time.
   }
 }
 

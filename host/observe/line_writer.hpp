@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -16,15 +17,23 @@ namespace weft::host::observe {
 /// Threads: Write() from any.
 class LineWriter {
  public:
+  using Clock = std::chrono::steady_clock;
+
   /// Lines that may wait. 1 MiB is some 5,000 of them: a second or more of a busy worker.
   static constexpr std::size_t kMaxWaitingBytes = 1024 * 1024;
 
-  /// `descriptor` must stay open as long as this object. `name` is for messages: lines that cannot be written, to
-  /// a full disk, say, are told of on standard error.
+  /// How long lines may hold up the end of the process when nobody reads them.
+  static constexpr std::chrono::milliseconds kFarewell{200};
+  /// Lines that cannot be written, to a full disk, say, are told of on standard error: the first at once, those
+  /// that follow this often, and at the end.
+  static constexpr std::chrono::seconds kTellEvery{10};
+
+  /// `descriptor` must stay open as long as this object. `name` is for messages.
   explicit LineWriter(int descriptor, std::string name = "the log");
   LineWriter(const LineWriter&) = delete;
   LineWriter& operator=(const LineWriter&) = delete;
-  /// Writes what waits, for at most `kFarewell`, and ends.
+  /// Writes what waits, and ends. It waits for a reader for kFarewell altogether; what is taken at once is written
+  /// to the end.
   ~LineWriter();
 
   /// `line` without its end of line.
@@ -34,7 +43,10 @@ class LineWriter {
 
  private:
   void RunThread();
-  void ReportLoss(std::size_t lines, int error) const noexcept;
+  void WriteAll(std::string_view lines) noexcept;
+  bool WaitForReader() noexcept;
+  void Lose(std::string_view lines, int error) noexcept;
+  void TellOfLoss() noexcept;
 
   const int descriptor_;
   const std::string name_;
@@ -45,6 +57,11 @@ class LineWriter {
   std::uint64_t dropped_ = 0;
   bool writing_ = false;
   bool stopping_ = false;
+  Clock::time_point end_at_;  // once it is stopping
+  // The thread's own.
+  std::size_t lost_ = 0;
+  int loss_error_ = 0;
+  Clock::time_point told_at_;
   std::thread thread_;
 };
 

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -295,6 +297,32 @@ TEST_CASE("LineWriter: the lines of two writers to one pipe are not mixed") {
   CHECK(wrong == 0);
 }
 
+TEST_CASE("LineWriter: its end is bounded, though a slow reader takes a little again and again") {
+  Pipe pipe;
+  REQUIRE(fcntl(pipe.Writer(), F_SETPIPE_SZ, 4096) == 4096);
+  const std::size_t size = LineWriter::kMaxWaitingBytes - 1;
+  std::atomic<bool> ended = false;
+  std::size_t received = 0;
+  std::thread reader([&] {
+    std::string page(4096, '\0');
+    for (ssize_t count = 1; count > 0; received += static_cast<std::size_t>(count)) {
+      if (!ended) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      }
+      count = read(pipe.Reader(), page.data(), page.size());
+    }
+  });
+  {
+    LineWriter writer(pipe.Writer());
+    writer.Write(std::string(size, 'x'));
+  }
+  ended = true;
+  pipe.CloseWriter();
+  reader.join();
+  CHECK(received > 0);
+  CHECK(received < size / 2);  // the whole would be 256 pages, five seconds
+}
+
 TEST_CASE("LineWriter: it outlives its reader") {
   struct sigaction before {};
   struct sigaction ignore {};
@@ -324,6 +352,36 @@ TEST_CASE(
   close(full);
   CHECK(captured.Text() ==
         "weft: 1 lines of the log of the test could not be written: No space left on device\n");
+}
+
+TEST_CASE("LineWriter: loss after loss is told of at once, and then now and then") {
+  const int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+  REQUIRE(full >= 0);
+  const test::CapturedStderr captured;
+  {
+    LineWriter writer(full, "the log of the test");
+    for (int i = 0; i < 5; ++i) {
+      writer.Write("no space for this");
+      FlushAll(writer);
+    }
+  }
+  close(full);
+  CHECK(captured.Text() ==
+        "weft: 1 lines of the log of the test could not be written: No space left on device\n"
+        "weft: 4 lines of the log of the test could not be written: No space left on device\n");
+}
+
+TEST_CASE("LineWriter: lines that nobody has read at its end are told of") {
+  Pipe pipe;
+  pipe.Fill();
+  const test::CapturedStderr captured;
+  {
+    LineWriter writer(pipe.Writer(), "the log of the test");
+    writer.Write("one");
+    writer.Write("two");
+  }
+  CHECK(captured.Text() ==
+        "weft: 2 lines of the log of the test could not be written: nobody reads them\n");
 }
 
 TEST_CASE("LineWriter: a descriptor that does not block is waited for") {
