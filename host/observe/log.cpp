@@ -87,6 +87,15 @@ void WriteToStandardError(std::string_view text, std::chrono::milliseconds patie
   }
 }
 
+void WriteProblems(const std::vector<mappings::Problem>& problems) {
+  constexpr std::chrono::milliseconds kPatience{2'000};
+  std::string lines;
+  for (const auto& problem : problems) {
+    lines += problem.ToString() + "\n";
+  }
+  WriteToStandardError(lines, kPatience);
+}
+
 std::string Timestamp() {
   const auto now = std::chrono::system_clock::now();
   const auto seconds = std::chrono::system_clock::to_time_t(now);

@@ -3,9 +3,11 @@
 #include <chrono>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "host/observe/line_writer.hpp"
 #include "host/options/settings.hpp"
+#include "mappings/problem.hpp"
 
 namespace weft::host::observe {
 
@@ -13,6 +15,11 @@ using Level = options::LogLevel;
 
 /// Writes to standard error as it is. What nobody takes within `patience` is dropped. Async-signal-safe.
 void WriteToStandardError(std::string_view text, std::chrono::milliseconds patience = {}) noexcept;
+
+/// Writes problems to standard error, a line each and without the log's head, for editors and terminals
+/// recognise `file:line:column:`. Waits for a slow reader for up to 2 s; who does not read then never will, and
+/// must not keep the process from its end. Throws std::bad_alloc.
+void WriteProblems(const std::vector<mappings::Problem>& problems);
 
 /// Writes one line to standard error: time, program and process, level, text. Control characters in `text`
 /// (what a peer sent may stand in it) are escaped.

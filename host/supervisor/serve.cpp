@@ -1,7 +1,5 @@
 #include "host/supervisor/serve.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <exception>
 #include <new>
@@ -22,16 +20,10 @@ namespace {
 using options::LogLevel;
 using options::Settings;
 
-/// Prints the problems as they are, without the log's head: editors and terminals recognise
-/// `file:line:column:`. True: there is a table.
+/// Prints the problems. True: there is a table.
 bool MappingsAreSound(const Settings& settings) {
   const mappings::LoadResult loaded = mappings::Load(settings.mappings);
-  for (const mappings::Problem& problem : loaded.problems) {
-    const std::string line = problem.ToString() + "\n";
-    // In one piece, so that lines of other processes do not come between. If nobody reads them
-    // there is nobody to tell.
-    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
-  }
+  observe::WriteProblems(loaded.problems);
   return loaded.table != nullptr;
 }
 

@@ -145,10 +145,7 @@ class Worker {
         return true;
       }
     }
-    for (const auto& problem : problems) {
-      const auto line = problem.ToString() + "\n";
-      static_cast<void>(!write(STDERR_FILENO, line.data(), line.size()));
-    }
+    observe::WriteProblems(problems);
     return false;
   }
 

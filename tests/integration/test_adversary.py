@@ -139,6 +139,40 @@ def test_a_full_standard_error_does_not_keep_a_process_from_its_end(start):
             assert host.process.wait(6) == 0
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("mapping", ['{ "httpHandlers": [ }', """{ "httpHandlers": [
+    { "add": { "verb": "*", "path": "/x", "type": "NoSuchClass" } } ] }"""])
+def test_a_full_standard_error_does_not_keep_a_wrong_mapping_from_ending_the_host(installation, run_dir, mapping,
+                                                                                 workers):
+    site = run_dir / "mappings" / "default"
+    site.mkdir(parents=True)
+    (site / "mapping.json").write_text(mapping)
+    with nobody_reads() as (writer, fill):
+        fill()
+        with subprocess.Popen(
+                [installation.weft, "serve", "--listen", f"unix:{run_dir}/weft.sock", "--workers", str(workers),
+                 "--mappings", run_dir / "mappings"], stdin=subprocess.DEVNULL, stderr=writer) as process:
+            try:
+                assert process.wait(8) == 78
+            finally:
+                process.kill()
+
+
+def test_all_of_a_thousand_problems_are_listed_to_a_slow_reader(installation, run_dir):
+    site = run_dir / "mappings" / "default"
+    site.mkdir(parents=True)
+    (site / "mapping.json").write_text(json.dumps({"httpHandlers": [
+        {"add": {"verb": "*", "path": f"/{number}", "type": f"NoSuchClass{number}"}} for number in range(1000)]}))
+    with subprocess.Popen(
+            [installation.weft, "serve", "--listen", f"unix:{run_dir}/weft.sock", "--workers", "0",
+             "--mappings", run_dir / "mappings"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        time.sleep(0.3)  # the pipe is full by now
+        lines = process.stderr.read().decode().splitlines()
+    assert process.returncode == 78
+    assert [line for line in lines if "NoSuchClass999'" in line]
+    assert len([line for line in lines if "NoSuchClass" in line]) == 1000
+
+
 OVERFLOW = """
 __attribute__((noinline)) int Down(int n) { volatile char b[200]; b[0] = char(n); return n ? Down(n - 1) + b[0] : 0; }
 struct Overflow : weft::IHttpAsyncHandler {

@@ -190,6 +190,15 @@ TEST_CASE("WriteToStandardError: patience has an end") {
       [] { WriteToStandardError(std::string(10'000, 'x'), std::chrono::milliseconds(20)); }));
 }
 
+TEST_CASE("WriteProblems: a line each, as editors recognise it, and nothing for none") {
+  const test::CapturedStderr captured;
+  WriteProblems({});
+  CHECK(captured.Text().empty());
+  WriteProblems({{{"a.json", 3, 14}, mappings::Problem::Severity::kError, "one."},
+                 {{"b.json", 1, 1}, mappings::Problem::Severity::kWarning, "two."}});
+  CHECK(captured.Text() == "a.json:3:14: error: one.\nb.json:1:1: warning: two.\n");
+}
+
 TEST_CASE("Timestamp: it is UTC to the millisecond, in the form of RFC 3339") {
   CHECK(test::IsTimestamp(Timestamp()));
   CHECK_FALSE(test::IsTimestamp("2026-11-22T20:24:51Z"));
