@@ -11,14 +11,17 @@ namespace weft::host::observe {
 /// Writes a line for each request, where it is asked to.
 class AccessLog {
  public:
-  /// `target`: empty for none, `-` for standard error, else a file that lines are appended to.
-  /// Throws std::system_error when the file cannot be opened.
+  /// `target`: empty for none, `-` for standard error, else a file that lines are appended to, or a FIFO, which the
+  /// process must be allowed to read as well. Readers of a FIFO may come and go: what it holds waits for the next
+  /// one, what it does not hold is dropped and counted.
+  /// Throws std::system_error when the file cannot be opened. Waits for no reader.
   explicit AccessLog(const std::string& target);
   AccessLog(const AccessLog&) = delete;
   AccessLog& operator=(const AccessLog&) = delete;
   ~AccessLog();
 
-  /// Throws as the constructor would; opens nothing for good. Before a process has threads.
+  /// Throws as the constructor would; opens nothing for good, and a FIFO not at all, whose reader would take the
+  /// closing for the end. Before a process has threads.
   static void Check(const std::string& target);
 
   void Flush() noexcept;

@@ -265,7 +265,8 @@ void AppendLogging(std::vector<Option>& table) {
       "or error.",
       [](Settings& settings, std::string_view text) { settings.log_level = ParseLogLevel(text); }));
   table.push_back(Special(kGroup, "access-log", "off|-|FILE", "off",
-                          "Where a line per request goes: off, - (standard error) or a file.",
+                          "Where a line per request goes: off, - (standard error), a file or a "
+                          "FIFO.",
                           [](Settings& settings, std::string_view text) {
                             settings.access_log =
                                 text == "off" ? std::string_view{} : NotEmpty(text);

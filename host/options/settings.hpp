@@ -138,7 +138,7 @@ struct Settings {
 
   /// The least level that is logged.
   LogLevel log_level = LogLevel::kInfo;
-  /// Where access lines go: empty = nowhere, "-" = standard error, else a file. Off: the web server
+  /// Where access lines go: empty = nowhere, "-" = standard error, else a file or FIFO. Off: the web server
   /// in front writes one already.
   std::string access_log;
 

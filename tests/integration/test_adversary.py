@@ -617,6 +617,61 @@ def test_a_fifo_among_the_modules_does_not_keep_the_host_from_its_start(processe
     assert says_hello(host.get("/hello.ashx", timeout=3))
 
 
+@pytest.fixture
+def fifo(run_dir):
+    """A FIFO where a host that `start` has started has its access log."""
+    os.mkfifo(run_dir / "access.log")
+    return run_dir / "access.log"
+
+
+@contextlib.contextmanager
+def reading(fifo):
+    """A reader that can be asked for the next line."""
+    descriptor = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    with open(descriptor) as lines:
+        yield lambda: wait_for("a line of the access log", lines.readline, timeout=5)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_fifo_that_nobody_reads_as_access_log_holds_up_nothing(start, fifo, workers):
+    host = start(workers=workers)
+    assert says_hello(host.get("/hello-async.ashx?first"))
+    with host.connect() as connection:
+        for _ in range(1000):  # more than a FIFO holds
+            connection.send(fcgi.request(host.variables("/hello-async.ashx"), keep=True))
+            assert says_hello(connection.read_response()[1])
+    with reading(fifo) as next_line:
+        assert "/hello-async.ashx?first" in next_line()
+    host.process.send_signal(signal.SIGTERM)
+    assert host.process.wait(3) == 0
+    assert "lines of the access log" in host.log.read_text()  # those that nobody has read
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_reader_of_the_access_log_may_come_and_go(start, fifo, workers):
+    host = start(workers=workers)
+    for turn in range(3):
+        with reading(fifo) as next_line:
+            assert says_hello(host.get(f"/hello-async.ashx?with-{turn}"))
+            if turn > 0:
+                assert f"?without-{turn - 1}" in next_line()
+            assert f"?with-{turn}" in next_line()
+        assert says_hello(host.get(f"/hello-async.ashx?without-{turn}"))
+    assert host.stop() == 0
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_reader_that_was_there_first_reads_to_the_hosts_end(processes, start, fifo, run_dir, workers):
+    reader = processes.start("reader", ["cat", fifo])
+    host = start(workers=workers)
+    for number in range(3):
+        assert says_hello(host.get(f"/hello-async.ashx?{number}"))
+    wait_for("the lines", lambda: "hello-async.ashx?2" in (run_dir / "reader.log").read_text())
+    assert "hello-async.ashx?0" in (run_dir / "reader.log").read_text()
+    assert host.stop() == 0
+    assert reader.wait(5) == 0
+
+
 # --- What must not be told, or touched -----------------------------------------------------------------
 
 

@@ -2,7 +2,10 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -100,6 +103,47 @@ TEST_CASE("AccessLog: Check opens what the log would open, and keeps nothing ope
   const int free_after = dup(0);
   close(free_after);
   CHECK(free_after == free_before);
+}
+
+TEST_CASE("AccessLog: a FIFO that nobody reads is opened all the same, and keeps its lines") {
+  const test::TemporaryFolder folder;
+  const auto path = (folder / "fifo").string();
+  REQUIRE(mkfifo(path.c_str(), 0600) == 0);
+  AccessLog::Check(path);
+  AccessLog log(path);
+  log.Write(Record(1));
+  const int reader = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  REQUIRE(reader >= 0);
+  std::string line(1000, '\0');
+  line.resize(static_cast<std::size_t>(std::max<ssize_t>(read(reader, line.data(), 1000), 0)));
+  CHECK(line.find(" id=1 ") != std::string::npos);
+  close(reader);
+  log.Write(Record(2));  // without a reader, as before
+}
+
+TEST_CASE("AccessLog: Check does not open a FIFO, for its reader would see an end") {
+  const test::TemporaryFolder folder;
+  const auto path = (folder / "fifo").string();
+  REQUIRE(mkfifo(path.c_str(), 0600) == 0);
+  const int reader = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  REQUIRE(reader >= 0);
+  AccessLog::Check(path);
+  pollfd end{reader, POLLIN, 0};
+  CHECK(poll(&end, 1, 0) == 0);  // POLLHUP: a writer was there, and left
+  close(reader);
+}
+
+TEST_CASE("AccessLog: a socket is refused") {
+  const test::TemporaryFolder folder;
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  const auto path = (folder / "socket").string();
+  path.copy(name.sun_path, sizeof(name.sun_path) - 1);
+  const int socket_of_another = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  REQUIRE(bind(socket_of_another, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0);
+  CHECK_THROWS_AS(AccessLog::Check(path), std::system_error);
+  CHECK_THROWS_AS(AccessLog{path}, std::system_error);
+  close(socket_of_another);
 }
 
 TEST_CASE("AccessLog: after Flush the lines are in the file") {
