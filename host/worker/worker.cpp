@@ -318,7 +318,9 @@ int EndFor(const std::error_code& error, std::string_view what) {
 }  // namespace
 
 void BlockSignals() noexcept {
-  signal(SIGPIPE, SIG_IGN);
+  for (const int number : {SIGPIPE, SIGXFSZ}) {
+    signal(number, SIG_IGN);
+  }
   const auto signals = HandledSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 }

@@ -24,7 +24,8 @@ struct WorkerStart {
 };
 
 /// Blocks the signals that a worker reads, to the end of the process: they wait for RunWorker(), and none ends the
-/// process by itself any more. Ignores SIGPIPE, so that a peer or a reader of the log that leaves does not either.
+/// process by itself any more. Ignores SIGPIPE and SIGXFSZ, so that a peer or a reader of the log that leaves does not
+/// either, nor a file of the log that has grown to its limit.
 ///
 /// RunWorker() does so as well; a process that has something to lose before it gets there, a socket's file, does it
 /// first. Threads: call while there is only one, for the others inherit it.

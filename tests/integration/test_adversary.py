@@ -438,6 +438,19 @@ def test_lines_that_a_full_disk_loses_are_told_of(start, run_dir):
     wait_for("a word about the access log", lambda: "access" in host.log.read_text().lower(), timeout=2)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_limit_of_file_sizes_costs_lines_and_not_the_worker(start, workers):
+    host = start(workers=workers, preexec_fn=limit(resource.RLIMIT_FSIZE, 4 * KIB))
+    before = host.workers()
+    with host.connect() as connection:
+        for _ in range(100):
+            connection.send(fcgi.request(host.variables("/hello-async.ashx"), keep=True))
+            assert says_hello(connection.read_response()[1])
+    wait_for("a word about the access log", lambda: "File too large" in host.log.read_text(), timeout=5)
+    assert host.workers() == before
+    assert host.stop() == 0
+
+
 # --- Start and stop ------------------------------------------------------------------------------------
 
 
