@@ -43,6 +43,14 @@ struct IgnoringCaseEqual {
   }
 };
 
+/// An order of names that ignores letter case.
+struct LessIgnoringCase {
+  using is_transparent = void;
+  bool operator()(std::string_view left, std::string_view right) const {
+    return std::ranges::lexicographical_compare(left, right, {}, ToLower, ToLower);
+  }
+};
+
 /// A map by name that ignores letter case and is searched with a `string_view` as it is.
 template <class Value>
 using NameMap = std::unordered_map<std::string, Value, IgnoringCaseHash, IgnoringCaseEqual>;

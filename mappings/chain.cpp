@@ -1,6 +1,7 @@
 #include "mappings/chain.hpp"
 
 #include <string>
+#include <string_view>
 #include <unordered_map>
 
 #include "mappings/wording.hpp"
@@ -10,7 +11,7 @@ namespace {
 
 class ChainBuilder {
  public:
-  ChainBuilder(const Chain& inherited, std::vector<Problem>* problems) : problems_(problems) {
+  ChainBuilder(const Chain& inherited, const ChainProblems& problems) : problems_(problems) {
     slots_.reserve(inherited.size());
     for (Entry* entry : inherited) {
       Append(EntryKey(entry->verb, entry->path), entry);
@@ -19,13 +20,19 @@ class ChainBuilder {
   }
 
   void operator()(const AddDirective& add) {
+    if (const Entry* locked = Locked(add.key)) {
+      Refuse(add.entry->where, "This entry", *locked, "Give it another path or verb.");
+      return;
+    }
     Erase(add.key);
     Append(add.key, add.entry.get());
   }
 
   void operator()(const RemoveDirective& remove) {
-    if (!Erase(remove.key) && problems_ != nullptr) {
-      problems_->push_back(
+    if (const Entry* locked = Locked(remove.key)) {
+      Refuse(remove.where, "This directive", *locked, "Delete it.");
+    } else if (!Erase(remove.key) && problems_.warn) {
+      problems_.problems.push_back(
           {remove.where, Problem::Severity::kWarning,
            "There is no entry with the verb " + Quoted(remove.verb) + " and the path " +
                Quoted(remove.path) +
@@ -33,7 +40,13 @@ class ChainBuilder {
     }
   }
 
-  void operator()(const ClearDirective& /*clear*/) {
+  void operator()(const ClearDirective& clear) {
+    for (std::size_t i = 0; i < own_begin_; ++i) {
+      if (slots_[i] != nullptr && slots_[i]->locked) {
+        Refuse(clear.where, "This directive", *slots_[i], "Delete it, and remove entries by name.");
+        return;
+      }
+    }
     slots_.clear();
     position_of_key_.clear();
     own_begin_ = 0;
@@ -59,6 +72,27 @@ class ChainBuilder {
     slots_.push_back(entry);
   }
 
+  // The inherited entry of this key, if it is locked.
+  [[nodiscard]] const Entry* Locked(const std::string& key) const {
+    const auto found = position_of_key_.find(key);
+    if (found == position_of_key_.end() || found->second >= own_begin_ ||
+        !slots_[found->second]->locked) {
+      return nullptr;
+    }
+    return slots_[found->second];
+  }
+
+  void Refuse(const SourceLocation& where, std::string_view what, const Entry& locked,
+              std::string_view advice) {
+    const std::string place =
+        locked.where.file.empty() ? "the built-in defaults" : locked.where.ToString();
+    problems_.problems.push_back({where, Problem::Severity::kError,
+                                  std::string(what) + " would take away the entry with the verb " +
+                                      Quoted(locked.verb) + " and the path " + Quoted(locked.path) +
+                                      ", which is locked at " + place + ". " +
+                                      std::string(advice)});
+  }
+
   bool Erase(const std::string& key) {
     const auto found = position_of_key_.find(key);
     if (found == position_of_key_.end()) {
@@ -69,7 +103,7 @@ class ChainBuilder {
     return true;
   }
 
-  std::vector<Problem>* problems_;
+  const ChainProblems& problems_;
   Chain slots_;  // inherited ones, then own ones; null where one was taken away
   std::size_t own_begin_ = 0;
   std::unordered_map<std::string, std::size_t> position_of_key_;
@@ -77,23 +111,35 @@ class ChainBuilder {
 
 }  // namespace
 
-Chain Extend(const Chain& inherited, const Level& level, std::vector<Problem>* problems) {
+Chain Extend(const Chain& inherited, const std::vector<Directive>& directives,
+             const ChainProblems& problems) {
   ChainBuilder builder(inherited, problems);
-  for (const Directive& directive : level.directives) {
+  for (const Directive& directive : directives) {
     std::visit(builder, directive);
   }
   return builder.Take();
 }
 
-Runtime Extend(const Runtime& inherited, const RuntimeOverrides& overrides) {
-  Runtime runtime = inherited;
-  if (overrides.execution_timeout) {
-    runtime.execution_timeout = *overrides.execution_timeout;
+FolderSettings Extend(const FolderSettings& inherited, const Block& block) {
+  FolderSettings settings = inherited;
+  const auto extend = [&block, &settings](auto member) {
+    if (const auto& own = block.settings.runtime.*member; own.value) {
+      settings.runtime.*member = own;
+    }
+  };
+  extend(&Runtime::execution_timeout);
+  extend(&Runtime::max_request_bytes);
+  extend(&Runtime::max_url_bytes);
+  extend(&Runtime::max_query_string_bytes);
+  extend(&Runtime::response_buffer_bytes);
+  if (block.settings.default_documents) {
+    settings.default_documents = *block.settings.default_documents;
   }
-  if (overrides.max_request_bytes) {
-    runtime.max_request_bytes = overrides.max_request_bytes;
+  if (block.settings.redirect_to_folder) {
+    settings.redirect_to_folder = *block.settings.redirect_to_folder;
   }
-  return runtime;
+  settings.levels.push_back(block.source);
+  return settings;
 }
 
 }  // namespace weft::mappings

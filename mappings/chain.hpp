@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "mappings/entry.hpp"
+#include "mappings/folder_settings.hpp"
 #include "mappings/level.hpp"
 #include "mappings/problem.hpp"
 
@@ -11,20 +12,28 @@ namespace weft::mappings {
 /// The entries in force for a folder, in the order in which they are tried. Not owned.
 using Chain = std::vector<Entry*>;
 
-/// The chain below `level`, where `inherited` is the one above it.
+/// What Extend() tells of.
+struct ChainProblems {
+  std::vector<Problem>& problems;
+  /// Whether a `remove` of what is not there is told: a warning. Not where an entry may be missing for an error
+  /// that has been told already.
+  bool warn = true;
+};
+
+/// The chain below a block, where `inherited` is the one above it.
 ///
-/// The level's own entries come first, in the file's order, then what is left of the inherited ones
+/// The block's own entries come first, in the file's order, then what is left of the inherited ones
 /// in theirs. An `add` whose key is there already, here or above, takes its place away and stands
 /// where it is written; `remove` takes a key away, wherever it is from; `clear` takes everything.
 ///
-/// A `remove` of what is not there adds a warning to `problems`, unless that is null.
+/// An inherited entry that is locked stays: to take it away is an error.
 ///
-/// Lifetime: the level keeps owning its entries.
+/// Lifetime: the block keeps owning its entries.
 /// Cost: linear in both.
-[[nodiscard]] Chain Extend(const Chain& inherited, const Level& level,
-                           std::vector<Problem>* problems);
+[[nodiscard]] Chain Extend(const Chain& inherited, const std::vector<Directive>& directives,
+                           const ChainProblems& problems);
 
-/// The runtime below a level, where `inherited` is the one above it.
-[[nodiscard]] Runtime Extend(const Runtime& inherited, const RuntimeOverrides& overrides);
+/// The settings below a block, where `inherited` are those above it. Adds the block to the levels.
+[[nodiscard]] FolderSettings Extend(const FolderSettings& inherited, const Block& block);
 
 }  // namespace weft::mappings

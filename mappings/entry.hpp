@@ -1,10 +1,8 @@
 #pragma once
 
-#include <chrono>
 #include <cstddef>
-#include <cstdint>
-#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "mappings/path_pattern.hpp"
@@ -14,11 +12,24 @@
 
 namespace weft::mappings {
 
+/// What must exist at a path for an entry to apply.
+enum class ResourceType {
+  kUnspecified,  ///< The disk is not asked.
+  kFile,
+  kDirectory,
+  kEither,
+};
+
 /// One `add` of a mapping file: the requests it is for, and the type that serves them.
 struct Entry {
   /// `verb_text` and `path_text` are within the limits of VerbList and PathPattern.
   Entry(std::string verb_text, std::string path_text)
       : verb(std::move(verb_text)), path(std::move(path_text)), verbs(verb), pattern(path) {}
+
+  /// The same entry for an application: its `~/` stands for `application_root`.
+  Entry(const Entry& other, std::string_view application_root) : Entry(other) {
+    pattern = PathPattern(path, application_root);
+  }
 
   std::string name;       ///< For logs; empty when the file gives none.
   std::string verb;       ///< As written.
@@ -28,6 +39,9 @@ struct Entry {
   std::size_t type_index = 0;  ///< Into MappingTable::Types().
   /// Whether the type is resolved when the table is built; otherwise at its first use.
   bool validate = true;
+  /// No level below the one that it is from may remove, replace or clear it.
+  bool locked = false;
+  ResourceType resource_type = ResourceType::kUnspecified;
   /// The type is weft::HttpMethodNotAllowedHandler: the entry stands for all verbs not served.
   bool refuses_method = false;
   SourceLocation where;       ///< The `add` itself.
@@ -35,20 +49,9 @@ struct Entry {
 
   VerbList verbs;
   PathPattern pattern;
-};
 
-/// What `httpRuntime` of one file sets; the rest is inherited.
-struct RuntimeOverrides {
-  std::optional<std::chrono::seconds> execution_timeout;
-  std::optional<std::uint64_t> max_request_bytes;
-};
-
-/// The `httpRuntime` in force for a folder.
-struct Runtime {
-  std::chrono::seconds execution_timeout{0};
-  std::optional<std::uint64_t> max_request_bytes;  ///< Absent: the host's own limit.
-
-  friend bool operator==(const Runtime&, const Runtime&) = default;
+ private:
+  Entry(const Entry&) = default;
 };
 
 }  // namespace weft::mappings

@@ -40,7 +40,8 @@ EntryIndex::EntryIndex(std::vector<const Entry*> entries)
   }
 }
 
-void EntryIndex::Search(std::string_view verb, std::string_view path, Match& match) const {
+void EntryIndex::Search(std::string_view verb, std::string_view path, ResourceProbe& probe,
+                        Match& match) const {
   // Nothing at this place or behind it can be the entry.
   std::size_t end = match.entry != nullptr ? 0 : entries_.size();
   const auto look_at = [&](std::span<const std::uint32_t> places) {
@@ -48,6 +49,10 @@ void EntryIndex::Search(std::string_view verb, std::string_view path, Match& mat
       if (place >= end) {
         return;
       }
+      if (!probe.Satisfies(entries_[place]->resource_type)) {
+        continue;
+      }
+      match.path_matched = true;
       if (entries_[place]->verbs.Matches(verb)) {
         match.entry = entries_[place];
         end = place;
@@ -70,7 +75,6 @@ void EntryIndex::Search(std::string_view verb, std::string_view path, Match& mat
       look_at({&place, 1});
     }
   }
-  match.path_matched = match.path_matched || match.specific || !stars_.empty();
 }
 
 std::size_t EntryIndex::LongestPrefixWithTail(std::string_view path, std::size_t min_end,

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "mappings/entry.hpp"
+#include "mappings/resources.hpp"
 #include "mappings/tail_tree.hpp"
 
 namespace weft::mappings {
@@ -32,15 +33,18 @@ class EntryIndex {
   /// What entries say about a path.
   struct Match {
     const Entry* entry = nullptr;  ///< The first that matches verb and path.
-    bool path_matched = false;     ///< By any entry, whatever its verb.
-    bool specific = false;         ///< By an entry other than by a bare `*`, whatever its verb.
+    bool path_matched = false;     ///< By any entry that applies, whatever its verb.
+    /// By the pattern of an entry other than by a bare `*`, whatever its verb, and whether or not it applies.
+    bool specific = false;
   };
 
-  /// Adds what these entries say to `match`, which holds what the entries before them say.
+  /// Adds what these entries say to `match`, which holds what the entries before them say. An entry of a
+  /// resource type that `probe` does not find at the path does not apply.
   ///
   /// Cost: a search of the tails, and at most one pass of each automaton over the path; entries
   /// that match the path, but not the verb, cost a look each.
-  void Search(std::string_view verb, std::string_view path, Match& match) const;
+  void Search(std::string_view verb, std::string_view path, ResourceProbe& probe,
+              Match& match) const;
 
   /// The largest `end` in [min_end, max_end] at which a segment of `path` ends and the path up to
   /// it is matched by an entry other than by a bare `*`; 0 when there is none. Needs

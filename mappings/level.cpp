@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
@@ -18,7 +19,7 @@ namespace {
 
 constexpr std::string_view kMethodNotAllowedClass = "weft::HttpMethodNotAllowedHandler";
 
-/// The keys that an object may have, and those that a later version will know.
+/// The keys that an object may have, and those that stand elsewhere.
 struct Vocabulary {
   struct Refused {
     std::string_view name;
@@ -30,25 +31,33 @@ struct Vocabulary {
   std::span<const Refused> refused;
 };
 
-constexpr std::array<std::string_view, 3> kFileNames = {"$schema", "httpRuntime", "httpHandlers"};
-constexpr std::array<Vocabulary::Refused, 2> kFileRefused = {{
-    {"application", "Every site is one application with the root \"/\"; delete the key."},
-    {"locations", "Put its directives into a mapping.json in that folder."},
-}};
-constexpr Vocabulary kFile = {"a mapping file", kFileNames, kFileRefused};
+// What a location may say, and then what a file may say besides.
+constexpr std::array<std::string_view, 7> kFileNames = {
+    "httpRuntime", "httpHandlers", "defaultDocuments", "redirectToFolder",
+    "$schema",     "application",  "locations"};
+constexpr Vocabulary kFile = {"a mapping file", kFileNames, {}};
 
-constexpr std::array<std::string_view, 2> kRuntimeNames = {"executionTimeoutSeconds",
-                                                           "maxRequestBytes"};
+constexpr std::array<Vocabulary::Refused, 2> kLocationRefused = {{
+    {"application", "Put it into the mapping.json of that folder."},
+    {"locations", "Write the whole path into the outer key."},
+}};
+constexpr Vocabulary kLocation = {"a location", std::span(kFileNames).first<4>(), kLocationRefused};
+
+constexpr std::array<std::string_view, 5> kRuntimeNames = {
+    "executionTimeoutSeconds", "maxRequestBytes", "maxUrlBytes", "maxQueryStringBytes",
+    "responseBufferBytes"};
 constexpr Vocabulary kRuntime = {"\"httpRuntime\"", kRuntimeNames, {}};
 
 constexpr std::array<std::string_view, 3> kDirectiveNames = {"add", "remove", "clear"};
 constexpr Vocabulary kDirective = {"a directive", kDirectiveNames, {}};
 
-constexpr std::array<std::string_view, 5> kAddNames = {"verb", "path", "type", "validate", "name"};
-constexpr std::array<Vocabulary::Refused, 1> kAddRefused = {{
-    {"lock", "Delete the key; lower levels may change this entry."},
-}};
-constexpr Vocabulary kAdd = {"\"add\"", kAddNames, kAddRefused};
+constexpr std::array<std::string_view, 7> kAddNames = {"verb", "path", "type",        "validate",
+                                                       "name", "lock", "resourceType"};
+constexpr Vocabulary kAdd = {"\"add\"", kAddNames, {}};
+
+// In the order of ResourceType.
+constexpr std::array<std::string_view, 4> kResourceTypes = {"unspecified", "file", "directory",
+                                                            "either"};
 
 constexpr std::array<std::string_view, 2> kRemoveNames = {"verb", "path"};
 constexpr Vocabulary kRemove = {"\"remove\"", kRemoveNames, {}};
@@ -120,6 +129,9 @@ class LevelReader {
     const std::size_t problems_before = problems_.size();
     const std::optional<JsonDocument> document = JsonDocument::Parse(text, locator_, problems_);
     Level level;
+    level.block.where.file = locator_.At(0).file;
+    level.block.source =
+        std::make_shared<const LevelSource>(LevelSource{level.block.where.file, {}});
     if (document) {
       document_ = &*document;
       ReadFile(document->Root(), level);
@@ -167,7 +179,8 @@ class LevelReader {
         std::ranges::find(vocabulary.refused, member.key, &Vocabulary::Refused::name);
     Error(member.key_offset, refused == vocabulary.refused.end()
                                  ? UnknownKey(member.key, vocabulary.owner, vocabulary.names)
-                                 : Quoted(member.key) + " is not supported by this version. " +
+                                 : Quoted(member.key) + " does not stand in " +
+                                       std::string(vocabulary.owner) + ". " +
                                        std::string(refused->advice));
   }
 
@@ -176,28 +189,139 @@ class LevelReader {
       return;
     }
     const auto members = Members(root, kFile);
-    if (const JsonValue* schema = members[0]) {
+    ReadBlock(members, level.block);
+    if (const JsonValue* schema = members[4]) {
       Is(JsonKind::kString, *schema, "\"$schema\"");
     }
-    if (const JsonValue* runtime = members[1]) {
-      ReadRuntime(*runtime, level.runtime);
+    if (const JsonValue* application = members[5];
+        application != nullptr && Is(JsonKind::kBoolean, *application, "\"application\"")) {
+      level.application = application->boolean;
+      level.application_where = locator_.At(application->key_offset);
     }
-    if (const JsonValue* handlers = members[2]) {
-      ReadHandlers(*handlers, level.directives);
+    if (const JsonValue* locations = members[6]) {
+      ReadLocations(*locations, level.locations);
     }
   }
 
-  void ReadRuntime(const JsonValue& value, RuntimeOverrides& runtime) {
+  // The members in the order of kLocation.
+  void ReadBlock(const std::vector<const JsonValue*>& members, Block& block) {
+    if (members[0] != nullptr) {
+      ReadRuntime(*members[0], block.settings.runtime);
+    }
+    if (members[1] != nullptr) {
+      ReadHandlers(*members[1], block.directives);
+    }
+    if (members[2] != nullptr) {
+      ReadDefaultDocuments(*members[2], block.settings);
+    }
+    if (members[3] != nullptr && Is(JsonKind::kBoolean, *members[3], Quoted(kFileNames[3]))) {
+      block.settings.redirect_to_folder = {members[3]->boolean, Where(*members[3])};
+    }
+  }
+
+  [[nodiscard]] std::shared_ptr<const SourceLocation> Where(const JsonValue& member) const {
+    return std::make_shared<const SourceLocation>(locator_.At(member.key_offset));
+  }
+
+  void ReadLocations(const JsonValue& value, std::vector<Location>& locations) {
+    if (!Is(JsonKind::kObject, value, "\"locations\"")) {
+      return;
+    }
+    NameMap<SourceLocation> seen;
+    for (const JsonValue* member : document_->Children(value)) {
+      Location location;
+      const bool path_is_good = ReadLocationPath(*member, location.segments);
+      if (!Is(JsonKind::kObject, *member, "A location")) {
+        continue;
+      }
+      location.block.where = locator_.At(member->key_offset);
+      location.block.source =
+          std::make_shared<const LevelSource>(LevelSource{location.block.where.file, member->key});
+      ReadBlock(Members(*member, kLocation), location.block);
+      const auto [first, is_new] = seen.try_emplace(member->key, location.block.where);
+      if (!is_new) {
+        Error(member->key_offset, "The location " + Quoted(member->key) + " stands at " +
+                                      first->second.ToString() +
+                                      " already: letter case does not count. Merge the two.");
+      } else if (path_is_good) {
+        locations.push_back(std::move(location));
+      }
+    }
+  }
+
+  bool ReadLocationPath(const JsonValue& member, std::vector<std::string>& segments) {
+    const std::string& path = member.key;
+    if (path.find_first_of("\\?:*\"<>|") != std::string::npos ||
+        std::ranges::any_of(path, IsControlCharacter)) {
+      Error(member.key_offset,
+            "The location " + Quoted(path) +
+                " holds a character that no location may: one of \\ ? : * \" < > | or a control "
+                "character. It is a path, not a pattern.");
+      return false;
+    }
+    for (std::size_t begin = 0; begin <= path.size();) {
+      const std::size_t end = std::min(path.find('/', begin), path.size());
+      const std::string segment = path.substr(begin, end - begin);
+      if (segment.find_first_not_of(" \t.") == std::string::npos) {
+        Error(
+            member.key_offset,
+            "The location " + Quoted(path) +
+                " is no path below the file's folder, such as \"admin\" or \"admin/new.ashx\": it "
+                "has no part that is empty, blank or dots. What is for the folder itself stands "
+                "beside \"locations\".");
+        return false;
+      }
+      segments.push_back(segment);
+      begin = end + 1;
+    }
+    return true;
+  }
+
+  void ReadDefaultDocuments(const JsonValue& value, SettingOverrides& settings) {
+    if (!Is(JsonKind::kArray, value, Quoted(kFileNames[2]))) {
+      return;
+    }
+    std::vector<std::string> names;
+    for (const JsonValue* element : document_->Children(value)) {
+      if (!Is(JsonKind::kString, *element, "A default document")) {
+        return;
+      }
+      const std::string& name = element->text;
+      if (name.empty() || name.find_first_of("/\\") != std::string::npos || name.starts_with('.') ||
+          std::ranges::any_of(name, IsControlCharacter)) {
+        Error(element->offset, Quoted(name) +
+                                   " is no name of a default document. Write the name of a file in "
+                                   "the folder, such as \"index.html\".");
+        return;
+      }
+      names.push_back(name);
+    }
+    if (names.size() > kMaxDefaultDocuments) {
+      Error(value.key_offset, "There are more than " + std::to_string(kMaxDefaultDocuments) +
+                                  " default documents. Each one is looked for on the disk; delete "
+                                  "some.");
+      return;
+    }
+    settings.default_documents = {std::move(names), Where(value)};
+  }
+
+  void ReadRuntime(const JsonValue& value, Runtime& runtime) {
     if (!Is(JsonKind::kObject, value, "\"httpRuntime\"")) {
       return;
     }
     const auto members = Members(value, kRuntime);
-    if (const auto seconds =
-            ReadNumber(members[0], kRuntimeNames[0], "seconds", 1, kMaxExecutionTimeoutSeconds)) {
-      runtime.execution_timeout = std::chrono::seconds(*seconds);
-    }
-    runtime.max_request_bytes =
-        ReadNumber(members[1], kRuntimeNames[1], "bytes", 0, kMaxRequestBytesLimit);
+    const auto read = [&](std::size_t i, std::string_view unit, std::uint64_t min,
+                          std::uint64_t max, auto& setting) {
+      if (const auto number = ReadNumber(members[i], kRuntimeNames[i], unit, min, max)) {
+        setting.value.emplace(*number);
+        setting.where = Where(*members[i]);
+      }
+    };
+    read(0, "seconds", 1, kMaxExecutionTimeoutSeconds, runtime.execution_timeout);
+    read(1, "bytes", 0, kMaxRequestBytesLimit, runtime.max_request_bytes);
+    read(2, "bytes", 1, kMaxBytesSetting, runtime.max_url_bytes);
+    read(3, "bytes", 0, kMaxBytesSetting, runtime.max_query_string_bytes);
+    read(4, "bytes", 0, kMaxBytesSetting, runtime.response_buffer_bytes);
   }
 
   std::optional<std::uint64_t> ReadNumber(const JsonValue* value, std::string_view name,
@@ -256,7 +380,7 @@ class LevelReader {
         ReadRemove(*child, directives);
       } else {
         Members(*child, kClear);
-        directives.emplace_back(ClearDirective{});
+        directives.emplace_back(ClearDirective{locator_.At(child->key_offset)});
       }
     }
   }
@@ -290,7 +414,11 @@ class LevelReader {
     const bool validate_is_good =
         members[3] == nullptr || Is(JsonKind::kBoolean, *members[3], Quoted(kAddNames[3]));
     const bool name_is_good = members[4] == nullptr || CheckName(*members[4]);
-    if (!type_name || !verb_is_good || !path_is_good || !validate_is_good || !name_is_good) {
+    const bool lock_is_good =
+        members[5] == nullptr || Is(JsonKind::kBoolean, *members[5], Quoted(kAddNames[5]));
+    const std::optional<ResourceType> resource_type = ReadResourceType(members[6]);
+    if (!type_name || !verb_is_good || !path_is_good || !validate_is_good || !name_is_good ||
+        !lock_is_good || !resource_type) {
       return;
     }
     auto entry = std::make_unique<Entry>(verb->text, path->text);
@@ -298,11 +426,29 @@ class LevelReader {
     entry->type_text = type->text;
     entry->type = *type_name;
     entry->validate = members[3] == nullptr || members[3]->boolean;
+    entry->locked = members[5] != nullptr && members[5]->boolean;
+    entry->resource_type = *resource_type;
     entry->refuses_method =
         type_name->class_name == kMethodNotAllowedClass && type_name->module.empty();
     entry->where = locator_.At(value.key_offset);
     entry->type_where = locator_.At(type->offset);
     directives.emplace_back(AddDirective{EntryKey(verb->text, path->text), std::move(entry)});
+  }
+
+  std::optional<ResourceType> ReadResourceType(const JsonValue* value) {
+    if (value == nullptr) {
+      return ResourceType::kUnspecified;
+    }
+    if (!Is(JsonKind::kString, *value, Quoted(kAddNames[6]))) {
+      return std::nullopt;
+    }
+    const auto known = std::ranges::find(kResourceTypes, value->text);
+    if (known == kResourceTypes.end()) {
+      Error(value->offset, Quoted(kAddNames[6]) + " is " + Quoted(value->text) +
+                               ", but must be one of " + Listed(kResourceTypes) + ".");
+      return std::nullopt;
+    }
+    return static_cast<ResourceType>(known - kResourceTypes.begin());
   }
 
   void ReadRemove(const JsonValue& value, std::vector<Directive>& directives) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "mappings/entry.hpp"
+#include "mappings/folder_settings.hpp"
 #include "mappings/problem.hpp"
 
 namespace weft::mappings {
@@ -29,14 +30,34 @@ struct RemoveDirective {
   SourceLocation where;
 };
 
-struct ClearDirective {};
+struct ClearDirective {
+  SourceLocation where;
+};
 
 using Directive = std::variant<AddDirective, RemoveDirective, ClearDirective>;
 
+/// What a file says of its folder, or a location of it of another path: one step of a chain.
+struct Block {
+  std::vector<Directive> directives;  ///< `httpHandlers`, in the file's order.
+  SettingOverrides settings;
+  /// The place is that of a location's key; of a file it is the file as a whole.
+  SourceLocation where;
+  std::shared_ptr<const LevelSource> source;
+};
+
+/// A member of `locations`: a block for a path below the file's folder, and for all below that path.
+struct Location {
+  std::vector<std::string> segments;  ///< At least one.
+  Block block;
+};
+
 /// What one mapping file says.
 struct Level {
-  std::vector<Directive> directives;  ///< `httpHandlers`, in the file's order.
-  RuntimeOverrides runtime;
+  Block block;
+  std::vector<Location> locations;  ///< In the file's order.
+  /// Whether its folder is the root of an application.
+  bool application = false;
+  SourceLocation application_where;
   /// False when the file has errors: directives may be missing.
   bool complete = true;
 };
@@ -47,6 +68,12 @@ inline constexpr std::uint64_t kMaxExecutionTimeoutSeconds = 86'400;
 /// The largest body limit a file may ask for, 2^53 - 1: the largest number that every JSON tool
 /// keeps exact.
 inline constexpr std::uint64_t kMaxRequestBytesLimit = 9'007'199'254'740'991;
+
+/// The largest `maxUrlBytes`, `maxQueryStringBytes` and `responseBufferBytes`: 1 GiB is none of them by intent.
+inline constexpr std::uint64_t kMaxBytesSetting = 1'073'741'824;
+
+/// The most `defaultDocuments`: for each one the disk is asked.
+inline constexpr std::size_t kMaxDefaultDocuments = 16;
 
 /// The longest `name` of an entry, in code points: it stands in every log line and metric of the
 /// entry.

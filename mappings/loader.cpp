@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -312,32 +314,28 @@ class Assembler {
   explicit Assembler(std::vector<Problem>& problems) : problems_(problems) {}
 
   std::shared_ptr<const MappingTable> Assemble(Level defaults, Found found) {
-    Below top = Apply({}, defaults);
+    found_ = &found;
+    Below top = Apply({}, defaults.block, defaults.complete);
+    Waiting waiting;
     if (found.machine) {
-      top = Apply(top, *found.machine);
+      RefuseApplication(*found.machine);
+      top = Apply(top, found.machine->block, found.machine->complete);
+      Await(*found.machine, waiting);
     }
-    MarkNeeded(found.folders);
-    std::vector<Below> below(found.folders.size());
-    std::vector<std::size_t> index(found.folders.size());
+    ListChildren();
+    parts_.any_other_site = kNoFolder;
     for (std::size_t i = 0; i < found.folders.size(); ++i) {
-      const FoundFolder& folder = found.folders[i];
-      const bool is_site = folder.parent == FoundFolder::kNone;
-      if (!is_site && !folder.needed) {
-        continue;
-      }
-      below[i] = is_site ? top : below[folder.parent];
-      if (folder.level) {
-        below[i] = Apply(below[i], *folder.level);
-      }
-      index[i] = AddFolder(below[i]);
-      if (is_site) {
-        parts_.sites.emplace(folder.name, index[i]);
-      } else {
-        parts_.folders[index[folder.parent]].children.emplace(folder.name, index[i]);
+      if (found.folders[i].parent == FoundFolder::kNone) {
+        const std::size_t site = BuildFolder(top, waiting, {i, "/", 0});
+        parts_.sites.emplace(found.folders[i].name, site);
+        if (EqualsIgnoringCase(found.folders[i].name, kDefaultSite)) {
+          parts_.any_other_site = site;
+        }
       }
     }
-    const auto other = parts_.sites.find(kDefaultSite);
-    parts_.any_other_site = other != parts_.sites.end() ? other->second : AddFolder(top);
+    if (parts_.any_other_site == kNoFolder) {
+      parts_.any_other_site = BuildFolder(top, waiting, {FoundFolder::kNone, "/", 0});
+    }
     if (HasErrors()) {
       return nullptr;
     }
@@ -354,39 +352,93 @@ class Assembler {
   }
 
  private:
+  static constexpr std::size_t kNoFolder = static_cast<std::size_t>(-1);
+
   /// What the files down to a folder amount to.
   struct Below {
     std::size_t chain = MappingTable::Chain::kNone;  // into chains_, and parts_.chains
-    Runtime runtime;
+    std::shared_ptr<const FolderSettings> settings = std::make_shared<const FolderSettings>();
     bool complete = true;  // no file on the way has errors
   };
 
-  Below Apply(const Below& above, const Level& level) {
+  /// Locations of files above a folder that are for it or for paths below it, those of the uppermost file first.
+  struct Awaited {
+    const Location* location;
+    std::size_t depth;  // how many of its segments lead to the folder
+    bool complete;      // of its file
+  };
+  using Waiting = std::vector<Awaited>;
+
+  /// A folder of a site.
+  struct Place {
+    std::size_t found;  // into found_->folders; kNone: there are only locations for it
+    std::string path;   // in the URL space, with a final slash
+    std::size_t depth;
+  };
+
+  /// A chain as the files have it, and with each `~/` in its place, entry by entry.
+  struct BuiltChain {
+    Chain written;
+    Chain rooted;
+  };
+
+  Below Apply(const Below& above, const Block& block, bool complete) {
     Below below;
-    below.complete = above.complete && level.complete;
-    below.runtime = Extend(above.runtime, level.runtime);
-    // Where an entry may be missing for an error already told, a warning about it would mislead.
-    std::vector<Problem>* warnings = below.complete ? &problems_ : nullptr;
+    below.complete = above.complete && complete;
+    below.settings = std::make_shared<const FolderSettings>(Extend(*above.settings, block));
+    BuiltChain chain;
     const bool first = above.chain == MappingTable::Chain::kNone;
-    below.chain =
-        AddChain(Extend(first ? Chain() : chains_[above.chain], level, warnings), above.chain);
+    // Where an entry may be missing for an error already told, a warning about it would mislead.
+    chain.written = Extend(first ? Chain() : chains_[above.chain].written, block.directives,
+                           {problems_, below.complete});
+    below.chain = AddChain(std::move(chain), above.chain, below.settings->application_root);
     return below;
   }
 
+  // The folder becomes an application's root: `~/` of all entries means it from here on.
+  Below BeginApplication(const Below& above, const Level& level, const std::string& path) {
+    if (path.find_first_of("*?,") != std::string::npos) {
+      problems_.push_back({level.application_where, Problem::Severity::kError,
+                           "The path " + Quoted(path) +
+                               " of this application has a * ? or , in it, which patterns that "
+                               "begin with ~/ cannot hold. Rename the folder."});
+      return above;
+    }
+    Below below = above;
+    auto settings = std::make_shared<FolderSettings>(*above.settings);
+    settings->application_root = path;
+    below.settings = std::move(settings);
+    below.chain = AddChain({chains_[above.chain].written, {}}, above.chain, path);
+    return below;
+  }
+
+  void RefuseApplication(const Level& machine) {
+    if (machine.application) {
+      problems_.push_back(
+          {machine.application_where, Problem::Severity::kError,
+           "\"application\" stands in the mapping.json of the folder that is an "
+           "application's root, not in machine.json. A site's root always is one."});
+    }
+  }
+
   // A level that takes nothing away stands before the chain above it, which then serves both.
-  std::size_t AddChain(Chain chain, std::size_t above) {
-    std::size_t own = chain.size();
+  std::size_t AddChain(BuiltChain chain, std::size_t above, const std::string& root) {
+    chain.rooted.reserve(chain.written.size());
+    for (Entry* entry : chain.written) {
+      chain.rooted.push_back(Rooted(*entry, root));
+    }
+    std::size_t own = chain.rooted.size();
     std::size_t behind = MappingTable::Chain::kNone;
-    if (above != MappingTable::Chain::kNone && !chains_[above].empty() &&
-        EndsIn(chain, chains_[above])) {
-      own -= chains_[above].size();
+    if (above != MappingTable::Chain::kNone && !chains_[above].rooted.empty() &&
+        EndsIn(chain.rooted, chains_[above].rooted)) {
+      own -= chains_[above].rooted.size();
       behind = above;
       if (own == 0) {
         return above;
       }
     }
     parts_.chains.push_back(
-        {{chain.begin(), chain.begin() + static_cast<std::ptrdiff_t>(own)}, behind});
+        {{chain.rooted.begin(), chain.rooted.begin() + static_cast<std::ptrdiff_t>(own)}, behind});
     chains_.push_back(std::move(chain));
     return chains_.size() - 1;
   }
@@ -395,19 +447,128 @@ class Assembler {
     return chain.size() >= end.size() && std::equal(end.rbegin(), end.rend(), chain.rbegin());
   }
 
+  /// The entry as it is for the application with that root.
+  Entry* Rooted(Entry& entry, const std::string& root) {
+    if (root == "/" || !PathPattern::IsRooted(entry.path)) {
+      return &entry;
+    }
+    const auto [known, is_new] = rooted_.try_emplace({&entry, root}, nullptr);
+    if (is_new) {
+      known->second = &entry;
+      for (const std::string_view alternative : SplitAtCommas(entry.path)) {
+        if (alternative.starts_with("~/") &&
+            alternative.size() + root.size() > PathPattern::kMaxAlternativeBytes) {
+          problems_.push_back({entry.where, Problem::Severity::kError,
+                               "The pattern " + Quoted(alternative) +
+                                   " is too long for the application " + Quoted(root) +
+                                   ". Shorten it, or remove the entry there."});
+          return &entry;
+        }
+      }
+      parts_.entries.push_back(std::make_unique<Entry>(entry, root));
+      known->second = parts_.entries.back().get();
+    }
+    return known->second;
+  }
+
+  void Await(const Level& level, Waiting& waiting) {
+    for (const Location& location : level.locations) {
+      if (location.segments.size() > MappingTable::kMaxFolderDepth) {
+        problems_.push_back({location.block.where, Problem::Severity::kError,
+                             "This location is deeper than " +
+                                 std::to_string(MappingTable::kMaxFolderDepth) +
+                                 " levels. Shorten it."});
+      } else {
+        waiting.push_back({&location, 0, level.complete});
+      }
+    }
+  }
+
+  /// Adds the folder and all below it; returns its number in parts_.folders.
+  std::size_t BuildFolder(Below below, Waiting waiting, const Place& place) {
+    const FoundFolder* folder =
+        place.found == FoundFolder::kNone ? nullptr : &found_->folders[place.found];
+    if (folder != nullptr && folder->level) {
+      if (folder->level->application) {
+        below = BeginApplication(below, *folder->level, place.path);
+      }
+      below = Apply(below, folder->level->block, folder->level->complete);
+      Await(*folder->level, waiting);
+    }
+    const std::size_t index = AddFolder(below);
+    for (auto& [name, child] : ChildrenOf(place, waiting)) {
+      BuildChild(below, child, {child.found, place.path + name + "/", place.depth + 1}, name,
+                 index);
+    }
+    return index;
+  }
+
+  struct Child {
+    std::size_t found = FoundFolder::kNone;
+    Waiting waiting;
+  };
+
+  /// What lies in a folder, or is spoken of by a location above.
+  std::map<std::string, Child, LessIgnoringCase> ChildrenOf(const Place& place,
+                                                            const Waiting& waiting) const {
+    std::map<std::string, Child, LessIgnoringCase> children;
+    if (place.found != FoundFolder::kNone) {
+      for (const std::size_t found : children_[place.found]) {
+        children[found_->folders[found].name].found = found;
+      }
+    }
+    for (const Awaited& awaited : waiting) {
+      children[awaited.location->segments[awaited.depth]].waiting.push_back(
+          {awaited.location, awaited.depth + 1, awaited.complete});
+    }
+    return children;
+  }
+
+  void BuildChild(const Below& above, const Child& child, const Place& place,
+                  const std::string& name, std::size_t parent) {
+    if (place.depth > MappingTable::kMaxFolderDepth) {
+      // Of folders this has been told; a location may add to the depth of its file's folder.
+      problems_.push_back({child.waiting.front().location->block.where, Problem::Severity::kError,
+                           "This location leads deeper than " +
+                               std::to_string(MappingTable::kMaxFolderDepth) +
+                               " levels below its site's root. Shorten it."});
+      return;
+    }
+    Below below = above;
+    Waiting waiting;
+    for (const Awaited& awaited : child.waiting) {
+      if (awaited.depth == awaited.location->segments.size()) {
+        below = Apply(below, awaited.location->block, awaited.complete);
+      } else {
+        waiting.push_back(awaited);
+      }
+    }
+    if (waiting.size() < child.waiting.size()) {
+      // A location holds for the path itself, too.
+      const std::size_t file = AddFolder(below);
+      parts_.folders[parent].files.emplace(name, file);
+    }
+    const std::size_t folder = BuildFolder(std::move(below), std::move(waiting), place);
+    parts_.folders[parent].children.emplace(name, folder);
+  }
+
   std::size_t AddFolder(const Below& below) {
     MappingTable::Folder folder;
     folder.chain = below.chain;
-    folder.runtime = below.runtime;
+    folder.settings = below.settings;
     parts_.folders.push_back(std::move(folder));
     return parts_.folders.size() - 1;
   }
 
-  // Folders are listed parents first, so from the back every child is seen before its parent.
-  static void MarkNeeded(std::vector<FoundFolder>& folders) {
+  // Only folders with a mapping file in or below them. They are listed parents first, so from the back every child
+  // is seen before its parent.
+  void ListChildren() {
+    auto& folders = found_->folders;
+    children_.resize(folders.size());
     for (std::size_t i = folders.size(); i-- > 0;) {
       if (folders[i].needed && folders[i].parent != FoundFolder::kNone) {
         folders[folders[i].parent].needed = true;
+        children_[folders[i].parent].push_back(i);
       }
     }
   }
@@ -419,7 +580,14 @@ class Assembler {
   }
 
   void TakeEntries(Level& level) {
-    for (Directive& directive : level.directives) {
+    TakeEntries(level.block);
+    for (Location& location : level.locations) {
+      TakeEntries(location.block);
+    }
+  }
+
+  void TakeEntries(Block& block) {
+    for (Directive& directive : block.directives) {
       if (auto* add = std::get_if<AddDirective>(&directive)) {
         parts_.entries.push_back(std::move(add->entry));
       }
@@ -427,7 +595,10 @@ class Assembler {
   }
 
   std::vector<Problem>& problems_;
-  std::vector<Chain> chains_;
+  Found* found_ = nullptr;
+  std::vector<std::vector<std::size_t>> children_;  // of the found folders, by their numbers
+  std::vector<BuiltChain> chains_;
+  std::map<std::pair<const Entry*, std::string>, Entry*> rooted_;
   MappingTable::Parts parts_;
 };
 
@@ -441,10 +612,14 @@ LoadResult Load(const fs::path& directory, const LoadLimits& limits) {
     found = Scanner(limits, result.problems).Scan(directory);
   }
   result.table = Assembler(result.problems).Assemble(std::move(defaults), std::move(found));
-  std::ranges::stable_sort(result.problems, {}, [](const Problem& problem) {
+  const auto place = [](const Problem& problem) {
     return std::tuple(std::string_view(problem.where.file), problem.where.line,
-                      problem.where.column);
-  });
+                      problem.where.column, std::string_view(problem.sentence));
+  };
+  std::ranges::stable_sort(result.problems, {}, place);
+  // What machine.json says of a location is found wrong once for each site.
+  const auto repeated = std::ranges::unique(result.problems, {}, place);
+  result.problems.erase(repeated.begin(), repeated.end());
   return result;
 }
 

@@ -7,8 +7,12 @@ namespace {
 constexpr std::string_view kText = R"json({
   "$schema": "mapping.schema.json",
   "httpRuntime": {
-    "executionTimeoutSeconds": 110  // no maxRequestBytes: the host's own limit holds
+    "executionTimeoutSeconds": 110,  // no maxRequestBytes: the host's own limit holds
+    "maxUrlBytes": 8192,
+    "maxQueryStringBytes": 8192
   },
+  "defaultDocuments": ["index.ashx", "index.html"],
+  "redirectToFolder": true,
   "httpHandlers": [
     // What lies beside the pages but is nobody's business: configuration, modules, sources, data.
     { "add": { "name": "forbidden-configuration", "verb": "*", "type": "weft::HttpForbiddenHandler",

@@ -51,6 +51,9 @@ class MappingTable::Way {
   struct Step {
     const Folder* folder;
     std::size_t begin;  // where the names in the folder begin in the path
+    // The location of the path up to the first name in the folder, and where that ends; or null.
+    const Folder* file = nullptr;
+    std::size_t file_end = 0;
   };
 
   Way(const std::vector<Folder>& folders, std::size_t site, std::string_view path)
@@ -63,16 +66,20 @@ class MappingTable::Way {
   void Follow(std::string_view path) {
     path_ = path;
     for (size_ = 1;;) {
-      const Step& last = steps_[size_ - 1];
-      if (last.folder->children.empty()) {
+      Step& last = steps_[size_ - 1];
+      last.file = nullptr;
+      if ((last.folder->children.empty() && last.folder->files.empty()) ||
+          last.begin > path.size()) {
         return;
       }
-      const std::size_t slash = path.find('/', last.begin);
-      if (slash == std::string_view::npos) {
-        return;
+      const std::size_t slash = std::min(path.find('/', last.begin), path.size());
+      const std::string_view name = path.substr(last.begin, slash - last.begin);
+      if (const auto file = last.folder->files.find(name); file != last.folder->files.end()) {
+        last.file = &folders_[file->second];
+        last.file_end = slash;
       }
-      const auto child = last.folder->children.find(path.substr(last.begin, slash - last.begin));
-      if (child == last.folder->children.end()) {
+      const auto child = last.folder->children.find(name);
+      if (slash == path.size() || child == last.folder->children.end()) {
         return;
       }
       steps_[size_++] = {&folders_[child->second], slash + 1};
@@ -82,7 +89,11 @@ class MappingTable::Way {
   [[nodiscard]] std::string_view Path() const { return path_; }
   [[nodiscard]] std::size_t Size() const { return size_; }
   [[nodiscard]] const Step& operator[](std::size_t i) const { return steps_[i]; }
-  [[nodiscard]] const Folder& Last() const { return *steps_[size_ - 1].folder; }
+  /// What the whole path is in.
+  [[nodiscard]] const Folder& Last() const {
+    const Step& last = steps_[size_ - 1];
+    return last.file != nullptr && last.file_end == path_.size() ? *last.file : *last.folder;
+  }
 
   /// Where the longest prefix ends that lies in the folder of step `i`: before the names in the
   /// next folder begin.
@@ -152,11 +163,12 @@ std::size_t MappingTable::FindSite(std::string_view host) const {
 }
 
 MappingTable::Match MappingTable::Search(const Folder& folder, std::string_view verb,
-                                         std::string_view path) const {
+                                         std::string_view path, IResources* resources) const {
+  ResourceProbe probe(resources, path);
   Match match;
   match.folder = &folder;
   for (std::size_t i = folder.chain; i != Chain::kNone; i = blocks_[i].behind) {
-    blocks_[i].index.Search(verb, path, match);
+    blocks_[i].index.Search(verb, path, probe, match);
     if (match.entry != nullptr && match.specific) {
       break;  // nothing behind it can change the answer
     }
@@ -164,20 +176,31 @@ MappingTable::Match MappingTable::Search(const Folder& folder, std::string_view 
   return match;
 }
 
-MappingTable::Split MappingTable::LongestSpecificPrefix(const Way& way, std::size_t max_end) const {
-  // Deepest first: its prefixes are the longest.
-  for (std::size_t i = way.Size(); i-- > 0;) {
-    const std::size_t max = std::min(way.End(i), max_end);
-    std::size_t longest = 0;
-    for (std::size_t at = way[i].folder->chain; at != Chain::kNone; at = blocks_[at].behind) {
-      const std::size_t min = std::max(way[i].begin, longest + 1);
-      if (min > max) {
-        break;
-      }
-      longest = std::max(longest, blocks_[at].index.LongestSpecificPrefix(way.Path(), min, max));
+std::size_t MappingTable::LongestSpecificPrefix(const Folder& folder, std::string_view path,
+                                                std::size_t min_end, std::size_t max_end) const {
+  std::size_t longest = 0;
+  for (std::size_t at = folder.chain; at != Chain::kNone; at = blocks_[at].behind) {
+    const std::size_t min = std::max(min_end, longest + 1);
+    if (min > max_end) {
+      break;
     }
-    if (longest > 0) {
-      return {longest, way[i].folder};
+    longest = std::max(longest, blocks_[at].index.LongestSpecificPrefix(path, min, max_end));
+  }
+  return longest;
+}
+
+MappingTable::Split MappingTable::LongestSpecificPrefix(const Way& way, std::size_t max_end) const {
+  // Deepest first: its prefixes are the longest. Of those in a folder the shortest may have a location of its own.
+  for (std::size_t i = way.Size(); i-- > 0;) {
+    const Way::Step& step = way[i];
+    const std::size_t min = step.file != nullptr ? step.file_end + 1 : step.begin;
+    const std::size_t max = std::min(way.End(i), max_end);
+    if (const std::size_t end = LongestSpecificPrefix(*step.folder, way.Path(), min, max)) {
+      return {end, step.folder};
+    }
+    if (step.file != nullptr && step.file_end <= max &&
+        LongestSpecificPrefix(*step.file, way.Path(), step.file_end, step.file_end) != 0) {
+      return {step.file_end, step.file};
     }
   }
   return {};
@@ -187,19 +210,24 @@ bool MappingTable::IsTooLong(const Way& way) const {
   std::uint64_t steps = 0;
   for (std::size_t i = 0; i < way.Size(); ++i) {
     steps += std::uint64_t{blocks_[way[i].folder->chain].glob_words} * way.End(i);
+    if (way[i].file != nullptr) {
+      steps += std::uint64_t{blocks_[way[i].file->chain].glob_words} * way[i].file_end;
+    }
   }
   return steps > kMaxGlobSteps;
 }
 
 // A verb is served when the first entry that matches it is not a refusal; what stands behind a
 // refusal of all verbs is never reached.
-std::string MappingTable::Allow(const Folder& folder, std::string_view path) const {
+std::string MappingTable::Allow(const Folder& folder, std::string_view path,
+                                IResources* resources) const {
   const CandidatePath candidate(path);
+  ResourceProbe probe(resources, path);
   std::vector<std::string_view> allowed;
   std::vector<std::string_view> refused;
   const auto add_verbs = [&](const std::vector<const Entry*>& entries) {
     for (const Entry* entry : entries) {
-      if (!entry->pattern.Matches(candidate)) {
+      if (!entry->pattern.Matches(candidate) || !probe.Satisfies(entry->resource_type)) {
         continue;
       }
       if (entry->refuses_method && entry->verbs.MatchesEverything()) {
@@ -227,10 +255,12 @@ std::string MappingTable::Allow(const Folder& folder, std::string_view path) con
 }
 
 void MappingTable::Finish(const Match& match, std::string_view file_path,
-                          std::string_view path_info, Resolution& resolution) const {
+                          std::string_view path_info, IResources* resources,
+                          Resolution& resolution) const {
   resolution.file_path = file_path;
   resolution.path_info = path_info;
-  resolution.runtime = match.folder->runtime;
+  resolution.specific = match.specific;
+  resolution.settings = match.folder->settings.get();
   resolution.entry = match.entry;
   if (match.entry != nullptr) {
     resolution.outcome = Resolution::Outcome::kFound;
@@ -244,7 +274,7 @@ void MappingTable::Finish(const Match& match, std::string_view file_path,
   }
   const bool refused = match.entry != nullptr ? match.entry->refuses_method : match.path_matched;
   if (refused) {
-    resolution.allow = Allow(*match.folder, file_path);
+    resolution.allow = Allow(*match.folder, file_path, resources);
   }
 }
 
@@ -252,11 +282,12 @@ void MappingTable::Refuse(Resolution::Outcome outcome, std::string_view cause, s
                           Resolution& resolution) const {
   resolution.outcome = outcome;
   resolution.cause = cause;
-  resolution.runtime = folders_[site].runtime;
+  resolution.settings = folders_[site].settings.get();
 }
 
 void MappingTable::Route(std::size_t site, std::string_view verb, std::string_view script_path,
-                         std::string_view path_info, Resolution& resolution) const {
+                         std::string_view path_info, IResources* resources,
+                         Resolution& resolution) const {
   Way way(folders_, site, script_path);
   if (IsTooLong(way)) {
     Refuse(Resolution::Outcome::kPathTooLong, cause::kPathTooLong, site, resolution);
@@ -264,9 +295,9 @@ void MappingTable::Route(std::size_t site, std::string_view verb, std::string_vi
   }
   Match script;
   if (!script_path.empty()) {
-    script = Search(way.Last(), verb, script_path);
+    script = Search(way.Last(), verb, script_path, resources);
     if (script.specific) {
-      Finish(script, script_path, path_info, resolution);
+      Finish(script, script_path, path_info, resources, resolution);
       return;
     }
   }
@@ -289,16 +320,18 @@ void MappingTable::Route(std::size_t site, std::string_view verb, std::string_vi
   }
   if (const Split split = LongestSpecificPrefix(way, max_end); split.end > 0) {
     const std::string_view file_path = whole.substr(0, split.end);
-    Finish(Search(*split.folder, verb, file_path), file_path, whole.substr(split.end), resolution);
+    Finish(Search(*split.folder, verb, file_path, resources), file_path, whole.substr(split.end),
+           resources, resolution);
   } else if (path_info.empty() || script.path_matched) {
-    Finish(script, script_path, path_info, resolution);
+    Finish(script, script_path, path_info, resources, resolution);
   } else {
-    Finish(Search(way.Last(), verb, whole), whole, {}, resolution);
+    Finish(Search(way.Last(), verb, whole, resources), whole, {}, resources, resolution);
   }
 }
 
 Resolution MappingTable::Resolve(std::string_view host, std::string_view verb,
-                                 std::string_view script_path, std::string_view path_info) const {
+                                 std::string_view script_path, std::string_view path_info,
+                                 IResources* resources) const {
   Resolution resolution;
   NormalisedPath script;
   NormalisedPath info;
@@ -324,7 +357,7 @@ Resolution MappingTable::Resolve(std::string_view host, std::string_view verb,
       path_info = resolution.rewritten->path_info = std::move(*info.changed);
     }
   }
-  Route(site, verb, script_path, path_info, resolution);
+  Route(site, verb, script_path, path_info, resources, resolution);
   return resolution;
 }
 

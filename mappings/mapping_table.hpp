@@ -10,7 +10,9 @@
 #include "mappings/ascii.hpp"
 #include "mappings/entry.hpp"
 #include "mappings/entry_index.hpp"
+#include "mappings/folder_settings.hpp"
 #include "mappings/problem.hpp"
+#include "mappings/resources.hpp"
 #include "mappings/type_name.hpp"
 
 namespace weft::mappings {
@@ -47,7 +49,10 @@ struct Resolution {
   /// `GET, HEAD`: the verbs that are served here, for the Allow header. Filled for
   /// kMethodNotAllowed, and for an entry whose type is weft::HttpMethodNotAllowedHandler.
   std::string allow;
-  Runtime runtime;  ///< Of the file path's folder; of the site's for a path that was refused.
+  /// Whether an entry's pattern other than a bare `*` matches the file path, under whatever verb.
+  bool specific = false;
+  /// Of the file path's folder; of the site's for a path that was refused. Never null. Lifetime: the table's.
+  const FolderSettings* settings = nullptr;
 
   /// What `file_path` and `path_info` view when they are no part of the arguments.
   struct Rewritten {
@@ -97,9 +102,11 @@ class MappingTable {
 
   /// A folder of a site's URL space, in the form that the loader builds.
   struct Folder {
-    std::size_t chain = 0;  ///< Into Parts::chains.
-    Runtime runtime;
-    NameMap<std::size_t> children;  ///< By name, into Parts::folders.
+    std::size_t chain = 0;                           ///< Into Parts::chains.
+    std::shared_ptr<const FolderSettings> settings;  ///< Not null.
+    NameMap<std::size_t> children;                   ///< By name, into Parts::folders.
+    /// What a path is in that ends in the name, into Parts::folders; of those without an own location, nothing.
+    NameMap<std::size_t> files;
   };
 
   struct Parts {
@@ -127,8 +134,8 @@ class MappingTable {
   /// file path, and the rest is path info. Where there is none, the web server's split holds if
   /// any entry matches `script_path`; else the whole path is the file path.
   ///
-  /// The entries are those of the file path's folder: the deepest folder with a mapping file on the
-  /// way to it.
+  /// The entries are those of the file path's own location where it has one, else of its folder: the deepest folder
+  /// with a mapping file, or a location, on the way to it.
   ///
   /// Cost: a search of the path for each mapping file on the way to its folder (EntryIndex),
   /// whatever the number of entries. Patterns with wildcards inside are tried one by one within
@@ -136,8 +143,11 @@ class MappingTable {
   /// Allow. Entries that match the path under other verbs cost a look each, and every entry does
   /// where Allow is needed. No allocation for a normal path that is found without a web server's
   /// split being undone.
+  /// Where a path is split is decided by patterns alone; then `resources` is asked, once for a path, where an entry
+  /// has a resource type. Null: nothing exists. What it throws is thrown here.
   [[nodiscard]] Resolution Resolve(std::string_view host, std::string_view verb,
-                                   std::string_view script_path, std::string_view path_info) const;
+                                   std::string_view script_path, std::string_view path_info,
+                                   IResources* resources = nullptr) const;
 
   /// The types that any entry names, each once; Entry::type_index points here.
   [[nodiscard]] const std::vector<TypeUse>& Types() const { return types_; }
@@ -154,16 +164,19 @@ class MappingTable {
     std::size_t glob_words = 0;  // of what follows, too
   };
 
-  [[nodiscard]] Match Search(const Folder& folder, std::string_view verb,
-                             std::string_view path) const;
+  [[nodiscard]] Match Search(const Folder& folder, std::string_view verb, std::string_view path,
+                             IResources* resources) const;
   [[nodiscard]] Split LongestSpecificPrefix(const Way& way, std::size_t max_end) const;
   [[nodiscard]] bool IsTooLong(const Way& way) const;
   [[nodiscard]] std::size_t FindSite(std::string_view host) const;
-  [[nodiscard]] std::string Allow(const Folder& folder, std::string_view path) const;
+  [[nodiscard]] std::size_t LongestSpecificPrefix(const Folder& folder, std::string_view path,
+                                                  std::size_t min_end, std::size_t max_end) const;
+  [[nodiscard]] std::string Allow(const Folder& folder, std::string_view path,
+                                  IResources* resources) const;
   void Route(std::size_t site, std::string_view verb, std::string_view script_path,
-             std::string_view path_info, Resolution& resolution) const;
+             std::string_view path_info, IResources* resources, Resolution& resolution) const;
   void Finish(const Match& match, std::string_view file_path, std::string_view path_info,
-              Resolution& resolution) const;
+              IResources* resources, Resolution& resolution) const;
   void Refuse(Resolution::Outcome outcome, std::string_view cause, std::size_t site,
               Resolution& resolution) const;
   void IndexChains(std::vector<Chain> chains);

@@ -73,14 +73,20 @@ std::vector<std::string_view> SplitAtCommas(std::string_view text) {
 CandidatePath::CandidatePath(std::string_view path)
     : text(path), extension(PackedExtension(path)) {}
 
-PathPattern::PathPattern(std::string_view text) {
+PathPattern::PathPattern(std::string_view text, std::string_view application_root) {
   for (const std::string_view alternative : SplitAtCommas(text)) {
-    AddAlternative(alternative);
+    AddAlternative(alternative, application_root);
   }
   std::ranges::sort(extensions_);
 }
 
-void PathPattern::AddAlternative(std::string_view alternative) {
+bool PathPattern::IsRooted(std::string_view text) {
+  return std::ranges::any_of(SplitAtCommas(text), [](std::string_view alternative) {
+    return alternative.starts_with("~/");
+  });
+}
+
+void PathPattern::AddAlternative(std::string_view alternative, std::string_view application_root) {
   if (alternative == "*") {
     matches_everything_ = true;
     return;
@@ -89,8 +95,9 @@ void PathPattern::AddAlternative(std::string_view alternative) {
     extensions_.push_back(*extension);
     return;
   }
+  std::string rooted;
   if (alternative.starts_with("~/")) {
-    alternative.remove_prefix(1);
+    alternative = rooted = std::string(application_root) + std::string(alternative.substr(2));
   }
   const bool at_start = alternative.starts_with('/');
   if (alternative.find_first_of(kWildcards) == std::string_view::npos) {

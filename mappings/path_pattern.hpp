@@ -30,8 +30,7 @@ struct CandidatePath {
 /// - An alternative matches as a suffix of the path that begins at the path's start or right after
 /// a
 ///   `/`. One that begins with `/` therefore matches the whole path.
-/// - `~/` stands for the application's root, which is `/`: the rest matches the whole path below
-/// it.
+/// - `~/` stands for the application's root: the rest matches the whole path below it.
 /// - ASCII letter case is ignored.
 ///
 /// Cost: alternatives without wildcards, or with a leading star only, cost one comparison of their
@@ -44,8 +43,12 @@ class PathPattern {
   /// The longest alternative; longer ones are for the caller to refuse.
   static constexpr std::size_t kMaxAlternativeBytes = Glob::kMaxPatternBytes;
 
-  /// No alternative of `text` is longer than kMaxAlternativeBytes.
-  explicit PathPattern(std::string_view text);
+  /// No alternative of `text` is longer than kMaxAlternativeBytes, also with `application_root` in place of its
+  /// `~/`. The root begins and ends with `/` and holds no wildcard and no comma.
+  explicit PathPattern(std::string_view text, std::string_view application_root = "/");
+
+  /// Whether an alternative begins with `~/`.
+  [[nodiscard]] static bool IsRooted(std::string_view text);
 
   [[nodiscard]] bool Matches(const CandidatePath& path) const {
     return matches_everything_ || MatchesSpecifically(path);
@@ -71,7 +74,7 @@ class PathPattern {
     Begins begins;
   };
 
-  void AddAlternative(std::string_view alternative);
+  void AddAlternative(std::string_view alternative, std::string_view application_root);
   static bool Matches(const Literal& literal, std::string_view path);
 
   bool matches_everything_ = false;

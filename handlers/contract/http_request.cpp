@@ -88,28 +88,28 @@ const NameValueCollection& HttpRequest::QueryString() const {
   return *query_;
 }
 
-std::string HttpRequest::PhysicalPath() const {
+std::string HttpRequest::MapPath(std::string_view path) const {
   const auto root = variables_.Get("DOCUMENT_ROOT");
   const auto script_name = variables_.Get("SCRIPT_NAME");
   auto script_file = CleanScriptFilename(variables_.Get("SCRIPT_FILENAME"), path_);
   // The web server's own translation holds (it knows of aliases) as far as it speaks of the same path.
   if (!script_file.empty()) {
-    if (script_name == FilePath()) {
+    if (script_name == path) {
       return std::string(script_file);
     }
-    const auto tail = script_name.substr(std::min(FilePath().size(), script_name.size()));
-    if (script_name.substr(0, FilePath().size()) == FilePath() && EndsWith(script_file, tail)) {
+    const auto tail = script_name.substr(std::min(path.size(), script_name.size()));
+    if (script_name.substr(0, path.size()) == path && EndsWith(script_file, tail)) {
       return std::string(script_file.substr(0, script_file.size() - tail.size()));
     }
   }
   if (root.empty()) {
     return {};
   }
-  std::string path(root);
-  while (!path.empty() && path.back() == '/') {
-    path.pop_back();
+  std::string file(root);
+  while (!file.empty() && file.back() == '/') {
+    file.pop_back();
   }
-  return path.append(FilePath());
+  return file.append(path);
 }
 
 const HttpHeaders& HttpRequest::Headers() const {

@@ -8,6 +8,7 @@
 #include <weft/http_handler.hpp>
 #include <weft/http_headers.hpp>
 #include "host/observe/log.hpp"
+#include "host/pipeline/request_mapping.hpp"
 
 namespace weft::host::pipeline {
 
@@ -85,7 +86,9 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
 
 void Pipeline::Serve(HttpContext& context, RequestIo& io, Flight& flight) {
   Admit();
-  Map(context, io, flight);
+  if (!Map(context, io, flight)) {
+    return;
+  }
   handling::HandlerLease lease(flight.handlers->ClassOf(*flight.entry), context);
   auto& handler = lease.Handler();
   flight.handler = &typeid(handler);
@@ -109,43 +112,21 @@ void Pipeline::Admit() const {
   }
 }
 
-void Pipeline::Map(HttpContext& context, RequestIo& io, Flight& flight) const {
-  auto& request = context.Request();
-  if (!IsToken(request.HttpMethod())) {
-    flight.cause = "method_malformed";
-    throw HttpException(400, "The method is malformed.", "REQUEST_METHOD is missing or no token");
+bool Pipeline::Map(HttpContext& context, RequestIo& io, Flight& flight) const {
+  const auto mapped = MapRequest(context, flight.handlers->Mappings(), flight.cause);
+  if (mapped.entry == nullptr) {
+    return false;
   }
-  const auto& variables = request.ServerVariables();
-  const auto host = variables.Find("HTTP_HOST").value_or(variables.Get("SERVER_NAME"));
-  const auto resolution = flight.handlers->Mappings().Resolve(
-      host, request.HttpMethod(), request.FilePath(), request.PathInfo());
-  flight.cause = resolution.cause;
-  using Outcome = mappings::Resolution::Outcome;
-  if (resolution.outcome == Outcome::kBadPath) {
-    throw HttpException(400, "The path of the URL is malformed.", std::string(resolution.cause));
+  flight.entry = mapped.entry;
+  const auto& runtime = mapped.settings->runtime;
+  // The built-in defaults set it.
+  flight.deadline = flight.started + runtime.execution_timeout.value.value();
+  io.SetBodyBounds(context.Request().ServerVariables().Get("CONTENT_LENGTH"),
+                   runtime.max_request_bytes.value.value_or(limits_.max_request_bytes));
+  if (runtime.response_buffer_bytes.value) {
+    context.Response().SetBufferBytes(*runtime.response_buffer_bytes.value);
   }
-  if (resolution.outcome == Outcome::kPathTooLong) {
-    throw HttpException(414, {},
-                        std::string(resolution.cause) + ": " +
-                            std::to_string(request.FilePath().size() + request.PathInfo().size()) +
-                            " bytes, too many for the number of path patterns with wildcards "
-                            "inside that its folder has");
-  }
-  if (!resolution.allow.empty()) {
-    context.Response().SetHeader("Allow", resolution.allow);
-  }
-  if (resolution.outcome == Outcome::kMethodNotAllowed) {
-    throw HttpException(405, {}, std::string(resolution.cause));
-  }
-  if (resolution.outcome == Outcome::kNotFound) {
-    throw HttpException(404, {}, std::string(resolution.cause));
-  }
-  flight.entry = resolution.entry;
-  flight.deadline = flight.started + resolution.runtime.execution_timeout;
-  io.SetBodyBounds(variables.Get("CONTENT_LENGTH"),
-                   resolution.runtime.max_request_bytes.value_or(limits_.max_request_bytes));
-  // The path that was searched: normalised, and split as the mapping splits it.
-  request.RewritePath(resolution.file_path, resolution.path_info);
+  return true;
 }
 
 void Pipeline::RunHandler(IHttpHandler& handler, HttpContext& context, RequestIo& io,

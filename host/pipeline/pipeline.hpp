@@ -84,7 +84,8 @@ class Pipeline {
   void ProcessFlight(Flight& flight, ServerVariableCollection variables);
   void Serve(HttpContext& context, RequestIo& io, Flight& flight);
   void Admit() const;
-  void Map(HttpContext& context, RequestIo& io, Flight& flight) const;
+  /// False: it was answered with a redirect.
+  [[nodiscard]] bool Map(HttpContext& context, RequestIo& io, Flight& flight) const;
   void RunHandler(IHttpHandler& handler, HttpContext& context, RequestIo& io, Flight& flight);
   void AnswerError(HttpContext& context, RequestIo& io, Flight& flight, int status,
                    const std::string& text, const std::string& detail) const;

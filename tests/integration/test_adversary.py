@@ -363,7 +363,8 @@ def test_many_entries_and_a_long_path_do_not_hold_up_the_worker(start, run_dir, 
     (run_dir / "mappings" / "default").mkdir(parents=True)
     # Two files, for one may be of a mebibyte.
     for file, part in (("machine.json", entries[:8000]), ("default/mapping.json", entries[8000:])):
-        (run_dir / "mappings" / file).write_text(json.dumps({"httpHandlers": part}, separators=(",", ":")))
+        level = {"httpRuntime": {"maxUrlBytes": MIB}, "httpHandlers": part}
+        (run_dir / "mappings" / file).write_text(json.dumps(level, separators=(",", ":")))
     host = start("--max-params-bytes", MIB, mappings=run_dir / "mappings")
     assert says_hello(host.get("/hello-async.ashx"))
     path = "/a.q" * (30 * KIB)

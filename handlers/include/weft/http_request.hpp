@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <weft/export.hpp>
 #include <weft/http_headers.hpp>
@@ -69,7 +70,11 @@ class WEFT_API HttpRequest {
 
   /// The file that FilePath() names below the document root; it need not exist. Empty where the web server
   /// named no document root.
-  std::string PhysicalPath() const;
+  std::string PhysicalPath() const { return MapPath(FilePath()); }
+  /// The file that a decoded path of this site names below the document root. As PhysicalPath().
+  std::string MapPath(std::string_view path) const;
+  /// The path of the application that the request belongs to: `/`, or `/shop`.
+  const std::string& ApplicationPath() const noexcept { return application_path_; }
 
   /// The header fields that the web server passed on, made from the HTTP_* variables, CONTENT_TYPE and
   /// CONTENT_LENGTH: names in their usual spelling, fields of one name joined (RFC 9110, section 5.3).
@@ -95,12 +100,15 @@ class WEFT_API HttpRequest {
 
   /// Sets FilePath() and PathInfo(). The host does so once, with what the mapping found.
   void RewritePath(std::string_view file_path, std::string_view path_info);
+  /// Sets ApplicationPath(). The host does so once, as the mapping files have it.
+  void SetApplicationPath(std::string path) { application_path_ = std::move(path); }
 
  private:
   ServerVariableCollection variables_;
   std::string_view method_;
   std::string path_;
   std::size_t file_path_length_ = 0;
+  std::string application_path_ = "/";
   HttpWorkerRequest& source_;
   HttpInputStream stream_;
   weft::ReadEntityBodyMode body_mode_ = weft::ReadEntityBodyMode::kNone;

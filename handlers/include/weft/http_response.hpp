@@ -52,6 +52,8 @@ class WEFT_API HttpResponse {
   void BinaryWrite(std::span<const std::byte> bytes);
   /// Sends what was written so far to the client now.
   void Flush();
+  /// Sets how much is gathered before the body is sent piece by piece; 0: each Write() is sent.
+  void SetBufferBytes(std::size_t bytes) noexcept { buffer_bytes_ = bytes; }
   /// Drops body bytes that were not sent yet.
   void ClearContent() noexcept;
   /// Drops everything: status, headers, body. Throws std::logic_error once HeadersWritten().

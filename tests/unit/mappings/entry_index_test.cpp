@@ -29,7 +29,8 @@ class Indexed {
 
   /// "path text of the entry", then what else is known.
   std::string Search(std::string_view verb, std::string_view path, EntryIndex::Match match = {}) {
-    index_.Search(verb, path, match);
+    weft::mappings::ResourceProbe probe(nullptr, path);
+    index_.Search(verb, path, probe, match);
     CHECK((match.path_matched || (match.entry == nullptr && !match.specific)));
     return (match.entry != nullptr ? match.entry->path : "none") +
            (match.path_matched ? " path" : "") + (match.specific ? " specific" : "");

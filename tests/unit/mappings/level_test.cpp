@@ -54,13 +54,13 @@ TEST_CASE("ReadLevel: a file with everything in it") {
     { "clear": {} }
   ]
 })");
-  CHECK(level.runtime.execution_timeout == 30s);
-  CHECK(level.runtime.max_request_bytes == 4194304);
-  REQUIRE(level.directives.size() == 3);
-  const auto& remove = std::get<RemoveDirective>(level.directives[0]);
+  CHECK(level.block.settings.runtime.execution_timeout.value == 30s);
+  CHECK(level.block.settings.runtime.max_request_bytes.value == 4194304);
+  REQUIRE(level.block.directives.size() == 3);
+  const auto& remove = std::get<RemoveDirective>(level.block.directives[0]);
   CHECK(remove.key == EntryKey("*", "*.axd"));
   CHECK(remove.where.ToString() == "f:6:7");
-  const Entry& entry = *std::get<AddDirective>(level.directives[1]).entry;
+  const Entry& entry = *std::get<AddDirective>(level.block.directives[1]).entry;
   CHECK(entry.verb == "GET,HEAD");
   CHECK(entry.path == "*.report,*.rpt");
   CHECK(entry.type_text == "shop::ReportHandler, shop");
@@ -70,16 +70,16 @@ TEST_CASE("ReadLevel: a file with everything in it") {
   CHECK(entry.name == "reports");
   CHECK(entry.where.ToString() == "f:7:7");
   CHECK(entry.type_where.ToString() == "f:8:24");
-  CHECK(std::holds_alternative<ClearDirective>(level.directives[2]));
+  CHECK(std::holds_alternative<ClearDirective>(level.block.directives[2]));
 }
 
 TEST_CASE("ReadLevel: everything may be absent, and validate is true by default") {
-  CHECK(Read("{}").directives.empty());
-  CHECK_FALSE(Read("{}").runtime.execution_timeout);
-  CHECK(Read("{\"httpHandlers\": [], \"httpRuntime\": {}}").directives.empty());
+  CHECK(Read("{}").block.directives.empty());
+  CHECK_FALSE(Read("{}").block.settings.runtime.execution_timeout.value);
+  CHECK(Read("{\"httpHandlers\": [], \"httpRuntime\": {}}").block.directives.empty());
   const Level level =
       Read("{\"httpHandlers\": [{\"add\": {\"verb\": \"*\", \"path\": \"a\", \"type\": \"A\"}}]}");
-  const Entry& entry = *std::get<AddDirective>(level.directives[0]).entry;
+  const Entry& entry = *std::get<AddDirective>(level.block.directives[0]).entry;
   CHECK(entry.validate);
   CHECK(entry.name.empty());
 }
@@ -115,8 +115,9 @@ TEST_CASE("ReadLevel: unknown keys, with the nearest right one") {
   CHECK(ToldOf("{\n \"httpHandler\": [],\n \"handlers\": []}") ==
         Lines{"f:2:2: error: Unknown key \"httpHandler\" in a mapping file; did you mean "
               "\"httpHandlers\"?",
-              "f:3:2: error: Unknown key \"handlers\" in a mapping file, which knows \"$schema\", "
-              "\"httpRuntime\" and \"httpHandlers\"."});
+              "f:3:2: error: Unknown key \"handlers\" in a mapping file, which knows "
+              "\"httpRuntime\", \"httpHandlers\", \"defaultDocuments\", \"redirectToFolder\", "
+              "\"$schema\", \"application\" and \"locations\"."});
   CHECK(ToldOf("{\"httpHandlers\": [{\"ad\": {}}]}") ==
         Lines{"f:1:20: error: Unknown key \"ad\" in a directive; did you mean \"add\"?"});
   CHECK(ToldOfAdd(R"({"verb": "*", "path": "a", "type": "A", "Validate": true})") ==
@@ -128,15 +129,77 @@ TEST_CASE("ReadLevel: unknown keys, with the nearest right one") {
         Lines{"f:1:30: error: Unknown key \"all\" in \"clear\", which takes none: write {}."});
 }
 
-TEST_CASE("ReadLevel: what a later version will know is refused by name") {
-  CHECK(ToldOf(R"({"application": true, "locations": {}})") ==
-        Lines{"f:1:2: error: \"application\" is not supported by this version. Every site is one "
-              "application with the root \"/\"; delete the key.",
-              "f:1:23: error: \"locations\" is not supported by this version. Put its directives "
-              "into a mapping.json in that folder."});
-  CHECK(ToldOfAdd(R"({"verb": "*", "path": "a", "type": "A", "lock": true})") ==
-        Lines{"f:1:69: error: \"lock\" is not supported by this version. Delete the key; lower "
-              "levels may change this entry."});
+TEST_CASE("ReadLevel: a location holds what a folder's file may, but for what is of folders") {
+  const Level level = Read(R"({
+    "application": true, "redirectToFolder": false, "defaultDocuments": ["a b.html", "index.ashx"],
+    "locations": {
+      "admin": { "httpHandlers": [ { "clear": {} } ] },
+      "admin/new.ashx": { "httpRuntime": { "maxUrlBytes": 1 }, "defaultDocuments": [] }
+    } })");
+  CHECK(level.application);
+  CHECK(level.application_where.ToString() == "f:2:5");
+  CHECK(level.block.settings.redirect_to_folder->value == false);
+  CHECK(level.block.settings.default_documents->value == Lines{"a b.html", "index.ashx"});
+  REQUIRE(level.locations.size() == 2);
+  CHECK(level.locations[0].segments == Lines{"admin"});
+  CHECK(level.locations[0].block.directives.size() == 1);
+  CHECK(level.locations[0].block.where.ToString() == "f:4:7");
+  CHECK(level.locations[1].segments == Lines{"admin", "new.ashx"});
+  CHECK(level.locations[1].block.settings.runtime.max_url_bytes.value == 1);
+  CHECK(level.locations[1].block.settings.default_documents->value.empty());
+  CHECK(level.locations[1].block.source->location == "admin/new.ashx");
+  CHECK(ToldOf(R"({"locations": {"a": {"application": true, "locations": {}, "x": 1}}})") ==
+        Lines{"f:1:22: error: \"application\" does not stand in a location. Put it into the "
+              "mapping.json of that folder.",
+              "f:1:43: error: \"locations\" does not stand in a location. Write the whole path "
+              "into the outer key.",
+              "f:1:60: error: Unknown key \"x\" in a location, which knows \"httpRuntime\", "
+              "\"httpHandlers\", \"defaultDocuments\" and \"redirectToFolder\"."});
+}
+
+TEST_CASE("ReadLevel: the key of a location is a path below the folder") {
+  for (const char* path : {"", "/a", "a/", "a//b", ".", "..", "a/../b", " ", "a/ /b", "./a"}) {
+    CAPTURE(path);
+    const Lines told = ToldOf("{\"locations\": {\"" + std::string(path) + "\": {}}}");
+    REQUIRE(told.size() == 1);
+    CHECK(told[0].find("is no path below the file's folder") != std::string::npos);
+    CHECK(told[0].starts_with("f:1:16: error: "));
+  }
+  for (const char* path : {"*.ashx", "a?b", "a:b", "a|b", "a<b", "a\\\\b", "a\\u0000b"}) {
+    CAPTURE(path);
+    const Lines told = ToldOf("{\"locations\": {\"" + std::string(path) + "\": {}}}");
+    REQUIRE(told.size() == 1);
+    CHECK(told[0].find("It is a path, not a pattern.") != std::string::npos);
+  }
+  CHECK(ToldOf(R"({"locations": {"Admin": {}, "admin": {}}})") ==
+        Lines{"f:1:29: error: The location \"admin\" stands at f:1:16 already: letter case does "
+              "not count. Merge the two."});
+  CHECK(ToldOf(R"({"locations": []})") ==
+        Lines{"f:1:15: error: \"locations\" must be an object, but is an array."});
+}
+
+TEST_CASE("ReadLevel: resource types, locks and default documents are checked") {
+  const Level level = Read(R"({"httpHandlers": [{"add": {"verb": "*", "path": "*", "type": "A",
+                                         "resourceType": "directory", "lock": true}}]})");
+  const Entry& entry = *std::get<AddDirective>(level.block.directives[0]).entry;
+  CHECK(entry.resource_type == weft::mappings::ResourceType::kDirectory);
+  CHECK(entry.locked);
+  CHECK(ToldOfAdd(R"({"verb": "*", "path": "a", "type": "A", "resourceType": "File"})") ==
+        Lines{"f:1:85: error: \"resourceType\" is \"File\", but must be one of \"unspecified\", "
+              "\"file\", \"directory\" and \"either\"."});
+  CHECK(ToldOfAdd(R"({"verb": "*", "path": "a", "type": "A", "lock": 1})") ==
+        Lines{"f:1:77: error: \"lock\" must be true or false, but is a number."});
+  for (const char* name : {"", "a/b", ".hidden", "..", "a\\\\b"}) {
+    CAPTURE(name);
+    const Lines told = ToldOf("{\"defaultDocuments\": [\"" + std::string(name) + "\"]}");
+    REQUIRE(told.size() == 1);
+    CHECK(told[0].find("is no name of a default document") != std::string::npos);
+  }
+  std::string many = "{\"defaultDocuments\": [\"a\"";
+  for (int i = 0; i < 16; ++i) {
+    many += ",\"a\"";
+  }
+  CHECK(ToldOf(many + "]}").size() == 1);
 }
 
 TEST_CASE("ReadLevel: verb, path and type must be there and say something") {
@@ -230,14 +293,14 @@ TEST_CASE("ReadLevel: names of entries") {
 }
 
 TEST_CASE("ReadLevel: httpRuntime takes whole numbers within bounds") {
-  CHECK(Read(R"({"httpRuntime": {"maxRequestBytes": 0}})").runtime.max_request_bytes == 0);
-  CHECK(Read(R"({"httpRuntime": {"executionTimeoutSeconds": 3e1}})").runtime.execution_timeout ==
-        30s);
-  CHECK(Read(R"({"httpRuntime": {"executionTimeoutSeconds": 30.0}})").runtime.execution_timeout ==
-        30s);
-  CHECK(
-      Read(R"({"httpRuntime": {"maxRequestBytes": 9007199254740991}})").runtime.max_request_bytes ==
-      9007199254740991U);
+  CHECK(Read(R"({"httpRuntime": {"maxRequestBytes": 0}})")
+            .block.settings.runtime.max_request_bytes.value == 0);
+  CHECK(Read(R"({"httpRuntime": {"executionTimeoutSeconds": 3e1}})")
+            .block.settings.runtime.execution_timeout.value == 30s);
+  CHECK(Read(R"({"httpRuntime": {"executionTimeoutSeconds": 30.0}})")
+            .block.settings.runtime.execution_timeout.value == 30s);
+  CHECK(Read(R"({"httpRuntime": {"maxRequestBytes": 9007199254740991}})")
+            .block.settings.runtime.max_request_bytes.value == 9007199254740991U);
   for (const std::string_view number : {"0", "-1", "1.5", "86401", "1e300", "99999999999999999999",
                                         "-0.5", "18446744073709551616"}) {
     CHECK(ToldOfRuntime("{\"executionTimeoutSeconds\": " + std::string(number) + "}") ==

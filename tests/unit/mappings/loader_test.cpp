@@ -17,7 +17,6 @@ using weft::mappings::Load;
 using weft::mappings::LoadLimits;
 using weft::mappings::LoadResult;
 using weft::mappings::MappingTable;
-using weft::mappings::Runtime;
 using weft::mappings::TypeUse;
 using weft::mappings::testing::File;
 using weft::mappings::testing::Only;
@@ -363,13 +362,18 @@ TEST_CASE("Load: httpRuntime is inherited and overridden level by level") {
   const LoadResult result = tree.Load();
   REQUIRE(result.table);
   const auto runtime = [&result](std::string_view path) {
-    return result.table->Resolve("h", "GET", path, "").runtime;
+    const auto resolution = result.table->Resolve("h", "GET", path, "");
+    const auto& in_force = resolution.settings->runtime;
+    return std::to_string(in_force.execution_timeout.value->count()) + " " +
+           std::to_string(in_force.max_request_bytes.value.value_or(99));
   };
-  CHECK(runtime("/x") == Runtime{110s, 1000});
-  CHECK(runtime("/a/x") == Runtime{5s, 1000});
-  CHECK(runtime("/a/b/c/x") == Runtime{5s, 7});
-  CHECK(runtime("/..") == Runtime{110s, 1000});
-  CHECK(Load({}).table->Resolve("h", "GET", "/", "").runtime == Runtime{110s, std::nullopt});
+  CHECK(runtime("/x") == "110 1000");
+  CHECK(runtime("/a/x") == "5 1000");
+  CHECK(runtime("/a/b/c/x") == "5 7");
+  CHECK(runtime("/..") == "110 1000");
+  const auto defaults = Load({}).table;
+  const auto resolution = defaults->Resolve("h", "GET", "/", "");
+  CHECK_FALSE(resolution.settings->runtime.max_request_bytes.value);
 }
 
 TEST_CASE("MappingTable: types are listed once, with every entry that names them") {

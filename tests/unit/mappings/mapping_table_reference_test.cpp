@@ -194,7 +194,7 @@ class Reference {
     std::vector<Problem> problems;
     levels_.push_back(ReadLevel(text, "f", problems));
     REQUIRE(problems.empty());
-    return Extend(above, levels_.back(), nullptr);
+    return Extend(above, levels_.back().block.directives, {problems, false});
   }
 
   [[nodiscard]] const Chain& ChainFor(std::string_view path) const {

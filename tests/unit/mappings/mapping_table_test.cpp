@@ -316,5 +316,5 @@ TEST_CASE("MappingTable: a long path is refused where trying many patterns takes
   const Resolution resolution = table->Resolve("h", "GET", PathOf(kMax + 1), "");
   CHECK(resolution.outcome == Resolution::Outcome::kPathTooLong);
   CHECK(resolution.cause == "path_too_long");
-  CHECK(resolution.runtime.execution_timeout.count() == 110);
+  CHECK(resolution.settings->runtime.execution_timeout.value->count() == 110);
 }

@@ -28,7 +28,7 @@ std::set<std::string> Unknown(const std::set<std::string>& keys, std::string_vie
   std::set<std::string> unknown;
   for (const std::string& line : ToldOf(std::string(before) + object.dump() + std::string(after))) {
     if (line.find("Unknown key") != std::string::npos ||
-        line.find("not supported") != std::string::npos) {
+        line.find("does not stand") != std::string::npos) {
       unknown.insert(line);
     }
   }
@@ -41,6 +41,7 @@ TEST_CASE("mapping.schema.json: the loader knows every key that the schema knows
   const json schema = Schema();
   const json& defs = schema.at("$defs");
   CHECK(Unknown(Properties(schema), "", "").empty());
+  CHECK(Unknown(Properties(defs.at("location")), "{\"locations\":{\"a\":", "}}").empty());
   CHECK(Unknown(Properties(defs.at("httpRuntime")), "{\"httpRuntime\":", "}").empty());
   CHECK(Unknown(Properties(defs.at("directive")), "{\"httpHandlers\":[", "]}").empty());
   CHECK(Unknown(Properties(defs.at("add")), "{\"httpHandlers\":[{\"add\":", "}]}").empty());
@@ -50,12 +51,18 @@ TEST_CASE("mapping.schema.json: the loader knows every key that the schema knows
 TEST_CASE("mapping.schema.json: its keys are the ones that the loader lists") {
   const json schema = Schema();
   const json& defs = schema.at("$defs");
-  CHECK(Properties(schema) == std::set<std::string>{"$schema", "httpHandlers", "httpRuntime"});
+  CHECK(Properties(schema) == std::set<std::string>{"$schema", "application", "defaultDocuments",
+                                                    "httpHandlers", "httpRuntime", "locations",
+                                                    "redirectToFolder"});
+  CHECK(Properties(defs.at("location")) == std::set<std::string>{"defaultDocuments", "httpHandlers",
+                                                                 "httpRuntime",
+                                                                 "redirectToFolder"});
   CHECK(Properties(defs.at("httpRuntime")) ==
-        std::set<std::string>{"executionTimeoutSeconds", "maxRequestBytes"});
+        std::set<std::string>{"executionTimeoutSeconds", "maxQueryStringBytes", "maxRequestBytes",
+                              "maxUrlBytes", "responseBufferBytes"});
   CHECK(Properties(defs.at("directive")) == std::set<std::string>{"add", "clear", "remove"});
   CHECK(Properties(defs.at("add")) ==
-        std::set<std::string>{"name", "path", "type", "validate", "verb"});
+        std::set<std::string>{"lock", "name", "path", "resourceType", "type", "validate", "verb"});
   CHECK(Properties(defs.at("remove")) == std::set<std::string>{"path", "verb"});
 }
 
@@ -67,6 +74,11 @@ TEST_CASE("mapping.schema.json: its bounds are the loader's") {
         weft::mappings::kMaxExecutionTimeoutSeconds);
   CHECK(runtime.at("maxRequestBytes").at("minimum") == 0);
   CHECK(runtime.at("maxRequestBytes").at("maximum") == weft::mappings::kMaxRequestBytesLimit);
+  for (const char* name : {"maxUrlBytes", "maxQueryStringBytes", "responseBufferBytes"}) {
+    CHECK(runtime.at(name).at("maximum") == weft::mappings::kMaxBytesSetting);
+  }
+  CHECK(schema.at("$defs").at("defaultDocuments").at("maxItems") ==
+        weft::mappings::kMaxDefaultDocuments);
   CHECK(schema.at("$defs").at("add").at("properties").at("name").at("maxLength") ==
         weft::mappings::kMaxEntryNameLength);
 }

@@ -85,7 +85,7 @@ void PipelineHost::Serve(const std::vector<Route>& routes, std::string_view more
       return MakeHandler(route, living);
     });
     text += ",\n{ \"add\": { \"verb\": \"" + routes[i].verb + "\", \"path\": \"" + routes[i].path +
-            "\", \"type\": \"" + name + "\" } }";
+            "\", \"type\": \"" + name + "\"" + routes[i].attributes + " } }";
   }
   const TemporaryFolder folder;
   folder.Write("machine.json", text + " ] }");

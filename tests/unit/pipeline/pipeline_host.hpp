@@ -47,6 +47,7 @@ struct Route {
   Function function;
   bool reusable = false;
   std::string verb = "*";
+  std::string attributes = {};  ///< further ones of the entry, as `, "lock": true`
 };
 
 /// What a test says of its pipeline.

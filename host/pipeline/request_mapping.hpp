@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string_view>
+
+#include <weft/http_context.hpp>
+#include "mappings/mapping_table.hpp"
+
+namespace weft::host::pipeline {
+
+/// What a request is mapped to.
+struct MappedRequest {
+  /// Null: the response is a redirect to the folder that the path names. Lifetime: the table's.
+  const mappings::Entry* entry = nullptr;
+  const mappings::FolderSettings* settings = nullptr;  ///< Not null. Lifetime: the table's.
+};
+
+/// Finds the entry for a request, and gives the request the path that it was found by: normalised, split as the
+/// mapping splits it, a default document in place of its folder.
+///
+/// Sets `cause` to what came of it, also when it throws: HttpException with 400, 404, 405 (and Allow among the
+/// response's header fields) or 414.
+///
+/// Threads: on the request's fiber; it waits where the disk has to be asked.
+[[nodiscard]] MappedRequest MapRequest(HttpContext& context, const mappings::MappingTable& table,
+                                       std::string_view& cause);
+
+}  // namespace weft::host::pipeline
