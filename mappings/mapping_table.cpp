@@ -37,6 +37,7 @@ bool Contains(const std::vector<std::string_view>& names, std::string_view name)
 /// What a folder's chain says about a path.
 struct MappingTable::Match : EntryIndex::Match {
   const Folder* folder = nullptr;
+  bool asked_disk = false;
 };
 
 /// Where a path is split, and the folder that its first part lies in.
@@ -173,6 +174,7 @@ MappingTable::Match MappingTable::Search(const Folder& folder, std::string_view 
       break;  // nothing behind it can change the answer
     }
   }
+  match.asked_disk = probe.Asked();
   return match;
 }
 
@@ -286,19 +288,49 @@ void MappingTable::Refuse(Resolution::Outcome outcome, std::string_view cause, s
 }
 
 void MappingTable::Route(std::size_t site, std::string_view verb, std::string_view script_path,
-                         std::string_view path_info, IResources* resources,
+                         std::string_view path_info, IResources* resources, ResolutionCache* cache,
                          Resolution& resolution) const {
   Way way(folders_, site, script_path);
+  if (cache == nullptr || blocks_[way.Last().chain].glob_words < kCachedGlobWords) {
+    RouteAnew(way, site, verb, script_path, path_info, resources, resolution);
+    return;
+  }
+  cache->SetRequest(site, verb, script_path, path_info);
+  if (const auto* const known = cache->Find()) {
+    const bool as_split = known->file_path_bytes == script_path.size();
+    resolution.outcome = static_cast<Resolution::Outcome>(known->outcome);
+    resolution.cause = known->cause;
+    resolution.entry = known->entry;
+    resolution.file_path = script_path.substr(0, known->file_path_bytes);
+    resolution.path_info = as_split ? path_info : script_path.substr(known->file_path_bytes);
+    resolution.allow = known->allow;
+    resolution.specific = known->specific;
+    resolution.settings = known->settings;
+    return;
+  }
+  const bool keep = RouteAnew(way, site, verb, script_path, path_info, resources, resolution);
+  // The text of another split is not at hand when it is found again.
+  if (keep && (path_info.empty() || resolution.file_path.size() == script_path.size())) {
+    // Without the disk nothing was waited for: the cache still is at this request.
+    cache->Offer({resolution.entry, resolution.settings, resolution.cause, resolution.allow,
+                  static_cast<std::uint32_t>(resolution.file_path.size()),
+                  static_cast<std::uint8_t>(resolution.outcome), resolution.specific});
+  }
+}
+
+bool MappingTable::RouteAnew(Way& way, std::size_t site, std::string_view verb,
+                             std::string_view script_path, std::string_view path_info,
+                             IResources* resources, Resolution& resolution) const {
   if (IsTooLong(way)) {
     Refuse(Resolution::Outcome::kPathTooLong, cause::kPathTooLong, site, resolution);
-    return;
+    return false;
   }
   Match script;
   if (!script_path.empty()) {
     script = Search(way.Last(), verb, script_path, resources);
     if (script.specific) {
       Finish(script, script_path, path_info, resources, resolution);
-      return;
+      return !script.asked_disk;
     }
   }
   std::string_view whole = script_path;
@@ -315,23 +347,27 @@ void MappingTable::Route(std::size_t site, std::string_view verb, std::string_vi
     way.Follow(whole);
     if (IsTooLong(way)) {
       Refuse(Resolution::Outcome::kPathTooLong, cause::kPathTooLong, site, resolution);
-      return;
+      return false;
     }
   }
   if (const Split split = LongestSpecificPrefix(way, max_end); split.end > 0) {
     const std::string_view file_path = whole.substr(0, split.end);
-    Finish(Search(*split.folder, verb, file_path, resources), file_path, whole.substr(split.end),
-           resources, resolution);
-  } else if (path_info.empty() || script.path_matched) {
-    Finish(script, script_path, path_info, resources, resolution);
-  } else {
-    Finish(Search(way.Last(), verb, whole, resources), whole, {}, resources, resolution);
+    const Match match = Search(*split.folder, verb, file_path, resources);
+    Finish(match, file_path, whole.substr(split.end), resources, resolution);
+    return !script.asked_disk && !match.asked_disk;
   }
+  if (path_info.empty() || script.path_matched) {
+    Finish(script, script_path, path_info, resources, resolution);
+    return !script.asked_disk;
+  }
+  const Match match = Search(way.Last(), verb, whole, resources);
+  Finish(match, whole, {}, resources, resolution);
+  return !script.asked_disk && !match.asked_disk;
 }
 
 Resolution MappingTable::Resolve(std::string_view host, std::string_view verb,
                                  std::string_view script_path, std::string_view path_info,
-                                 IResources* resources) const {
+                                 IResources* resources, ResolutionCache* cache) const {
   Resolution resolution;
   NormalisedPath script;
   NormalisedPath info;
@@ -357,7 +393,7 @@ Resolution MappingTable::Resolve(std::string_view host, std::string_view verb,
       path_info = resolution.rewritten->path_info = std::move(*info.changed);
     }
   }
-  Route(site, verb, script_path, path_info, resources, resolution);
+  Route(site, verb, script_path, path_info, resources, cache, resolution);
   return resolution;
 }
 

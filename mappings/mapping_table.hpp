@@ -12,6 +12,7 @@
 #include "mappings/entry_index.hpp"
 #include "mappings/folder_settings.hpp"
 #include "mappings/problem.hpp"
+#include "mappings/resolution_cache.hpp"
 #include "mappings/resources.hpp"
 #include "mappings/type_name.hpp"
 
@@ -91,6 +92,10 @@ class MappingTable {
   /// paths of 8 KiB, the longest that web servers let through by default, and a hundred on 160 KiB.
   static constexpr std::size_t kMaxGlobSteps = std::size_t{1} << 24U;
 
+  /// From so many of these alternatives in a folder's chain on (those of 64 bytes or more count as above) a cache is
+  /// used: to try them takes longer than to look there.
+  static constexpr std::size_t kCachedGlobWords = 4;
+
   /// The entries for a folder, in the order in which they are tried. A chain that is another with
   /// entries before it holds only those, and shares the other.
   struct Chain {
@@ -144,10 +149,12 @@ class MappingTable {
   /// where Allow is needed. No allocation for a normal path that is found without a web server's
   /// split being undone.
   /// Where a path is split is decided by patterns alone; then `resources` is asked, once for a path, where an entry
-  /// has a resource type. Null: nothing exists. What it throws is thrown here.
+  /// has a resource type. Null: nothing exists. What it throws is thrown here. `cache`, of this table alone, keeps
+  /// answers that took long and did not depend on the disk; it may be null.
   [[nodiscard]] Resolution Resolve(std::string_view host, std::string_view verb,
                                    std::string_view script_path, std::string_view path_info,
-                                   IResources* resources = nullptr) const;
+                                   IResources* resources = nullptr,
+                                   ResolutionCache* cache = nullptr) const;
 
   /// The types that any entry names, each once; Entry::type_index points here.
   [[nodiscard]] const std::vector<TypeUse>& Types() const { return types_; }
@@ -174,7 +181,11 @@ class MappingTable {
   [[nodiscard]] std::string Allow(const Folder& folder, std::string_view path,
                                   IResources* resources) const;
   void Route(std::size_t site, std::string_view verb, std::string_view script_path,
-             std::string_view path_info, IResources* resources, Resolution& resolution) const;
+             std::string_view path_info, IResources* resources, ResolutionCache* cache,
+             Resolution& resolution) const;
+  /// False: the answer is not to be kept.
+  bool RouteAnew(Way& way, std::size_t site, std::string_view verb, std::string_view script_path,
+                 std::string_view path_info, IResources* resources, Resolution& resolution) const;
   void Finish(const Match& match, std::string_view file_path, std::string_view path_info,
               IResources* resources, Resolution& resolution) const;
   void Refuse(Resolution::Outcome outcome, std::string_view cause, std::size_t site,

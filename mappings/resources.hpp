@@ -32,6 +32,9 @@ class ResourceProbe {
     return type == ResourceType::kUnspecified || SatisfiesOnDisk(type);
   }
 
+  /// Whether the answer depended on the disk.
+  [[nodiscard]] bool Asked() const { return found_.has_value(); }
+
  private:
   bool SatisfiesOnDisk(ResourceType type) {
     if (!found_) {

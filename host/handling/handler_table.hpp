@@ -16,7 +16,7 @@ namespace weft::host::handling {
 /// that cannot be used is a problem of the table where an entry validates it; where none does, it is
 /// remembered, and those entries alone answer with 500.
 ///
-/// Threads: immutable once built; used on the reactor. Lifetime: `resolver` must outlive it.
+/// Threads: the reactor's. Lifetime: `resolver` must outlive it.
 class HandlerTable {
  public:
   HandlerTable(std::shared_ptr<const mappings::MappingTable> mappings, TypeResolver& resolver);
@@ -28,6 +28,8 @@ class HandlerTable {
   const mappings::MappingTable& Mappings() const noexcept { return *mappings_; }
   /// The class of an entry of this table. Throws TypeError where it cannot be used.
   HandlerClass& ClassOf(const mappings::Entry& entry) const;
+  /// For Resolve() of Mappings().
+  mappings::ResolutionCache& Cache() const noexcept { return cache_; }
 
  private:
   struct Type {
@@ -38,6 +40,7 @@ class HandlerTable {
   std::shared_ptr<const mappings::MappingTable> mappings_;
   std::vector<Type> types_;  // by Entry::type_index
   std::vector<mappings::Problem> problems_;
+  mutable mappings::ResolutionCache cache_;
 };
 
 }  // namespace weft::host::handling

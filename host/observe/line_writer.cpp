@@ -117,7 +117,9 @@ void LineWriter::Lose(std::string_view lines, int error) noexcept {
   }
   lost_ += static_cast<std::size_t>(std::count(lines.begin(), lines.end(), '\n'));
   loss_error_ = error;
-  if (told_at_ == Clock::time_point{} || Clock::now() - told_at_ >= kTellEvery) {
+  // What nobody reads is lost at the end alone, and told of there.
+  const bool was_told = told_at_ != Clock::time_point{} && Clock::now() - told_at_ < kTellEvery;
+  if (error != kNobodyReads && !was_told) {
     TellOfLoss();
   }
 }

@@ -113,7 +113,7 @@ void Pipeline::Admit() const {
 }
 
 bool Pipeline::Map(HttpContext& context, RequestIo& io, Flight& flight) const {
-  const auto mapped = MapRequest(context, flight.handlers->Mappings(), flight.cause);
+  const auto mapped = MapRequest(context, *flight.handlers, flight.cause);
   if (mapped.entry == nullptr) {
     return false;
   }

@@ -148,8 +148,9 @@ void ThrowIfRefused(const Resolution& resolution, HttpContext& context) {
 
 }  // namespace
 
-MappedRequest MapRequest(HttpContext& context, const mappings::MappingTable& table,
+MappedRequest MapRequest(HttpContext& context, const handling::HandlerTable& handlers,
                          std::string_view& cause) {
+  const auto& table = handlers.Mappings();
   auto& request = context.Request();
   const auto method = request.HttpMethod();
   if (!IsToken(method)) {
@@ -159,7 +160,8 @@ MappedRequest MapRequest(HttpContext& context, const mappings::MappingTable& tab
   const auto& variables = request.ServerVariables();
   const auto host = variables.Find("HTTP_HOST").value_or(variables.Get("SERVER_NAME"));
   SiteResources resources(request);
-  auto resolution = table.Resolve(host, method, request.FilePath(), request.PathInfo(), &resources);
+  auto resolution = table.Resolve(host, method, request.FilePath(), request.PathInfo(), &resources,
+                                  &handlers.Cache());
   cause = resolution.cause;
   ThrowIfRefused(resolution, context);
   const auto& runtime = resolution.settings->runtime;
@@ -183,7 +185,8 @@ MappedRequest MapRequest(HttpContext& context, const mappings::MappingTable& tab
       return {nullptr, resolution.settings};
     }
     if (default_document) {
-      resolution = table.Resolve(host, method, *default_document, {}, &resources);
+      resolution =
+          table.Resolve(host, method, *default_document, {}, &resources, &handlers.Cache());
       cause = resolution.cause;
       ThrowIfRefused(resolution, context);
     }

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include <weft/http_context.hpp>
+#include "host/handling/handler_table.hpp"
 #include "mappings/mapping_table.hpp"
 
 namespace weft::host::pipeline {
@@ -21,7 +22,7 @@ struct MappedRequest {
 /// response's header fields) or 414.
 ///
 /// Threads: on the request's fiber; it waits where the disk has to be asked.
-[[nodiscard]] MappedRequest MapRequest(HttpContext& context, const mappings::MappingTable& table,
+[[nodiscard]] MappedRequest MapRequest(HttpContext& context, const handling::HandlerTable& handlers,
                                        std::string_view& cause);
 
 }  // namespace weft::host::pipeline

@@ -32,6 +32,7 @@ using weft::mappings::PathFault;
 using weft::mappings::Problem;
 using weft::mappings::ReadLevel;
 using weft::mappings::Resolution;
+using weft::mappings::ResolutionCache;
 using weft::mappings::testing::TemporaryTree;
 
 namespace {
@@ -278,6 +279,7 @@ TEST_CASE("MappingTable: agrees with the definition on random tables and paths")
     const auto table = tree.Load().table;
     REQUIRE(table);
     const Reference reference(files);
+    ResolutionCache cache(64);
     for (int i = 0; i < 40; ++i) {
       const std::string verb = random.OneOf(kVerbs);
       const std::string script = random.OnceIn(20) ? "" : RandomPath(random);
@@ -290,6 +292,11 @@ TEST_CASE("MappingTable: agrees with the definition on random tables and paths")
       CAPTURE(info);
       const std::string told = Told(resolution);
       REQUIRE(told == reference.Resolve(verb, script, info));
+      // From the third time on it may come from the cache.
+      for (int times = 0; times < 3; ++times) {
+        const std::string again = Told(table->Resolve("host", verb, script, info, nullptr, &cache));
+        REQUIRE(again == told);
+      }
     }
   }
   // That the tables and paths are such as to say something.

@@ -213,8 +213,8 @@ TEST_CASE("Supervisor: gives up when no worker becomes ready, and says why and w
   std::string end;
   std::string advice = "a module";
   SUBCASE("a signal") {
-    worker = [](const WorkerLaunch&, EventPipe&) -> int { ::raise(SIGBUS), ::_exit(96); };
-    end = "was ended by SIGBUS";
+    worker = [](const WorkerLaunch&, EventPipe&) -> int { ::raise(SIGALRM), ::_exit(96); };
+    end = "was ended by SIGALRM";
     advice = "/srv/modules";
   }
   SUBCASE("exit code 0") {
@@ -268,7 +268,9 @@ TEST_CASE("Supervisor: once a worker was ready, it never gives up") {
   SupervisedHost host(settings, [&sound](const WorkerLaunch& launch, EventPipe& events) {
     return sound.TryPass() ? ServingWorker(launch, events) : 3;
   });
-  ::kill(ProcessOf(host.events.Await("serving")), SIGKILL);
+  const pid_t first = ProcessOf(host.events.Await("serving"));
+  host.events.Await("is ready");
+  ::kill(first, SIGKILL);
   host.events.Await("exited with code 3 before it was ready: starting another in 200ms");
   host.events.Await("exited with code 3 before it was ready: starting another in 400ms");
   sound.Open();
