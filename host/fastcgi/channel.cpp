@@ -133,7 +133,8 @@ void Channel::AppendStdin(std::string_view bytes, std::size_t max_buffered) {
     return;
   }
   if (stdin_head_ > stdin_.size() / 2) {
-    stdin_.erase(0, stdin_head_);
+    // Not erase(), which keeps the memory of what no longer counts.
+    std::string(stdin_, stdin_head_).swap(stdin_);
     stdin_head_ = 0;
   }
   stdin_.reserve(stdin_.size() + bytes.size());  // may throw: before anything is counted
@@ -220,8 +221,7 @@ int Channel::Read(char* buffer, std::size_t size) noexcept {
       server_.Bodies().GiveBack(count);
       record_left_ -= count;
       if (stdin_head_ == stdin_.size()) {
-        stdin_.clear();
-        stdin_head_ = 0;
+        DropStdin();  // its memory too: it no longer counts
       }
       if (connection_ != nullptr) {
         connection_->StdinDrained();
