@@ -187,6 +187,7 @@ bool Connection::OnBegin() {
            ProtocolStatus::kOverloaded);
     return true;
   }
+  multiplexed_ = multiplexed_ || !channels_.empty();
   auto* const channel = new Channel(server_, *this, record_.id, role, keep, now_);
   channels_.insert(std::upper_bound(channels_.begin(), channels_.end(), record_.id,
                                     [](std::uint16_t wanted, const Channel* other) {
@@ -414,11 +415,12 @@ void Connection::EndIfDone() {
       output_sent_ < output_.size()) {
     return;
   }
-  if (failed_ != 0) {
+  if (failed_ != 0 && !multiplexed_) {
     End(IConnectionSocket::Ending::kReset);
     return;
   }
-  const bool peer_may_send = !read_closed_ && (unread_stdin_ || !parser_.AtBoundary());
+  const bool peer_may_send =
+      !read_closed_ && (unread_stdin_ || failed_ != 0 || !parser_.AtBoundary());
   End(peer_may_send ? IConnectionSocket::Ending::kLinger : IConnectionSocket::Ending::kNow);
 }
 

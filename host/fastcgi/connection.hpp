@@ -163,6 +163,9 @@ class Connection final : private RecordParser::IVisitor {
   bool end_when_done_ = false;
   bool read_closed_ = false;
   bool unread_stdin_ = false;  // a request ended before its STDIN did
+  // Two requests were on it at once: the peer goes by END_REQUEST, and a reset would destroy what it has not
+  // read yet of answers that are whole.
+  bool multiplexed_ = false;
   bool ended_ = false;
 
   Clock::time_point now_{};               // of the bytes that are being read

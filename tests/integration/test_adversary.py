@@ -894,3 +894,39 @@ def test_a_body_that_was_read_takes_no_memory_while_its_request_goes_on(start_wi
                 received = connection.read_record()
         held = (memory_of(host.process.pid, "VmRSS") - before) * KIB
     assert held < 48 * MIB, f"{held // MIB} MiB for bodies that --max-buffered-bytes holds to 9"
+
+
+LATE_AND_LARGE = """
+struct Late : weft::IHttpAsyncHandler {
+  void ProcessRequest(weft::HttpContext& context) override {
+    context.Response().Write("a part");
+    context.Response().Flush();
+    throw std::runtime_error("late");
+  }
+  bool IsReusable() const override { return true; }
+};
+struct Large : weft::IHttpAsyncHandler {
+  void ProcessRequest(weft::HttpContext& context) override {
+    weft::SleepFor(std::chrono::milliseconds(500));
+    context.Response().Write(std::string(1000000, 'x'));
+  }
+  bool IsReusable() const override { return true; }
+};
+WEFT_MODULE(registry) {
+  weft::AddHandler<Late>(registry, "Late");
+  weft::AddHandler<Large>(registry, "Large");
+}
+"""
+
+
+def test_the_end_for_a_cut_answer_does_not_destroy_another_one_on_its_way(start_with_module):
+    host = start_with_module(LATE_AND_LARGE, [("/late", "Late, adversary"), ("/large", "Large, adversary")],
+                             listen="tcp4")
+    with host.connect() as connection:
+        connection.send(fcgi.request(direct(host, "/large"), request_id=1, keep=True)
+                        + fcgi.request(direct(host, "/late"), request_id=2, keep=True))
+        host.wait_for_access_line("/late", "outcome=aborted")
+        host.wait_for_access_line("/large", "outcome=completed")  # the kernel has all of it
+        request_id, response = connection.read_response()
+        assert request_id == 1 and len(response.body) == 1000000
+        assert connection.is_closed_by_host()

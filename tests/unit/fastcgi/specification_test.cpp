@@ -289,13 +289,13 @@ TEST_CASE("FastCGI: a request that failed leaves no status for the next, and nev
     auto answers = peer.socket.Answers();
     CHECK_FALSE(answers.TakeEnded(1));
     CHECK_FALSE(peer.socket.ended);
-    // Others are served meanwhile; it is reset when the last has ended.
+    // Others are served meanwhile; it ends when the last has ended, and keeps what is on the way of their answers.
     peer.socket.sent.clear();
     peer.Feed(RequestBytes(3, "/hello.ashx"));
     CHECK(AnswerTo(peer.socket, 3).body == "hello");
     CHECK_FALSE(peer.socket.ended);
     peer.Feed(EncodeAbort(7));
-    CHECK(peer.socket.ended == Ending::kReset);
+    CHECK(peer.socket.ended == Ending::kLinger);
     // A new connection knows nothing of it.
     auto& other = host.Connect();
     other.Feed(RequestBytes(1, "/hello.ashx"));
