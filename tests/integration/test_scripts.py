@@ -133,6 +133,25 @@ def test_what_it_started_ends_when_it_is_killed(processes, installation):
     wait_for("the web server and weft to end", lambda: not processes_that_mention(f"{run.temporary}/weft-run."))
 
 
+@pytest.mark.parametrize("command", ["realpath", "mktemp", "mkdir", "ln", "touch"])
+def test_a_signal_at_any_step_of_the_start_leaves_nothing(processes, installation, command):
+    temporary = processes.run_dir / "tmp"
+    programs = processes.run_dir / "programs"
+    temporary.mkdir()
+    programs.mkdir()
+    # The step is done, and then the signal comes.
+    (programs / command).write_text(f'#!/bin/sh\n{shutil.which(command)} "$@"\nkill -TERM "$PPID"\n')
+    (programs / command).chmod(0o755)
+    result = subprocess.run(
+        [ROOT / "scripts" / "run", "--server", "nginx", "--port", str(free_port()), "--build-dir",
+         installation.weft.parent.parent],
+        env={**os.environ, "TMPDIR": str(temporary), "PATH": f"{programs}:{os.environ['PATH']}"},
+        capture_output=True, text=True, timeout=30)
+    assert result.returncode in (-signal.SIGTERM, 128 + signal.SIGTERM), result.stderr
+    assert folders_of_runs(temporary) == set()
+    assert processes_that_mention(f"{temporary}/weft-run.") == {}
+
+
 def test_a_port_in_use_is_refused_in_one_line(installation):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
