@@ -258,6 +258,9 @@ void Connection::OnGetValues() {
 }
 
 void Connection::QueueControl(std::string_view bytes) {
+  if (control_queued_ + bytes.size() > kMaxControlQueued && !SendQueued()) {
+    return;
+  }
   control_queued_ += bytes.size();
   if (control_queued_ > kMaxControlQueued) {
     Abandon(IConnectionSocket::Ending::kNow);
@@ -354,15 +357,12 @@ bool Connection::WriteRecords(Channel& channel, std::string_view records) {
   return true;
 }
 
-void Connection::Flush() {
-  if (ended_) {
-    return;
-  }
+bool Connection::SendQueued() {
   while (output_sent_ < output_.size() && !waits_writable_) {
     const auto sent = socket_.Send(std::string_view(output_).substr(output_sent_));
     if (sent < 0) {
       OnSocketError();
-      return;
+      return false;
     }
     if (sent == 0) {
       waits_writable_ = true;
@@ -386,6 +386,13 @@ void Connection::Flush() {
   } else if (output_sent_ > limits_.output_buffer_bytes) {
     output_.erase(0, output_sent_);
     output_sent_ = 0;
+  }
+  return true;
+}
+
+void Connection::Flush() {
+  if (ended_ || !SendQueued()) {
+    return;
   }
   EndIfDone();
   if (!ended_ && !waiting_for_output_.empty() && !OutputFull()) {

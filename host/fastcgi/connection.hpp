@@ -135,6 +135,8 @@ class Connection final : private RecordParser::IVisitor {
               ProtocolStatus protocol_status = ProtocolStatus::kRequestComplete);
   void RefuseChannel(Channel& channel, int status, const std::string& detail);
   void QueueControl(std::string_view bytes);
+  /// Sends what is queued as far as the socket takes it. False: the peer has gone, and the connection is over.
+  bool SendQueued();
   void EndIfDone();
   void End(IConnectionSocket::Ending ending);
   void WakeWriters();

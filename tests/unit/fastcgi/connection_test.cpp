@@ -559,6 +559,24 @@ TEST_CASE("Connection: a peer that never reads cannot make it keep answers witho
   });
 }
 
+TEST_CASE("Connection: a peer that reads its answers gets all of them, however many it asks for") {
+  FastCgiHost::Run([](FastCgiHost& host) {
+    host.Serve("/wait.ashx", Kind::kAsync, [](HttpContext&) { SleepFor(std::chrono::hours(1)); });
+    auto& peer = host.Connect();
+    peer.Feed(RequestBytes(1, "/wait.ashx"));
+    // As they come in one read of the socket.
+    constexpr int kQuestions = 8000;
+    std::string questions;
+    for (int i = 0; i < kQuestions; ++i) {
+      questions += EncodeRecord(static_cast<RecordType>(77), 0, {});
+    }
+    peer.Feed(questions);
+    CHECK_FALSE(peer.socket.ended);
+    CHECK(peer.connection->RequestsInFlight() == 1);
+    CHECK(DecodeRecords(peer.socket.sent).size() == kQuestions);
+  });
+}
+
 TEST_CASE("Connection: parameters that are begun many times over are bounded together") {
   FastCgiHost::Options options;
   options.limits.max_params_bytes = 1000;
