@@ -1,11 +1,13 @@
 """scripts/run serves the sample site and leaves nothing behind; scripts/setup asks before it removes; the renderer refuses."""
 
+import http.server
 import os
 import pathlib
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 import urllib.request
 
 import pytest
@@ -150,6 +152,41 @@ def test_a_signal_at_any_step_of_the_start_leaves_nothing(processes, installatio
     assert result.returncode in (-signal.SIGTERM, 128 + signal.SIGTERM), result.stderr
     assert folders_of_runs(temporary) == set()
     assert processes_that_mention(f"{temporary}/weft-run.") == {}
+
+
+class SaysYes(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):  # the library's name
+        self.send_response(200)
+        self.end_headers()
+
+
+@pytest.mark.parametrize("server", ["lighttpd", "apache", "nginx"])
+def test_a_port_that_is_taken_during_the_start_is_not_taken_for_the_site(processes, installation, server):
+    programs = processes.run_dir / "programs"
+    programs.mkdir()
+    # The script waits in its first step behind the look at the port.
+    (programs / "mkdir").write_text(
+        f'#!/bin/sh\n{shutil.which("mkdir")} "$@"\ntouch {programs}/waits\n'
+        f'while [ ! -e {programs}/go ]; do sleep 0.02; done\n')
+    (programs / "mkdir").chmod(0o755)
+    port = free_port()
+    process = processes.start(
+        "run", [ROOT / "scripts" / "run", "--server", server, "--port", port, "--build-dir",
+                installation.weft.parent.parent],
+        env={**os.environ, "TMPDIR": str(processes.run_dir), "PATH": f"{programs}:{os.environ['PATH']}"})
+    wait_for("the script to wait", (programs / "waits").exists)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), SaysYes) as other:
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+        try:
+            (programs / "go").touch()
+            assert process.wait(20) == 1
+        finally:
+            other.shutdown()
+            thread.join()
+    output = (processes.run_dir / "run.log").read_text()
+    assert "The sample site runs" not in output
+    assert "ended before the site answered" in output and "in use" in output
 
 
 def test_a_port_in_use_is_refused_in_one_line(installation):
