@@ -18,7 +18,7 @@ namespace weft::builtin {
 namespace {
 
 /// Read and written in pieces of this size, so that a large file costs no more memory than a small one.
-constexpr std::size_t kPieceBytes = 64 * 1024;
+constexpr std::size_t kPieceBytes = 32 * 1024;
 
 constexpr std::array<std::pair<std::string_view, std::string_view>, 24> kContentTypes{{
     {"avif", "image/avif"},
@@ -100,6 +100,7 @@ void StaticFileHandler::ProcessRequest(HttpContext& context) {
   });
   const auto& status = file.Status();
   auto& response = context.Response();
+  response.SetBufferBytes(0);  // the piece is the buffer
   response.SetContentType(ContentTypeOf(file_path));
   response.SetHeader("Content-Length", std::to_string(status.st_size));
   response.SetHeader("Last-Modified", HttpDate(std::min(status.st_mtime, std::time(nullptr))));

@@ -252,19 +252,22 @@ int Channel::Write(const char* records, std::size_t size) noexcept {
   bool ended = false;
   try {
     ended = connection_->WriteRecords(*this, std::string_view(records, size));
+    // A cancelled request's output is not waited for: it is an error's text, or nothing.
+    while (!ended && connection_ != nullptr && connection_->OutputFull() && !aborted_ &&
+           !cancellation_.Token().IsCancellationRequested()) {
+      waits_to_write_ = true;
+      connection_->WaitForOutput(*this);
+      writable_.Wait();
+      waits_to_write_ = false;
+    }
   } catch (const std::bad_alloc&) {
+    waits_to_write_ = false;
     // Half a record may be queued: nothing more can be said on this connection.
-    connection_->Abandon(IConnectionSocket::Ending::kReset);
+    if (connection_ != nullptr) {
+      connection_->Abandon(IConnectionSocket::Ending::kReset);
+    }
     errno = ENOMEM;
     return -1;
-  }
-  // A cancelled request's output is not waited for: it is an error's text, or nothing.
-  while (!ended && connection_ != nullptr && connection_->OutputFull() && !aborted_ &&
-         !cancellation_.Token().IsCancellationRequested()) {
-    waits_to_write_ = true;
-    connection_->WaitForOutput(*this);
-    writable_.Wait();
-    waits_to_write_ = false;
   }
   if (!ended && connection_ == nullptr) {
     errno = EPIPE;

@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +21,7 @@
 #include <memory>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <variant>
 
 #include "host/options/exit_code.hpp"
@@ -107,6 +109,23 @@ sockaddr_un UnixSocketAddress(const std::string& path, const std::string& addres
 ///
 /// Connecting is the only way to ask. A second instance that does the same at the same moment can
 /// still remove a socket just bound; a lock file would close the gap and litter every folder.
+/// How long an address that is taken is tried again: workers of a supervisor that was killed have it for a moment
+/// longer, and a restart must not fail for that.
+constexpr std::chrono::milliseconds kTakenPatience{1000};
+constexpr std::chrono::milliseconds kFirstRetry{10};
+
+/// What `attempt` returns, an errno; tried again while it says that the address is taken.
+template <typename Attempt>
+int WhileTaken(Attempt attempt) {
+  const auto give_up = std::chrono::steady_clock::now() + kTakenPatience;
+  // Ever longer: an attempt costs whoever has it a connection.
+  for (auto wait = kFirstRetry;; wait *= 2) {
+    const int error = attempt();
+    if (error != EADDRINUSE || std::chrono::steady_clock::now() >= give_up) return error;
+    std::this_thread::sleep_for(wait);
+  }
+}
+
 void RemoveStaleFile(const std::string& path, const sockaddr_un& name, const std::string& address) {
   struct stat status {};
   if (::lstat(path.c_str(), &status) != 0) return;  // nothing there; else bind() tells why
@@ -114,15 +133,16 @@ void RemoveStaleFile(const std::string& path, const sockaddr_un& name, const std
     Fail(options::kExitConfiguration, address, "there is a file that is not a socket",
          "move it away, or choose another path");
   }
-  const FileDescriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!probe.IsOpen()) FailForSystem(address, errno);
-  int error = 0;
-  if (::connect(probe.Number(), reinterpret_cast<const sockaddr*>(&name), sizeof(name)) != 0) {
-    error = errno;
-  }
+  const int error = WhileTaken([&] {
+    const FileDescriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!probe.IsOpen()) FailForSystem(address, errno);
+    const bool answers =
+        ::connect(probe.Number(), reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0 ||
+        errno == EAGAIN;  // its backlog is full: busy, not gone
+    return answers ? EADDRINUSE : errno;
+  });
   switch (error) {
-    case 0:
-    case EAGAIN:  // its backlog is full: busy, not gone
+    case EADDRINUSE:
       Fail(options::kExitUnavailable, address, "another process answers there",
            "stop it first, or choose another path");
     case EPROTOTYPE:
@@ -301,8 +321,12 @@ int TryOpenTcp(const sockaddr* name, socklen_t size, DualStack dual_stack, std::
       return errno;
     }
   }
-  if (::bind(socket.Number(), name, size) != 0) return errno;
-  if (::listen(socket.Number(), static_cast<int>(backlog)) != 0) return errno;
+  const int error = WhileTaken([&] {
+    const bool taken = ::bind(socket.Number(), name, size) != 0 ||
+                       ::listen(socket.Number(), static_cast<int>(backlog)) != 0;
+    return taken ? errno : 0;
+  });
+  if (error != 0) return error;
   opened = std::move(socket);
   return 0;
 }

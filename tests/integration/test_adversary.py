@@ -587,6 +587,24 @@ def test_a_second_sigterm_stops_a_process_without_workers_at_once(start):
         assert host.process.wait(3) == 0
 
 
+@pytest.mark.parametrize("listen", ["unix", "tcp4"])
+def test_a_restart_right_after_a_kill_of_the_supervisor_takes_over_the_address(
+        processes, installation, run_dir, listen):
+    host = Host(processes, installation, listen=listen, workers=2)
+    for number in range(5):
+        host.process.kill()
+        host.process.wait()
+        # Its workers end as soon as the kernel tells them; for that moment they have the address.
+        process = processes.start(f"again{number}", [
+            installation.weft, "serve", "--listen", host.address, "--workers", 2,
+            "--mappings", installation.mappings, "--modules", installation.modules])
+        host.process = process
+        wait_for("the new one's workers", lambda: process.poll() is not None or len(host.workers()) == 2)
+        assert process.poll() is None, (run_dir / f"again{number}.log").read_text()
+        wait_for("an answer", host.is_answering)
+        assert says_hello(host.get("/hello.ashx"))
+
+
 def test_sigterms_in_quick_succession_are_one(start, run_dir):
     for turn in range(5):
         host = start(log=f"turn-{turn}")
