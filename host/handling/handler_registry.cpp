@@ -18,52 +18,73 @@ namespace {
 /// Keeps reusable instances; the most recently returned serves next, for it is the warmest.
 class PooledClass final : public HandlerClass {
  public:
-  PooledClass(std::function<std::unique_ptr<IHttpHandler>()> create, std::size_t max_idle)
-      : create_(std::move(create)), max_idle_(max_idle) {}
+  PooledClass(std::function<std::unique_ptr<IHttpHandler>()> create,
+              std::optional<HandlerTraits> traits, std::size_t max_idle)
+      : create_(std::move(create)), traits_(traits), max_idle_(max_idle) {}
 
-  IHttpHandler& Borrow(HttpContext&, std::unique_ptr<IHttpHandler>& owned) override {
+  Loan Borrow(HttpContext&) override {
     if (idle_.empty()) {
-      owned = Create();
-    } else {
-      owned = std::move(idle_.back());
-      idle_.pop_back();
+      return {Create()};
     }
-    return *owned;
+    Loan loan{std::move(idle_.back())};
+    idle_.pop_back();
+    return loan;
   }
 
   std::unique_ptr<IHttpHandler> Create() override {
     auto handler = create_();
     if (!handler) {
-      throw HttpException(500, {}, "the module made no handler: its function returned null");
+      throw NoHandlerError("the module made no handler: its function returned null");
     }
     return handler;
   }
 
-  void Return(std::unique_ptr<IHttpHandler> owned, bool failed) override {
-    if (owned && !failed && idle_.size() < max_idle_ && owned->IsReusable()) {
-      idle_.push_back(std::move(owned));
+  bool MayServeAgain(const IHttpHandler& handler) const override { return handler.IsReusable(); }
+  void Reset(IHttpHandler& handler) const override {
+    if (auto* const resettable = dynamic_cast<IHttpResettableHandler*>(&handler)) {
+      resettable->Reset();
     }
   }
 
+  void Return(std::unique_ptr<IHttpHandler> handler) override {
+    if (idle_.size() < max_idle_) {
+      idle_.push_back(std::move(handler));
+    }
+  }
+
+  Lifetime LifetimeOfInstances() const noexcept override { return Lifetime::kInstance; }
+  std::optional<HandlerTraits> Traits() const noexcept override { return traits_; }
+
  private:
   std::function<std::unique_ptr<IHttpHandler>()> create_;
+  std::optional<HandlerTraits> traits_;
   std::size_t max_idle_;
   std::vector<std::unique_ptr<IHttpHandler>> idle_;
 };
 
 class SharedClass final : public HandlerClass {
  public:
-  explicit SharedClass(std::shared_ptr<IHttpHandler> handler) : handler_(std::move(handler)) {}
+  explicit SharedClass(std::shared_ptr<const IHttpSharedHandler> handler)
+      : handler_(std::move(handler)) {}
 
-  IHttpHandler& Borrow(HttpContext&, std::unique_ptr<IHttpHandler>&) override { return *handler_; }
+  Loan Borrow(HttpContext&) override { return {nullptr, handler_.get()}; }
   std::unique_ptr<IHttpHandler> Create() override {
     throw HttpException(500, {},
                         "the class has one shared instance; map it with an `add`, not by a file");
   }
-  void Return(std::unique_ptr<IHttpHandler>, bool) override {}
+  bool MayServeAgain(const IHttpHandler&) const override { return false; }
+  void Reset(IHttpHandler&) const override {}
+  void Return(std::unique_ptr<IHttpHandler>) override {}
+
+  Lifetime LifetimeOfInstances() const noexcept override { return Lifetime::kShared; }
+  std::optional<HandlerTraits> Traits() const noexcept override {
+    return HandlerTraits{
+        .is_async = dynamic_cast<const IHttpSharedAsyncHandler*>(handler_.get()) != nullptr,
+        .is_bufferless = dynamic_cast<const IHttpBufferlessHandler*>(handler_.get()) != nullptr};
+  }
 
  private:
-  std::shared_ptr<IHttpHandler> handler_;
+  std::shared_ptr<const IHttpSharedHandler> handler_;
 };
 
 class FactoryClass final : public HandlerClass {
@@ -71,30 +92,71 @@ class FactoryClass final : public HandlerClass {
   explicit FactoryClass(std::unique_ptr<IHttpHandlerFactory> factory)
       : factory_(std::move(factory)) {}
 
-  IHttpHandler& Borrow(HttpContext& context, std::unique_ptr<IHttpHandler>& owned) override {
+  Loan Borrow(HttpContext& context) override {
     const auto& request = context.Request();
-    owned = factory_->GetHandler(context, request.HttpMethod(), request.FilePath(),
-                                 request.PhysicalPath());
-    if (!owned) {
-      throw HttpException(500, {},
-                          "the factory returned no handler for " + std::string(request.FilePath()));
+    Loan loan{factory_->GetHandler(context, request.HttpMethod(), request.FilePath(),
+                                   request.PhysicalPath())};
+    if (!loan.own) {
+      throw NoHandlerError("the factory returned no handler for " +
+                           std::string(request.FilePath()));
     }
-    return *owned;
+    return loan;
   }
 
   std::unique_ptr<IHttpHandler> Create() override {
     throw HttpException(500, {}, "the class is a factory; map it with an `add`, not by a file");
   }
 
-  void Return(std::unique_ptr<IHttpHandler> owned, bool failed) override {
-    if (owned && !failed) {
-      factory_->ReleaseHandler(std::move(owned));
-    }
+  bool MayServeAgain(const IHttpHandler&) const override { return true; }
+  void Reset(IHttpHandler&) const override {}
+  void Return(std::unique_ptr<IHttpHandler> handler) override {
+    factory_->ReleaseHandler(std::move(handler));
   }
+
+  Lifetime LifetimeOfInstances() const noexcept override { return Lifetime::kFactory; }
+  std::optional<HandlerTraits> Traits() const noexcept override { return {}; }
 
  private:
   std::unique_ptr<IHttpHandlerFactory> factory_;
 };
+
+std::string Demangled(const std::type_info& type) {
+  int status = 0;
+  char* const demangled = abi::__cxa_demangle(type.name(), nullptr, nullptr, &status);
+  std::string name = status == 0 ? demangled : type.name();
+  std::free(demangled);
+  return name;
+}
+
+/// Logs that an instance is lost, from within a catch block. Threads: any one, unlike NameOf().
+void LogLoss(const std::type_info& type, std::string_view what) noexcept {
+  try {
+    std::string line = Demangled(type) + ": " + std::string(what) + ": ";
+    try {
+      throw;
+    } catch (const std::exception& error) {
+      line += error.what();
+    } catch (...) {
+      line += "an exception that is no std::exception";
+    }
+    observe::Log(observe::Level::kError, line);
+  } catch (...) {
+    // No memory to tell of it.
+  }
+}
+
+template <typename Interface, typename Handler>
+bool Is(const Handler& handler) {
+  return dynamic_cast<const Interface*>(&handler) != nullptr;
+}
+
+const std::type_info& TypeOf(const Loan& loan) {
+  if (loan.shared != nullptr) {
+    return typeid(*loan.shared);
+  }
+  const IHttpHandler& handler = *loan.own;
+  return typeid(handler);
+}
 
 }  // namespace
 
@@ -103,22 +165,67 @@ std::string_view NameOf(const std::type_info& type) {
   static auto& names = *new std::unordered_map<std::type_index, std::string>();
   auto& name = names[type];
   if (name.empty()) {
-    int status = 0;
-    char* const demangled = abi::__cxa_demangle(type.name(), nullptr, nullptr, &status);
-    name = status == 0 ? demangled : type.name();
-    std::free(demangled);
+    name = Demangled(type);
   }
   return name;
 }
 
-HandlerLease::~HandlerLease() {
+std::string_view ToString(Lifetime lifetime) noexcept {
+  switch (lifetime) {
+    case Lifetime::kInstance:
+      return "instance";
+    case Lifetime::kShared:
+      return "shared";
+    case Lifetime::kFactory:
+      return "factory";
+  }
+  return "unknown";
+}
+
+HandlerLease::HandlerLease(HandlerClass& handler_class, HttpContext& context)
+    : class_(handler_class),
+      loan_(handler_class.Borrow(context)),
+      type_(TypeOf(loan_)),
+      is_async_(loan_.shared != nullptr ? Is<IHttpSharedAsyncHandler>(*loan_.shared)
+                                        : Is<IHttpAsyncHandler>(*loan_.own)),
+      is_bufferless_(loan_.shared != nullptr ? Is<IHttpBufferlessHandler>(*loan_.shared)
+                                             : Is<IHttpBufferlessHandler>(*loan_.own)) {}
+
+void HandlerLease::ProcessRequest(HttpContext& context) {
+  if (loan_.shared != nullptr) {
+    loan_.shared->ProcessRequest(context);
+    return;
+  }
   try {
-    class_.Return(std::move(owned_), failed_);
-  } catch (const std::exception& error) {
-    observe::Log(observe::Level::kError,
-                 std::string("a handler was not taken back: ") + error.what());
+    loan_.own->ProcessRequest(context);
   } catch (...) {
-    observe::Log(observe::Level::kError, "a handler was not taken back: its class threw");
+    loan_.own.reset();
+    throw;
+  }
+  try {
+    if (class_.MayServeAgain(*loan_.own)) {
+      class_.Reset(*loan_.own);
+      is_ready_ = true;
+    }
+  } catch (...) {
+    LogLoss(type_, "the instance is dropped, it failed after its request");
+  }
+  // A plain handler is destroyed on its thread of the pool, where it may block.
+  if (!is_ready_) {
+    loan_.own.reset();
+  }
+}
+
+HandlerLease::~HandlerLease() {
+  if (!loan_.own) {
+    return;
+  }
+  try {
+    if (is_ready_ || class_.MayServeAgain(*loan_.own)) {
+      class_.Return(std::move(loan_.own));
+    }
+  } catch (...) {
+    LogLoss(type_, "a handler was not taken back");
   }
 }
 
@@ -132,17 +239,29 @@ void HandlerRegistry::Add(std::string_view class_name,
   }
 }
 
-void HandlerRegistry::AddHandler(std::string_view class_name,
-                                 std::function<std::unique_ptr<IHttpHandler>()> create) {
+void HandlerRegistry::AddPooled(std::string_view class_name,
+                                std::function<std::unique_ptr<IHttpHandler>()> create,
+                                std::optional<HandlerTraits> traits) {
   if (!create) {
     throw std::invalid_argument("class " + std::string(class_name) +
                                 " is registered without a function");
   }
-  Add(class_name, std::make_unique<PooledClass>(std::move(create), max_idle_));
+  Add(class_name, std::make_unique<PooledClass>(std::move(create), traits, pool_));
+}
+
+void HandlerRegistry::AddHandler(std::string_view class_name,
+                                 std::function<std::unique_ptr<IHttpHandler>()> create) {
+  AddPooled(class_name, std::move(create), {});
+}
+
+void HandlerRegistry::AddHandler(std::string_view class_name,
+                                 std::function<std::unique_ptr<IHttpHandler>()> create,
+                                 const HandlerTraits& traits) {
+  AddPooled(class_name, std::move(create), traits);
 }
 
 void HandlerRegistry::AddSharedHandler(std::string_view class_name,
-                                       std::shared_ptr<IHttpHandler> handler) {
+                                       std::shared_ptr<const IHttpSharedHandler> handler) {
   if (!handler) {
     throw std::invalid_argument("class " + std::string(class_name) +
                                 " is registered without an instance");

@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <typeinfo>
@@ -18,6 +21,28 @@ namespace weft::host::handling {
 /// The name of a handler's class as its source has it, for logs. Lifetime: of the process. Threads: the reactor's.
 std::string_view NameOf(const std::type_info& type);
 
+/// No handler was made where one was asked for, and nothing was thrown.
+class NoHandlerError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// How long instances of a class live.
+enum class Lifetime : std::uint8_t {
+  kInstance,  ///< lent to one request at a time, and kept for another where it is reusable
+  kShared,    ///< one, for all requests at once
+  kFactory,   ///< what the class's factory decides
+};
+
+/// `instance`, `shared` or `factory`.
+std::string_view ToString(Lifetime lifetime) noexcept;
+
+/// What a class lends: exactly one of the two is set.
+struct Loan {
+  std::unique_ptr<IHttpHandler> own;
+  const IHttpSharedHandler* shared = nullptr;
+};
+
 /// A class that mappings may name, as the pipeline uses it: something that lends handlers.
 ///
 /// Threads: the reactor's, on a request's fiber.
@@ -25,57 +50,91 @@ class HandlerClass {
  public:
   virtual ~HandlerClass() = default;
 
-  /// Lends a handler for one request. Never null. Throws what the class's own code throws, and
-  /// HttpException(500) for a factory that returned null.
-  virtual IHttpHandler& Borrow(HttpContext& context, std::unique_ptr<IHttpHandler>& owned) = 0;
+  /// Lends a handler for one request. Throws what the class's own code throws, and NoHandlerError where that made
+  /// none.
+  virtual Loan Borrow(HttpContext& context) = 0;
   /// A handler of its own for who asks by name at run time (a `.ashx` file). Throws HttpException(500) for a
   /// class that is no plain class of handlers.
   virtual std::unique_ptr<IHttpHandler> Create() = 0;
-  /// Takes it back. `failed`: ProcessRequest threw, and the instance serves no more.
-  virtual void Return(std::unique_ptr<IHttpHandler> owned, bool failed) = 0;
+  /// Whether an instance may be returned, entered or not. Throws what its own code throws; it may not, then.
+  /// Threads: where it served.
+  virtual bool MayServeAgain(const IHttpHandler& handler) const = 0;
+  /// Makes an instance that was entered ready for another request. Throws what its own code throws; it may not be
+  /// returned then. Threads: where it served.
+  virtual void Reset(IHttpHandler& handler) const = 0;
+  /// Takes back what may serve again.
+  virtual void Return(std::unique_ptr<IHttpHandler> handler) = 0;
+
+  virtual Lifetime LifetimeOfInstances() const noexcept = 0;
+  /// Absent where the type of its handlers is not known before there is one.
+  virtual std::optional<HandlerTraits> Traits() const noexcept = 0;
 };
 
 /// A handler on loan to one request; returns it when it dies.
+///
+/// Threads: the reactor's, but for ProcessRequest().
 class HandlerLease {
  public:
-  HandlerLease(HandlerClass& handler_class, HttpContext& context)
-      : class_(handler_class), handler_(handler_class.Borrow(context, owned_)) {}
+  /// Throws what HandlerClass::Borrow() throws. `handler_class` must outlive the lease.
+  HandlerLease(HandlerClass& handler_class, HttpContext& context);
   HandlerLease(const HandlerLease&) = delete;
   HandlerLease& operator=(const HandlerLease&) = delete;
   ~HandlerLease();
 
-  IHttpHandler& Handler() const noexcept { return handler_; }
-  /// ProcessRequest threw: the instance must not serve again.
-  void MarkFailed() noexcept { failed_ = true; }
+  /// The handler's own class. Lifetime: of the process.
+  const std::type_info& Type() const noexcept { return type_; }
+  /// It runs on the fiber; any other on a thread of the pool.
+  bool IsAsync() const noexcept { return is_async_; }
+  /// It reads the body as it arrives.
+  bool IsBufferless() const noexcept { return is_bufferless_; }
+
+  /// Has the handler answer the request, at most once in a lease. Throws what the handler throws. An instance
+  /// that is not to serve again is destroyed here; whatever it throws after ProcessRequest() is logged, and the
+  /// instance dropped.
+  ///
+  /// Threads: any one, while the reactor's waits for it.
+  void ProcessRequest(HttpContext& context);
+
+  /// The instance that is lent; null for a shared one, and once it is destroyed.
+  IHttpHandler* Instance() const noexcept { return loan_.own.get(); }
 
  private:
   HandlerClass& class_;
-  std::unique_ptr<IHttpHandler> owned_;
-  IHttpHandler& handler_;
-  bool failed_ = false;
+  Loan loan_;
+  const std::type_info& type_;
+  bool is_async_;
+  bool is_bufferless_;
+  bool is_ready_ = false;  // it was entered, may serve again, and was reset
 };
 
 /// The classes of one module, or those built in.
 class HandlerRegistry final : public IHandlerRegistry {
  public:
-  /// `max_idle` bounds the instances that each class keeps for reuse.
-  explicit HandlerRegistry(std::size_t max_idle = 64) : max_idle_(max_idle) {}
+  /// `pool` bounds the instances that each class keeps for reuse.
+  explicit HandlerRegistry(std::size_t pool = kDefaultPool) : pool_(pool) {}
+  static constexpr std::size_t kDefaultPool = 64;
 
   void AddHandler(std::string_view class_name,
                   std::function<std::unique_ptr<IHttpHandler>()> create) override;
+  void AddHandler(std::string_view class_name,
+                  std::function<std::unique_ptr<IHttpHandler>()> create,
+                  const HandlerTraits& traits) override;
   void AddSharedHandler(std::string_view class_name,
-                        std::shared_ptr<IHttpHandler> handler) override;
+                        std::shared_ptr<const IHttpSharedHandler> handler) override;
   void AddFactory(std::string_view class_name,
                   std::unique_ptr<IHttpHandlerFactory> factory) override;
 
   /// Null where there is none of exactly that name.
   HandlerClass* Find(std::string_view class_name) const noexcept;
+  /// In the order of the alphabet.
   std::vector<std::string> ClassNames() const;
 
  private:
   void Add(std::string_view class_name, std::unique_ptr<HandlerClass> handler_class);
+  void AddPooled(std::string_view class_name, std::function<std::unique_ptr<IHttpHandler>()> create,
+                 std::optional<HandlerTraits> traits);
 
-  std::size_t max_idle_;
+  std::size_t pool_;
   std::map<std::string, std::unique_ptr<HandlerClass>, std::less<>> classes_;
 };
 

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <weft/http_exception.hpp>
+
 namespace weft::host::handling {
 
 HandlerTable::HandlerTable(std::shared_ptr<const mappings::MappingTable> mappings,
@@ -29,6 +31,17 @@ HandlerClass& HandlerTable::ClassOf(const mappings::Entry& entry) const {
     throw TypeError(entry.type_where.ToString() + ": " + type.error);
   }
   return *type.handler_class;
+}
+
+HandlerLease HandlerTable::Lease(const mappings::Entry& entry, HttpContext& context) const {
+  try {
+    return HandlerLease(ClassOf(entry), context);
+  } catch (const NoHandlerError& error) {
+    const auto& name = entry.name.empty() ? entry.verb + " " + entry.path : entry.name;
+    throw HttpException(500, {},
+                        entry.where.ToString() + ": entry '" + name + "', type '" +
+                            entry.type_text + "': " + error.what());
+  }
 }
 
 }  // namespace weft::host::handling

@@ -30,6 +30,9 @@ class HandlerTable {
   HandlerClass& ClassOf(const mappings::Entry& entry) const;
   /// For Resolve() of Mappings().
   mappings::ResolutionCache& Cache() const noexcept { return cache_; }
+  /// Lends a handler for a request that this entry of this table is to serve. Throws what ClassOf() and the class's
+  /// own code throw, and HttpException(500), whose detail names the entry, where no handler was made.
+  HandlerLease Lease(const mappings::Entry& entry, HttpContext& context) const;
 
  private:
   struct Type {

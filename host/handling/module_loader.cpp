@@ -24,7 +24,8 @@ std::string JoinNames(const std::vector<std::string>& names) {
 
 }  // namespace
 
-TypeResolver::TypeResolver(std::filesystem::path modules) : folder_(std::move(modules)) {
+TypeResolver::TypeResolver(std::filesystem::path modules, std::size_t handler_pool)
+    : folder_(std::move(modules)), handler_pool_(handler_pool), built_in_(handler_pool) {
   if (folder_.empty()) {
     return;
   }
@@ -85,7 +86,7 @@ HandlerClass& TypeResolver::Resolve(const mappings::TypeName& type) {
 }
 
 TypeResolver::Module TypeResolver::Load(const std::string& name,
-                                        const std::filesystem::path& file) {
+                                        const std::filesystem::path& file) const {
   Module module;
   // Now, not at first use: a module that lacks a symbol is refused before it serves.
   void* const handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -114,7 +115,7 @@ TypeResolver::Module TypeResolver::Load(const std::string& name,
                    "'; build it with the same compiler and options";
     return module;
   }
-  auto classes = std::make_unique<HandlerRegistry>();
+  auto classes = std::make_unique<HandlerRegistry>(handler_pool_);
   try {
     reinterpret_cast<void (*)(IHandlerRegistry&)>(entry)(*classes);
   } catch (const std::exception& failure) {

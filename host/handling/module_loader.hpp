@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -26,7 +27,9 @@ class TypeResolver {
  public:
   /// `modules`: the folder of NAME.so files; empty: there are none. A file that is no module is a warning of
   /// the log; what names it is told why when it is resolved. Blocks on files.
-  explicit TypeResolver(std::filesystem::path modules);
+  /// `handler_pool` bounds the instances that each class keeps for reuse.
+  explicit TypeResolver(std::filesystem::path modules,
+                        std::size_t handler_pool = HandlerRegistry::kDefaultPool);
   TypeResolver(const TypeResolver&) = delete;
   TypeResolver& operator=(const TypeResolver&) = delete;
   ~TypeResolver();
@@ -43,9 +46,10 @@ class TypeResolver {
     std::unique_ptr<HandlerRegistry> classes;
   };
 
-  static Module Load(const std::string& name, const std::filesystem::path& file);
+  Module Load(const std::string& name, const std::filesystem::path& file) const;
 
   std::filesystem::path folder_;
+  std::size_t handler_pool_;
   HandlerRegistry built_in_;
   std::map<std::string, Module, std::less<>> modules_;
 };

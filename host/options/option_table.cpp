@@ -183,6 +183,9 @@ void AppendHandlers(std::vector<Option>& table) {
       kGroup, "modules", "DIR", "`modules` beside the program's own folder, if there is one",
       "Folder of the handler modules.",
       [](Settings& settings, std::string_view text) { settings.modules = NotEmpty(text); }));
+  table.push_back(Quantity<Count>(kGroup, "handler-pool", &Settings::handler_pool, {0, 65'536},
+                                  "Reusable instances of one class that are kept, per worker; 0: "
+                                  "each request gets a new one."));
   Option debug = Special(
       kGroup, "debug", "on|off", Settings{}.debug ? "on" : "off",
       "Show details of errors to clients on this machine (loopback).",

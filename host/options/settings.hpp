@@ -76,6 +76,10 @@ struct Settings {
   std::filesystem::path mappings;
   /// The folder of the handler modules; not given: ModulesFolder() looks beside the program.
   std::optional<std::filesystem::path> modules;
+  /// Instances of one class of handlers that are kept for later requests, per worker; what comes back beyond it is
+  /// destroyed. 64: as many as run at once on the blocking threads, so that a plain handler under any load is
+  /// seldom made anew; more help only where making one is dear, a connection of its own say.
+  std::size_t handler_pool = 64;
   /// Show details of errors to clients on the loopback interface. Off: they name files and code.
   bool debug = false;
 

@@ -89,19 +89,13 @@ void Pipeline::Serve(HttpContext& context, RequestIo& io, Flight& flight) {
   if (!Map(context, io, flight)) {
     return;
   }
-  handling::HandlerLease lease(flight.handlers->ClassOf(*flight.entry), context);
-  auto& handler = lease.Handler();
-  flight.handler = &typeid(handler);
+  auto lease = flight.handlers->Lease(*flight.entry, context);
+  flight.handler = &lease.Type();
   runtime_.SetCurrentLabel(handling::NameOf(*flight.handler));
-  if (dynamic_cast<IHttpBufferlessHandler*>(&handler) == nullptr) {
+  if (!lease.IsBufferless()) {
     static_cast<void>(context.Request().Body());
   }
-  try {
-    RunHandler(handler, context, io, flight);
-  } catch (...) {
-    lease.MarkFailed();
-    throw;
-  }
+  RunHandler(lease, context, io, flight);
 }
 
 void Pipeline::Admit() const {
@@ -129,12 +123,12 @@ bool Pipeline::Map(HttpContext& context, RequestIo& io, Flight& flight) const {
   return true;
 }
 
-void Pipeline::RunHandler(IHttpHandler& handler, HttpContext& context, RequestIo& io,
+void Pipeline::RunHandler(handling::HandlerLease& lease, HttpContext& context, RequestIo& io,
                           Flight& flight) {
-  if (dynamic_cast<IHttpAsyncHandler*>(&handler) != nullptr) {
+  if (lease.IsAsync()) {
     context.Cancellation().ThrowIfCancellationRequested();
     flight.called = true;
-    handler.ProcessRequest(context);
+    lease.ProcessRequest(context);
     return;
   }
   runtime_.RunOnPool([&](runtime::IFiberGateway& gateway) {
@@ -143,7 +137,7 @@ void Pipeline::RunHandler(IHttpHandler& handler, HttpContext& context, RequestIo
     flight.called = true;
     io.SetGateway(&gateway);
     try {
-      handler.ProcessRequest(context);
+      lease.ProcessRequest(context);
     } catch (...) {
       io.SetGateway(nullptr);
       throw;

@@ -86,7 +86,8 @@ class Pipeline {
   void Admit() const;
   /// False: it was answered with a redirect.
   [[nodiscard]] bool Map(HttpContext& context, RequestIo& io, Flight& flight) const;
-  void RunHandler(IHttpHandler& handler, HttpContext& context, RequestIo& io, Flight& flight);
+  void RunHandler(handling::HandlerLease& lease, HttpContext& context, RequestIo& io,
+                  Flight& flight);
   void AnswerError(HttpContext& context, RequestIo& io, Flight& flight, int status,
                    const std::string& text, const std::string& detail) const;
   void AnswerCancelled(HttpContext& context, RequestIo& io, Flight& flight,

@@ -6,43 +6,125 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 #include <weft/export.hpp>
 #include <weft/http_handler.hpp>
 
 namespace weft {
 
-/// Where a module names its classes, for the `Class` of a mapping's `"type": "Class, module"`.
+/// What a class of handlers is, as far as its type tells without an instance.
+struct HandlerTraits {
+  bool is_async = false;       ///< IHttpAsyncHandler, or IHttpSharedAsyncHandler
+  bool is_bufferless = false;  ///< IHttpBufferlessHandler
+  bool is_resettable = false;  ///< IHttpResettableHandler
+};
+
+/// The traits of a class.
+template <typename Handler>
+inline constexpr HandlerTraits kHandlerTraits{
+    .is_async = std::is_base_of_v<IHttpAsyncHandler, Handler> ||
+                std::is_base_of_v<IHttpSharedAsyncHandler, Handler>,
+    .is_bufferless = std::is_base_of_v<IHttpBufferlessHandler, Handler>,
+    .is_resettable = std::is_base_of_v<IHttpResettableHandler, Handler>};
+
+/// Where a module names its classes, for the `Class` of a mapping's `"type": "Class, module"`. The functions
+/// below, AddHandler<T>() and its like, are what a module usually calls.
 ///
-/// Throws std::invalid_argument for an empty name or one that was added before.
+/// Throws std::invalid_argument for an empty name, one that was added before, or nothing to add.
 class IHandlerRegistry {
  public:
   virtual ~IHandlerRegistry() = default;
 
-  /// A class of handlers. Instances are made as they are needed, and lent to one request at a time; those
-  /// that say IsReusable() serve again.
+  /// A class of handlers. `create` makes an instance whenever one is needed, on the reactor's thread; each is lent
+  /// to one request at a time, and those that say IsReusable() are kept, up to `--handler-pool` of them.
   virtual void AddHandler(std::string_view class_name,
                           std::function<std::unique_ptr<IHttpHandler>()> create) = 0;
-  /// One instance for all requests at once, by its own word safe for that.
+  /// The same, for a class of which more is known; `weft modules` shows it.
+  virtual void AddHandler(std::string_view class_name,
+                          std::function<std::unique_ptr<IHttpHandler>()> create,
+                          const HandlerTraits& traits) = 0;
+  /// One instance for all requests at once, to the end of the process.
   virtual void AddSharedHandler(std::string_view class_name,
-                                std::shared_ptr<IHttpHandler> handler) = 0;
+                                std::shared_ptr<const IHttpSharedHandler> handler) = 0;
   /// A factory, which decides itself about the life of its handlers.
   virtual void AddFactory(std::string_view class_name,
                           std::unique_ptr<IHttpHandlerFactory> factory) = 0;
 };
 
+namespace detail {
+
+template <typename Handler>
+constexpr void CheckHandler() {
+  static_assert(
+      !std::is_base_of_v<IHttpSharedHandler, Handler>,
+      "a handler that derives from weft::IHttpSharedHandler is added by weft::AddSharedHandler");
+  static_assert(std::is_base_of_v<IHttpHandler, Handler>,
+                "a handler derives from weft::IHttpHandler");
+}
+
+template <typename Handler>
+constexpr void CheckSharedHandler() {
+  static_assert(std::is_base_of_v<IHttpSharedHandler, Handler>,
+                "a shared handler derives from weft::IHttpSharedHandler (or "
+                "IHttpSharedAsyncHandler): one instance "
+                "serves many requests at once, and has to say that this is safe");
+  static_assert(!std::is_base_of_v<IHttpHandler, Handler>,
+                "a handler is either shared or lent to one request at a time: derive from "
+                "weft::IHttpSharedHandler or from weft::IHttpHandler, not from both");
+  static_assert(!std::is_base_of_v<IHttpResettableHandler, Handler>,
+                "a shared handler is never reset, for there is no moment between its requests");
+  static_assert(!std::is_abstract_v<Handler>,
+                "a shared handler's function is `void ProcessRequest(weft::HttpContext&) const "
+                "override`: const, "
+                "for many requests are in it at once");
+}
+
+}  // namespace detail
+
 /// Adds `Handler` under `class_name`; it needs a default constructor.
 template <typename Handler>
 void AddHandler(IHandlerRegistry& registry, std::string_view class_name) {
-  static_assert(std::is_base_of_v<IHttpHandler, Handler>,
-                "a handler derives from weft::IHttpHandler");
-  registry.AddHandler(class_name, [] { return std::make_unique<Handler>(); });
+  detail::CheckHandler<Handler>();
+  registry.AddHandler(
+      class_name, [] { return std::make_unique<Handler>(); }, kHandlerTraits<Handler>);
+}
+
+/// Adds `Handler` under `class_name`; `create` makes the instances, and captures what they need.
+template <typename Handler>
+void AddHandler(IHandlerRegistry& registry, std::string_view class_name,
+                std::function<std::unique_ptr<Handler>()> create) {
+  detail::CheckHandler<Handler>();
+  registry.AddHandler(class_name, std::move(create), kHandlerTraits<Handler>);
+}
+
+/// Adds one instance of `Handler`, made here by its default constructor, for all requests at once.
+template <typename Handler>
+void AddSharedHandler(IHandlerRegistry& registry, std::string_view class_name) {
+  detail::CheckSharedHandler<Handler>();
+  registry.AddSharedHandler(class_name, std::make_shared<const Handler>());
+}
+
+/// Adds this instance for all requests at once. It lives as long as the worker, whoever else holds it.
+template <typename Handler>
+void AddSharedHandler(IHandlerRegistry& registry, std::string_view class_name,
+                      std::shared_ptr<Handler> handler) {
+  detail::CheckSharedHandler<Handler>();
+  registry.AddSharedHandler(class_name, std::move(handler));
+}
+
+/// Adds a factory, made here by its default constructor.
+template <typename Factory>
+void AddFactory(IHandlerRegistry& registry, std::string_view class_name) {
+  static_assert(std::is_base_of_v<IHttpHandlerFactory, Factory>,
+                "a factory derives from weft::IHttpHandlerFactory");
+  registry.AddFactory(class_name, std::make_unique<Factory>());
 }
 
 namespace detail {
 
 /// Raised with each change of the public headers that a module built before it would not survive.
-inline constexpr std::uint32_t kContractVersion = 1;
+inline constexpr std::uint32_t kContractVersion = 2;
 inline constexpr std::uint32_t kModuleMagic = 0x57656674;  // "Weft"
 
 /// What a module was built against; the host compares it before it calls anything in the module.

@@ -19,7 +19,14 @@ class RecordingRegistry final : public IHandlerRegistry {
                   std::function<std::unique_ptr<IHttpHandler>()> create) override {
     handlers.emplace(class_name, std::move(create));
   }
-  void AddSharedHandler(std::string_view, std::shared_ptr<IHttpHandler>) override { ++shared; }
+  void AddHandler(std::string_view class_name,
+                  std::function<std::unique_ptr<IHttpHandler>()> create,
+                  const HandlerTraits&) override {
+    handlers.emplace(class_name, std::move(create));
+  }
+  void AddSharedHandler(std::string_view, std::shared_ptr<const IHttpSharedHandler>) override {
+    ++shared;
+  }
   void AddFactory(std::string_view class_name,
                   std::unique_ptr<IHttpHandlerFactory> factory) override {
     factories.emplace(class_name, std::move(factory));

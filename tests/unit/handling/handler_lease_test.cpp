@@ -22,11 +22,17 @@ using test::TrackedHandler;
 
 /// A registry, and a request to borrow for.
 struct Subject {
-  explicit Subject(std::size_t max_idle = 64) : registry(max_idle) {}
+  explicit Subject(std::size_t pool = 64) : registry(pool) {}
 
   HandlerClass& Class() const { return *registry.Find("Class"); }
-  int Number(const HandlerLease& lease) const {
-    return dynamic_cast<TrackedHandler&>(lease.Handler()).Number();
+  static TrackedHandler& Handler(const HandlerLease& lease) {
+    return dynamic_cast<TrackedHandler&>(*lease.Instance());
+  }
+  static int Number(const HandlerLease& lease) { return Handler(lease).Number(); }
+  /// A request, from the loan to the return.
+  void Serve() {
+    HandlerLease lease(Class(), context);
+    lease.ProcessRequest(context);
   }
 
   test::MemoryExchange exchange;
@@ -42,7 +48,7 @@ struct Subject {
 };
 
 struct PooledSubject : Subject {
-  explicit PooledSubject(std::size_t max_idle = 64) : Subject(max_idle) {
+  explicit PooledSubject(std::size_t pool = 64) : Subject(pool) {
     registry.AddHandler("Class",
                         [this] { return std::make_unique<TrackedHandler>(fates, reusable); });
   }
@@ -53,8 +59,9 @@ struct PooledSubject : Subject {
 TEST_CASE("HandlerLease: a reusable handler serves one request after another") {
   PooledSubject subject;
   for (int i = 0; i < 3; ++i) {
-    const HandlerLease lease(subject.Class(), subject.context);
+    HandlerLease lease(subject.Class(), subject.context);
     CHECK(subject.Number(lease) == 1);
+    lease.ProcessRequest(subject.context);
   }
   CHECK(subject.fates.made == 1);
   CHECK(subject.fates.destroyed == 0);
@@ -64,7 +71,7 @@ TEST_CASE("HandlerLease: a handler on loan is lent to nobody else") {
   PooledSubject subject;
   const HandlerLease first(subject.Class(), subject.context);
   const HandlerLease second(subject.Class(), subject.context);
-  CHECK(&first.Handler() != &second.Handler());
+  CHECK(first.Instance() != second.Instance());
   CHECK(subject.fates.made == 2);
 }
 
@@ -86,25 +93,39 @@ TEST_CASE("HandlerLease: the handler that came back last is lent first") {
   CHECK(order == std::vector<int>{1, 3, 2});
 }
 
-TEST_CASE("HandlerLease: a handler that is not reusable is destroyed with its lease") {
+TEST_CASE("HandlerLease: a handler that is not reusable is destroyed where it ran") {
   PooledSubject subject;
   subject.reusable = false;
   for (int i = 1; i <= 3; ++i) {
-    {
-      const HandlerLease lease(subject.Class(), subject.context);
-      CHECK(subject.Number(lease) == i);
-    }
+    HandlerLease lease(subject.Class(), subject.context);
+    CHECK(subject.Number(lease) == i);
+    lease.ProcessRequest(subject.context);
     CHECK(subject.fates.destroyed == i);
+    CHECK(lease.Instance() == nullptr);
+    CHECK(lease.Type() == typeid(TrackedHandler));
   }
+}
+
+TEST_CASE("HandlerLease: a handler that was not entered goes back too, if it is reusable") {
+  PooledSubject subject;
+  { const HandlerLease lease(subject.Class(), subject.context); }
+  CHECK(subject.fates.destroyed == 0);
+  {
+    const HandlerLease lease(subject.Class(), subject.context);
+    CHECK(subject.Number(lease) == 1);
+    subject.Handler(lease).SetReusable(false);
+  }
+  CHECK(subject.fates.destroyed == 1);
 }
 
 TEST_CASE("HandlerLease: whether it is reusable is asked after each request") {
   PooledSubject subject;
-  { const HandlerLease lease(subject.Class(), subject.context); }
+  subject.Serve();
   {
-    const HandlerLease lease(subject.Class(), subject.context);
+    HandlerLease lease(subject.Class(), subject.context);
     CHECK(subject.Number(lease) == 1);
-    dynamic_cast<TrackedHandler&>(lease.Handler()).SetReusable(false);
+    subject.Handler(lease).SetReusable(false);
+    lease.ProcessRequest(subject.context);
   }
   CHECK(subject.fates.destroyed == 1);
 }
@@ -113,7 +134,9 @@ TEST_CASE("HandlerLease: a handler that failed serves no more, reusable or not")
   PooledSubject subject;
   {
     HandlerLease lease(subject.Class(), subject.context);
-    lease.MarkFailed();
+    subject.Handler(lease).SetFailing(true);
+    CHECK_THROWS_WITH_AS(lease.ProcessRequest(subject.context), "the request failed",
+                         std::runtime_error);
   }
   CHECK(subject.fates.destroyed == 1);
   const HandlerLease lease(subject.Class(), subject.context);
@@ -133,8 +156,8 @@ TEST_CASE("HandlerLease: idle handlers are kept up to the bound, the others dest
 
 TEST_CASE("HandlerLease: with no room for idle handlers each request has its own") {
   PooledSubject subject(0);
-  { const HandlerLease lease(subject.Class(), subject.context); }
-  { const HandlerLease lease(subject.Class(), subject.context); }
+  subject.Serve();
+  subject.Serve();
   CHECK(subject.fates.made == 2);
   CHECK(subject.fates.destroyed == 2);
 }
@@ -150,15 +173,11 @@ TEST_CASE("HandlerRegistry: its idle handlers die with it") {
   CHECK(fates.destroyed == 1);
 }
 
-TEST_CASE("HandlerLease: a function that makes no handler is 500") {
+TEST_CASE("HandlerLease: a function that makes no handler is told so") {
   Subject subject;
   subject.registry.AddHandler("Class", [] { return nullptr; });
-  try {
-    const HandlerLease lease(subject.Class(), subject.context);
-    FAIL_CHECK("it was lent");
-  } catch (const HttpException& error) {
-    CHECK(error.StatusCode() == 500);
-  }
+  CHECK_THROWS_WITH_AS(HandlerLease(subject.Class(), subject.context),
+                       "the module made no handler: its function returned null", NoHandlerError);
 }
 
 TEST_CASE(
@@ -184,26 +203,174 @@ TEST_CASE("HandlerLease: a pooled class makes handlers of their own for who asks
   CHECK(dynamic_cast<TrackedHandler&>(*own).Number() == 2);
 }
 
+/// A handler that is cleaned between two requests.
+class ResettableHandler final : public IHttpHandler, public IHttpResettableHandler {
+ public:
+  struct Calls {
+    std::vector<std::string> all;
+    bool reusable = true;
+    bool failing = false;
+    std::function<void()> on_reset;
+    int made = 0;
+    int destroyed = 0;
+  };
+
+  explicit ResettableHandler(Calls& calls) : calls_(calls) { ++calls_.made; }
+  ResettableHandler(const ResettableHandler&) = delete;
+  ResettableHandler& operator=(const ResettableHandler&) = delete;
+  ~ResettableHandler() override { ++calls_.destroyed; }
+
+  void ProcessRequest(HttpContext&) override {
+    calls_.all.emplace_back("ProcessRequest");
+    if (calls_.failing) {
+      throw std::runtime_error("the request failed");
+    }
+  }
+  bool IsReusable() const override {
+    calls_.all.emplace_back("IsReusable");
+    return calls_.reusable;
+  }
+  void Reset() override {
+    calls_.all.emplace_back("Reset");
+    if (calls_.on_reset) {
+      calls_.on_reset();
+    }
+  }
+
+ private:
+  Calls& calls_;
+};
+
+struct ResettableSubject : Subject {
+  ResettableSubject() {
+    registry.AddHandler("Class", [this] { return std::make_unique<ResettableHandler>(calls); });
+  }
+
+  ResettableHandler::Calls calls;
+};
+
+using Names = std::vector<std::string>;
+
+TEST_CASE("HandlerLease: a handler is reset after its request, before it is kept for another") {
+  ResettableSubject subject;
+  {
+    HandlerLease lease(subject.Class(), subject.context);
+    lease.ProcessRequest(subject.context);
+    CHECK(subject.calls.all == Names{"ProcessRequest", "IsReusable", "Reset"});
+  }
+  CHECK(subject.calls.all.size() == 3);
+  subject.Serve();
+  CHECK(subject.calls.made == 1);
+}
+
+TEST_CASE("HandlerLease: a handler that serves no more is not reset") {
+  ResettableSubject subject;
+  SUBCASE("not reusable") {
+    subject.calls.reusable = false;
+    subject.Serve();
+    CHECK(subject.calls.all == Names{"ProcessRequest", "IsReusable"});
+  }
+  SUBCASE("failed") {
+    subject.calls.failing = true;
+    CHECK_THROWS_AS(subject.Serve(), std::runtime_error);
+    CHECK(subject.calls.all == Names{"ProcessRequest"});
+  }
+  CHECK(subject.calls.destroyed == 1);
+}
+
+TEST_CASE("HandlerLease: a handler that was not entered is not reset") {
+  ResettableSubject subject;
+  { const HandlerLease lease(subject.Class(), subject.context); }
+  CHECK(subject.calls.all == Names{"IsReusable"});
+  CHECK(subject.calls.destroyed == 0);
+}
+
+TEST_CASE("HandlerLease: a handler that throws when it is reset is dropped and logged") {
+  ResettableSubject subject;
+  const test::CapturedStderr captured;
+  SUBCASE("an exception") {
+    subject.calls.on_reset = [] { throw std::runtime_error("the rollback failed"); };
+    subject.Serve();
+    CHECK(captured.Text().find("ResettableHandler: the instance is dropped, it failed after its "
+                               "request: the rollback failed\n") != std::string::npos);
+  }
+  SUBCASE("anything else") {
+    subject.calls.on_reset = [] { throw 42; };
+    subject.Serve();
+    CHECK(captured.Text().find("no std::exception") != std::string::npos);
+  }
+  CHECK(captured.Text().find(" error: ") != std::string::npos);
+  CHECK(subject.calls.destroyed == 1);
+  subject.calls.on_reset = nullptr;
+  subject.Serve();
+  CHECK(subject.calls.made == 2);
+  CHECK(subject.calls.destroyed == 1);
+}
+
+/// A shared handler that says which one it is.
+template <typename... Bases>
+class SharedHandler final : public Bases... {
+ public:
+  explicit SharedHandler(int& served) : served_(served) {}
+  void ProcessRequest(HttpContext& context) const override {
+    ++served_;
+    if (context.Request().HttpMethod() == "THROW") {
+      throw std::runtime_error("the request failed");
+    }
+  }
+
+ private:
+  int& served_;
+};
+
 TEST_CASE("HandlerLease: a shared handler serves all at once, failed or not") {
   Subject subject;
-  auto handler = std::make_shared<TrackedHandler>(subject.fates, false);
-  const auto* const raw = handler.get();
-  subject.registry.AddSharedHandler("Class", std::move(handler));
+  int served = 0;
+  AddSharedHandler(subject.registry, "Class",
+                   std::make_shared<SharedHandler<IHttpSharedHandler>>(served));
+  HttpContext failing(test::MakeVariables({{"REQUEST_METHOD", "THROW"}}), subject.exchange, {},
+                      1024);
   {
-    HandlerLease first(subject.Class(), subject.context);
-    const HandlerLease second(subject.Class(), subject.context);
-    CHECK(&first.Handler() == raw);
-    CHECK(&second.Handler() == raw);
-    first.MarkFailed();
+    HandlerLease first(subject.Class(), failing);
+    HandlerLease second(subject.Class(), subject.context);
+    CHECK(first.Instance() == nullptr);
+    CHECK(first.Type() == typeid(SharedHandler<IHttpSharedHandler>));
+    CHECK_THROWS_AS(first.ProcessRequest(failing), std::runtime_error);
+    second.ProcessRequest(subject.context);
   }
-  CHECK(subject.fates.destroyed == 0);
-  const HandlerLease third(subject.Class(), subject.context);
-  CHECK(&third.Handler() == raw);
+  subject.Serve();
+  CHECK(served == 3);
+}
+
+TEST_CASE("HandlerLease: what a handler is decides where it runs, and when it is called") {
+  Subject subject;
+  int served = 0;
+  const auto add = [&](std::string_view name, auto handler) {
+    AddSharedHandler(subject.registry, name, std::move(handler));
+  };
+  add("plain", std::make_shared<SharedHandler<IHttpSharedHandler>>(served));
+  add("async", std::make_shared<SharedHandler<IHttpSharedAsyncHandler>>(served));
+  add("plain bufferless",
+      std::make_shared<SharedHandler<IHttpSharedHandler, IHttpBufferlessHandler>>(served));
+  add("async bufferless",
+      std::make_shared<SharedHandler<IHttpSharedAsyncHandler, IHttpBufferlessHandler>>(served));
+  for (const std::string name : {"plain", "async", "plain bufferless", "async bufferless"}) {
+    CAPTURE(name);
+    const HandlerLease lease(*subject.registry.Find(name), subject.context);
+    CHECK(lease.IsAsync() == name.starts_with("async"));
+    CHECK(lease.IsBufferless() == name.ends_with("bufferless"));
+    const auto traits = subject.registry.Find(name)->Traits();
+    REQUIRE(traits.has_value());
+    CHECK(traits->is_async == lease.IsAsync());
+    CHECK(traits->is_bufferless == lease.IsBufferless());
+  }
 }
 
 TEST_CASE("HandlerLease: a shared handler and a factory cannot be asked for a handler by name") {
   Subject subject;
-  subject.registry.AddSharedHandler("Class", std::make_shared<TrackedHandler>(subject.fates));
+  int served = 0;
+  AddSharedHandler(subject.registry, "Class",
+                   std::make_shared<SharedHandler<IHttpSharedHandler>>(served));
   try {
     static_cast<void>(subject.Class().Create());
     FAIL_CHECK("it was made");
@@ -264,7 +431,7 @@ TEST_CASE("HandlerLease: a factory is told verb, path and file, and gets its han
   const IHttpHandler* lent = nullptr;
   {
     const HandlerLease lease(subject.Class(), subject.context);
-    lent = &lease.Handler();
+    lent = lease.Instance();
     CHECK(subject.calls.returned.empty());
   }
   CHECK(subject.calls.asked == std::vector<std::string>{"PUT /a.x /srv/a.x"});
@@ -273,26 +440,33 @@ TEST_CASE("HandlerLease: a factory is told verb, path and file, and gets its han
   CHECK(subject.fates.destroyed == 1);
 }
 
+TEST_CASE("HandlerLease: a factory gets its handler back, reusable or not") {
+  FactorySubject subject;
+  {
+    HandlerLease lease(subject.Class(), subject.context);
+    subject.Handler(lease).SetReusable(false);
+    lease.ProcessRequest(subject.context);
+    CHECK(subject.fates.destroyed == 0);
+  }
+  CHECK(subject.calls.returned.size() == 1);
+}
+
 TEST_CASE("HandlerLease: a factory does not get a handler back that failed") {
   FactorySubject subject;
   {
     HandlerLease lease(subject.Class(), subject.context);
-    lease.MarkFailed();
+    subject.Handler(lease).SetFailing(true);
+    CHECK_THROWS_AS(lease.ProcessRequest(subject.context), std::runtime_error);
   }
   CHECK(subject.calls.returned.empty());
   CHECK(subject.fates.destroyed == 1);
 }
 
-TEST_CASE("HandlerLease: a factory that returns null is 500, and gets nothing back") {
+TEST_CASE("HandlerLease: a factory that returns null is told so, and gets nothing back") {
   FactorySubject subject;
   subject.calls.null = true;
-  try {
-    const HandlerLease lease(subject.Class(), subject.context);
-    FAIL_CHECK("it was lent");
-  } catch (const HttpException& error) {
-    CHECK(error.StatusCode() == 500);
-    CHECK(std::string(error.what()).find("/a.x") != std::string::npos);
-  }
+  CHECK_THROWS_WITH_AS(HandlerLease(subject.Class(), subject.context),
+                       "the factory returned no handler for /a.x", NoHandlerError);
   CHECK(subject.calls.returned.empty());
 }
 
@@ -311,13 +485,13 @@ TEST_CASE(
   SUBCASE("an exception") {
     subject.calls.on_release = [] { throw std::runtime_error("no room"); };
     { const HandlerLease lease(subject.Class(), subject.context); }
-    CHECK(captured.Text().find("error: a handler was not taken back: no room\n") !=
-          std::string::npos);
+    CHECK(captured.Text().find("a handler was not taken back: no room\n") != std::string::npos);
   }
   SUBCASE("anything else") {
     subject.calls.on_release = [] { throw 42; };
     { const HandlerLease lease(subject.Class(), subject.context); }
-    CHECK(captured.Text().find("error: a handler was not taken back") != std::string::npos);
+    CHECK(captured.Text().find("a handler was not taken back: an exception that is no") !=
+          std::string::npos);
   }
   CHECK(subject.fates.destroyed == 1);
 }
@@ -339,7 +513,7 @@ TEST_CASE(
   Subject subject;
   subject.registry.AddHandler("Class", [&] { return std::make_unique<Moody>(subject.fates); });
   const test::CapturedStderr captured;
-  { const HandlerLease lease(subject.Class(), subject.context); }
+  subject.Serve();
   CHECK(subject.fates.destroyed == 1);
   CHECK(captured.Text().find("do not ask") != std::string::npos);
 }

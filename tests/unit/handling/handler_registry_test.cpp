@@ -24,6 +24,29 @@ class NoFactory final : public IHttpHandlerFactory {
   void ReleaseHandler(std::unique_ptr<IHttpHandler>) override {}
 };
 
+class NoShared final : public IHttpSharedHandler {
+ public:
+  void ProcessRequest(HttpContext&) const override {}
+};
+
+class Everything final : public IHttpAsyncHandler,
+                         public IHttpBufferlessHandler,
+                         public IHttpResettableHandler {
+ public:
+  explicit Everything(int with_number = 0) : number(with_number) {}
+  void ProcessRequest(HttpContext&) override {}
+  bool IsReusable() const override { return true; }
+  void Reset() override {}
+
+  int number;
+};
+
+class Nothing final : public IHttpHandler {
+ public:
+  void ProcessRequest(HttpContext&) override {}
+  bool IsReusable() const override { return true; }
+};
+
 std::function<std::unique_ptr<IHttpHandler>()> Making(Fates& fates) {
   return [&fates] { return std::make_unique<TrackedHandler>(fates); };
 }
@@ -42,7 +65,7 @@ TEST_CASE("HandlerRegistry: classes are found by exactly the name that they were
   Fates fates;
   HandlerRegistry registry;
   registry.AddHandler("b::Plain", Making(fates));
-  registry.AddSharedHandler("a::Shared", std::make_shared<TrackedHandler>(fates));
+  registry.AddSharedHandler("a::Shared", std::make_shared<NoShared>());
   registry.AddFactory("c::Factory", std::make_unique<NoFactory>());
   CHECK(registry.Find("b::Plain") != nullptr);
   CHECK(registry.Find("a::Shared") != nullptr);
@@ -68,8 +91,7 @@ TEST_CASE("HandlerRegistry: a name that was added before is refused, whatever it
   const auto* const first = registry.Find("Name");
   const std::string sentence = "class Name is registered twice";
   CHECK(Told([&] { registry.AddHandler("Name", Making(fates)); }) == sentence);
-  CHECK(Told([&] { registry.AddSharedHandler("Name", std::make_shared<TrackedHandler>(fates)); }) ==
-        sentence);
+  CHECK(Told([&] { registry.AddSharedHandler("Name", std::make_shared<NoShared>()); }) == sentence);
   CHECK(Told([&] { registry.AddFactory("Name", std::make_unique<NoFactory>()); }) == sentence);
   CHECK(registry.Find("Name") == first);
   CHECK(registry.ClassNames().size() == 1);
@@ -81,8 +103,7 @@ TEST_CASE("HandlerRegistry: an empty name is refused") {
   HandlerRegistry registry;
   const std::string sentence = "a class is registered without a name";
   CHECK(Told([&] { registry.AddHandler("", Making(fates)); }) == sentence);
-  CHECK(Told([&] { registry.AddSharedHandler("", std::make_shared<TrackedHandler>(fates)); }) ==
-        sentence);
+  CHECK(Told([&] { registry.AddSharedHandler("", std::make_shared<NoShared>()); }) == sentence);
   CHECK(Told([&] { registry.AddFactory("", std::make_unique<NoFactory>()); }) == sentence);
   CHECK(registry.ClassNames().empty());
 }
@@ -108,6 +129,44 @@ TEST_CASE("AddHandler: makes a class of default-constructed handlers") {
   AddHandler<Default>(registry, "Default");
   REQUIRE(registry.Find("Default") != nullptr);
   CHECK(dynamic_cast<Default*>(registry.Find("Default")->Create().get()) != nullptr);
+}
+
+TEST_CASE("HandlerRegistry: what a class's type tells is known without an instance") {
+  HandlerRegistry registry;
+  int made = 0;
+  AddHandler<Nothing>(registry, "nothing");
+  AddHandler<Everything>(registry, "everything", [&made] {
+    ++made;
+    return std::make_unique<Everything>(7);
+  });
+  AddSharedHandler<NoShared>(registry, "shared");
+  AddFactory<NoFactory>(registry, "factory");
+  Fates fates;
+  registry.AddHandler("erased", Making(fates));
+
+  const auto traits_of = [&](std::string_view name) { return registry.Find(name)->Traits(); };
+  REQUIRE(traits_of("nothing").has_value());
+  CHECK_FALSE(traits_of("nothing")->is_async);
+  CHECK_FALSE(traits_of("nothing")->is_bufferless);
+  CHECK_FALSE(traits_of("nothing")->is_resettable);
+  REQUIRE(traits_of("everything").has_value());
+  CHECK(traits_of("everything")->is_async);
+  CHECK(traits_of("everything")->is_bufferless);
+  CHECK(traits_of("everything")->is_resettable);
+  CHECK_FALSE(traits_of("erased").has_value());
+  CHECK_FALSE(traits_of("factory").has_value());
+  CHECK(made == 0);
+  CHECK(fates.made == 0);
+
+  const auto lifetime_of = [&](std::string_view name) {
+    return std::string(ToString(registry.Find(name)->LifetimeOfInstances()));
+  };
+  CHECK(lifetime_of("everything") == "instance");
+  CHECK(lifetime_of("shared") == "shared");
+  CHECK(lifetime_of("factory") == "factory");
+
+  const auto handler = registry.Find("everything")->Create();
+  CHECK(dynamic_cast<Everything&>(*handler).number == 7);
 }
 
 }  // namespace

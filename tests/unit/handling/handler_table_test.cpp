@@ -6,8 +6,11 @@
 #include <string>
 #include <vector>
 
+#include <weft/http_exception.hpp>
 #include "mappings/loader.hpp"
 #include "tests/support/doctest_values.hpp"
+#include "tests/support/memory_exchange.hpp"
+#include "tests/support/server_variables.hpp"
 #include "tests/support/temporary_folder.hpp"
 #include "tests/unit/handling/handlers.hpp"
 
@@ -144,6 +147,33 @@ TEST_CASE("HandlerTable: types are looked up when it is built, and not again") {
   subject.BuiltIn().AddHandler("Late",
                                [&] { return std::make_unique<test::TrackedHandler>(fates); });
   CHECK_FALSE(subject.WhyNot("/x.a").empty());
+}
+
+TEST_CASE("HandlerTable: where no handler is made, the entry is named with its place") {
+  Subject subject(
+      {R"({ "add": { "verb": "*", "path": "*.a", "type": "Null", "name": "reports", "validate": false } })",
+       R"({ "add": { "verb": "GET, HEAD", "path": "*.b", "type": "Null", "validate": false } })"});
+  subject.BuiltIn().AddHandler("Null", [] { return nullptr; });
+  // Types are looked up when a table is built.
+  TypeResolver other({});
+  other.BuiltIn().AddHandler("Null", [] { return nullptr; });
+  const HandlerTable table(subject.Mappings(), other);
+  const auto told = [&](std::string_view path) -> std::string {
+    test::MemoryExchange exchange;
+    HttpContext context(test::MakeVariables({{"REQUEST_METHOD", "GET"}}), exchange, {}, 1024);
+    try {
+      const auto lease =
+          table.Lease(*subject.Mappings()->Resolve("host", "GET", path, "").entry, context);
+      return "lent";
+    } catch (const HttpException& error) {
+      return error.what();
+    }
+  };
+  CHECK(told("/x.a").starts_with("500 "));
+  CHECK(told("/x.a").find("machine.json:2:3: entry 'reports', type 'Null': the module made no "
+                          "handler") != std::string::npos);
+  CHECK(told("/x.b").find("machine.json:3:3: entry 'GET, HEAD *.b', type 'Null': ") !=
+        std::string::npos);
 }
 
 TEST_CASE("HandlerTable: it keeps its mappings alive") {

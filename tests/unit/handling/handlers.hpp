@@ -1,5 +1,7 @@
 #pragma once
 
+#include <stdexcept>
+
 #include <weft/http_handler.hpp>
 
 namespace weft::test {
@@ -19,9 +21,15 @@ class TrackedHandler final : public IHttpHandler {
   TrackedHandler& operator=(const TrackedHandler&) = delete;
   ~TrackedHandler() override { ++fates_.destroyed; }
 
-  void ProcessRequest(HttpContext&) override {}
+  void ProcessRequest(HttpContext&) override {
+    if (failing_) {
+      throw std::runtime_error("the request failed");
+    }
+  }
   bool IsReusable() const override { return reusable_; }
 
+  /// What ProcessRequest() does from now on.
+  void SetFailing(bool failing) noexcept { failing_ = failing; }
   void SetReusable(bool reusable) noexcept { reusable_ = reusable; }
   /// Counted from 1.
   int Number() const noexcept { return number_; }
@@ -30,6 +38,7 @@ class TrackedHandler final : public IHttpHandler {
   Fates& fates_;
   const int number_;
   bool reusable_;
+  bool failing_ = false;
 };
 
 }  // namespace weft::test

@@ -60,8 +60,8 @@ struct Subject {
 std::string AnswerOf(HandlerClass& handler_class) {
   test::MemoryExchange exchange;
   HttpContext context(test::MakeVariables({{"REQUEST_METHOD", "GET"}}), exchange, {}, 1024);
-  const HandlerLease lease(handler_class, context);
-  lease.Handler().ProcessRequest(context);
+  HandlerLease lease(handler_class, context);
+  lease.ProcessRequest(context);
   context.Response().Complete();
   return exchange.sent;
 }
@@ -147,7 +147,7 @@ TEST_CASE(
       {"no_stamp", {"no_stamp.so", "is no handler module", "WEFT_MODULE"}},
       {"no_entry", {"no_entry.so", "is no handler module", "WEFT_MODULE"}},
       {"other_magic", {"other_magic.so", "is no handler module"}},
-      {"other_version", {"was built against version 2 of the handler contract", "has version 1"}},
+      {"other_version", {"was built against version 3 of the handler contract", "has version 2"}},
       {"other_abi",
        {"was built for 'gxx-abi 1001 cxx11-strings 0'", weft::detail::kCompilerAbi,
         "the same compiler"}},

@@ -58,6 +58,8 @@ TEST_CASE("Parse: every option sets its own field") {
                                          "/srv/map",
                                          "--modules",
                                          "/srv/modules",
+                                         "--handler-pool",
+                                         "9",
                                          "--max-connections",
                                          "2",
                                          "--max-requests",
@@ -114,6 +116,7 @@ TEST_CASE("Parse: every option sets its own field") {
   CHECK(settings.max_start_failures == 8);
   CHECK(settings.mappings == "/srv/map");
   CHECK(settings.modules == "/srv/modules");
+  CHECK(settings.handler_pool == 9);
   CHECK(settings.max_connections == 2);
   CHECK(settings.max_requests == 3);
   CHECK(settings.max_requests_per_connection == 4);

@@ -1,10 +1,13 @@
 // Handlers are leased: reused, dropped, shared, made by factories, and exchanged under running requests.
 #include <doctest/doctest.h>
 
+#include <barrier>
 #include <chrono>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <thread>
+#include <type_traits>
 #include <vector>
 
 #include <weft/async.hpp>
@@ -111,11 +114,10 @@ TEST_CASE("Pipeline: an instance serves different users without a trace of the o
 }
 
 TEST_CASE("Pipeline: a shared instance serves all at once, and survives what it throws") {
-  class Shared final : public IHttpAsyncHandler {
+  class Shared final : public IHttpSharedAsyncHandler {
    public:
     explicit Shared(std::function<void()> body) : body_(std::move(body)) {}
-    void ProcessRequest(HttpContext&) override { body_(); }
-    bool IsReusable() const override { return false; }
+    void ProcessRequest(HttpContext&) const override { body_(); }
 
    private:
     std::function<void()> body_;
@@ -147,6 +149,83 @@ TEST_CASE("Pipeline: a shared instance serves all at once, and survives what it 
     CHECK(most == 2);
     inside = 1;
     CHECK(host.Get("/x")->exchange.status == 200);
+  });
+}
+
+/// Says where it is called, and throws on demand.
+template <typename Base>
+class Resettable final : public Base, public IHttpResettableHandler {
+ public:
+  struct Calls {
+    std::thread::id processed;
+    std::thread::id reset;
+    std::thread::id destroyed;
+    int resets = 0;
+    std::function<void()> on_reset;
+  };
+
+  explicit Resettable(Calls& calls) : calls_(calls) {}
+  Resettable(const Resettable&) = delete;
+  Resettable& operator=(const Resettable&) = delete;
+  ~Resettable() override { calls_.destroyed = std::this_thread::get_id(); }
+
+  void ProcessRequest(HttpContext& context) override {
+    calls_.processed = std::this_thread::get_id();
+    context.Response().Write("answered");
+  }
+  bool IsReusable() const override { return true; }
+  void Reset() override {
+    ++calls_.resets;
+    calls_.reset = std::this_thread::get_id();
+    if (calls_.on_reset) {
+      calls_.on_reset();
+    }
+  }
+
+ private:
+  Calls& calls_;
+};
+
+TEST_CASE_TEMPLATE("Pipeline: a handler is reset where it ran", Base, IHttpHandler,
+                   IHttpAsyncHandler) {
+  PipelineHost::Run([](PipelineHost& host) {
+    typename Resettable<Base>::Calls calls;
+    host.Classes().AddHandler("R", [&] { return std::make_unique<Resettable<Base>>(calls); });
+    host.Serve({}, {}, R"(, { "add": { "verb": "*", "path": "/x", "type": "R" } })");
+    CHECK(host.Get("/x")->exchange.sent == "answered");
+    CHECK(calls.resets == 1);
+    CHECK(calls.reset == calls.processed);
+    CHECK((calls.reset == std::this_thread::get_id()) == std::is_same_v<Base, IHttpAsyncHandler>);
+    CHECK(calls.destroyed == std::thread::id());
+
+    // What it throws costs the instance, and not the answer.
+    calls.on_reset = [] { throw std::runtime_error("the rollback failed"); };
+    const auto request = host.Get("/x");
+    CHECK(request->exchange.status == 200);
+    CHECK(request->exchange.sent == "answered");
+    CHECK_FALSE(request->exchange.aborted);
+    CHECK(calls.destroyed == calls.processed);
+    CHECK(host.Log().find("the rollback failed") != std::string::npos);
+  });
+}
+
+TEST_CASE("Pipeline: a plain shared instance is entered by several threads at once") {
+  class Meeting final : public IHttpSharedHandler {
+   public:
+    void ProcessRequest(HttpContext& context) const override {
+      both_.arrive_and_wait();  // one after the other they would wait for ever
+      context.Response().Write("met");
+    }
+
+   private:
+    mutable std::barrier<> both_{2};
+  };
+  PipelineHost::Run([](PipelineHost& host) {
+    AddSharedHandler<Meeting>(host.Classes(), "Meeting");
+    host.Serve({}, {}, R"(, { "add": { "verb": "*", "path": "/x", "type": "Meeting" } })");
+    SideFiber side(host.Runtime(), [&] { CHECK(host.Get("/x")->exchange.sent == "met"); });
+    CHECK(host.Get("/x")->exchange.sent == "met");
+    side.Join();
   });
 }
 
@@ -191,10 +270,51 @@ TEST_CASE(
     CHECK(host.Get("/a.f/tail", {{"DOCUMENT_ROOT", "/srv"}})->exchange.status == 200);
     CHECK(host.Get("/a.f", {{"QUERY_STRING", "throw"}})->exchange.status == 500);
     CHECK(host.Get("/null.f")->exchange.status == 500);
+    CHECK(host.Log().find("entry '* *.f', type 'Factory': the factory returned no handler for "
+                          "/null.f") != std::string::npos);
   });
   CHECK(calls == std::vector<std::string>{"get GET /a.f /srv/a.f", "release", "get GET /a.f ",
                                           "get GET /null.f "});
   CHECK(lines.size() == 3);
+}
+
+TEST_CASE("Pipeline: what a factory throws is the answer of that request alone") {
+  class Throwing final : public IHttpHandlerFactory {
+   public:
+    std::unique_ptr<IHttpHandler> GetHandler(HttpContext&, std::string_view,
+                                             std::string_view file_path,
+                                             std::string_view) override {
+      if (file_path == "/conflict.f") {
+        throw HttpException(409, "Not now.");
+      }
+      if (file_path == "/odd.f") {
+        throw 42;
+      }
+      if (file_path == "/throw.f") {
+        throw std::runtime_error("no database");
+      }
+      class Answer final : public IHttpHandler {
+       public:
+        void ProcessRequest(HttpContext& context) override { context.Response().Write("here"); }
+        bool IsReusable() const override { return false; }
+      };
+      return std::make_unique<Answer>();
+    }
+    void ReleaseHandler(std::unique_ptr<IHttpHandler>) override {
+      throw std::runtime_error("no room");
+    }
+  };
+  const auto lines = PipelineHost::Run([](PipelineHost& host) {
+    AddFactory<Throwing>(host.Classes(), "Factory");
+    host.Serve({}, {}, R"(, { "add": { "verb": "*", "path": "*.f", "type": "Factory" } })");
+    CHECK(host.Get("/throw.f")->exchange.sent == "500 Internal Server Error\n");
+    CHECK(host.Log().find("Factory: no database") != std::string::npos);
+    CHECK(host.Get("/odd.f")->exchange.status == 500);
+    CHECK(host.Get("/conflict.f")->exchange.sent == "409 Conflict\nNot now.\n");
+    CHECK(host.Get("/x.f")->exchange.sent == "here");
+    CHECK(host.Log().find("a handler was not taken back: no room") != std::string::npos);
+  });
+  CHECK(lines.size() == 4);
 }
 
 TEST_CASE(

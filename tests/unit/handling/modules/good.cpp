@@ -33,12 +33,19 @@ class Factory final : public weft::IHttpHandlerFactory {
   void ReleaseHandler(std::unique_ptr<weft::IHttpHandler>) override {}
 };
 
+class Shared final : public weft::IHttpSharedHandler {
+ public:
+  void ProcessRequest(weft::HttpContext& context) const override {
+    context.Response().Write("registered " + std::to_string(g_registrations));
+  }
+};
+
 }  // namespace
 
 WEFT_MODULE(registry) {
   ++g_registrations;
   weft::AddHandler<Plain>(registry, "test::Plain");
   weft::AddHandler<Async>(registry, "test::Async");
-  registry.AddSharedHandler("test::Shared", std::make_shared<Plain>());
-  registry.AddFactory("test::Factory", std::make_unique<Factory>());
+  weft::AddSharedHandler<Shared>(registry, "test::Shared");
+  weft::AddFactory<Factory>(registry, "test::Factory");
 }
