@@ -8,13 +8,15 @@
 
 namespace weft::builtin {
 
-void RegisterHandlers(IHandlerRegistry& registry, ResolveType resolve_type) {
+void RegisterHandlers(IHandlerRegistry& registry, ResolveType resolve_type,
+                      const Options& options) {
   AddHandler<StaticFileHandler>(registry, "weft::StaticFileHandler");
   AddHandler<HttpForbiddenHandler>(registry, "weft::HttpForbiddenHandler");
   AddHandler<HttpNotFoundHandler>(registry, "weft::HttpNotFoundHandler");
   AddHandler<HttpMethodNotAllowedHandler>(registry, "weft::HttpMethodNotAllowedHandler");
-  registry.AddFactory("weft::SimpleHandlerFactory",
-                      std::make_unique<SimpleHandlerFactory>(std::move(resolve_type)));
+  registry.AddFactory(
+      "weft::SimpleHandlerFactory",
+      std::make_unique<SimpleHandlerFactory>(std::move(resolve_type), options.ashx_check_interval));
 }
 
 }  // namespace weft::builtin

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string_view>
@@ -13,7 +14,13 @@ using CreateHandler = std::function<std::unique_ptr<IHttpHandler>()>;
 /// Finds the class that the text `Class, module` names. Throws what says why it cannot.
 using ResolveType = std::function<CreateHandler(std::string_view type_text)>;
 
+struct Options {
+  /// How long what a `.ashx` file says is used before the file is looked at again; 0: at every request.
+  std::chrono::nanoseconds ashx_check_interval = std::chrono::seconds(1);
+};
+
 /// Adds the classes that ship with the host, under the names that the built-in mappings use.
-void RegisterHandlers(IHandlerRegistry& registry, ResolveType resolve_type);
+void RegisterHandlers(IHandlerRegistry& registry, ResolveType resolve_type,
+                      const Options& options = {});
 
 }  // namespace weft::builtin

@@ -42,6 +42,14 @@ RegularFile::~RegularFile() {
   }
 }
 
+FileVersion RegularFile::Version() const noexcept {
+  const auto since_epoch = [](const timespec& time) {
+    return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+  };
+  return {status_.st_dev, status_.st_ino, status_.st_size, since_epoch(status_.st_mtim),
+          since_epoch(status_.st_ctim)};
+}
+
 std::size_t RegularFile::Read(char* buffer, std::size_t size) {
   for (;;) {
     const auto count = read(descriptor_, buffer, size);

@@ -1,27 +1,30 @@
 #include "handlers/builtin/simple_handler_factory.hpp"
 
 #include <array>
+#include <optional>
 #include <utility>
 
 #include <weft/async.hpp>
 #include <weft/cancellation.hpp>
 #include <weft/http_exception.hpp>
-#include "handlers/builtin/regular_file.hpp"
 #include "handlers/builtin/web_handler_directive.hpp"
 
 namespace weft::builtin {
 
 namespace {
 
-/// Blocks. Throws as RegularFile, and HttpException(500) for a file that is too large.
-std::string ReadFile(const std::string& path) {
-  RegularFile file(path);
+using std::chrono::steady_clock;
+using std::chrono::system_clock;
+
+/// Blocks. Throws std::system_error, and DirectiveError for a file that is too large.
+std::string ReadText(RegularFile& file) {
   std::string text;
   std::array<char, 4096> piece;
   while (const auto count = file.Read(piece.data(), piece.size())) {
     text.append(piece.data(), count);
     if (text.size() > SimpleHandlerFactory::kMaxFileBytes) {
-      throw HttpException(500, {}, path + ": larger than a .ashx file can be");
+      throw DirectiveError({}, "the file is larger than a .ashx file can be, " +
+                                   std::to_string(SimpleHandlerFactory::kMaxFileBytes) + " bytes");
     }
   }
   return text;
@@ -29,8 +32,45 @@ std::string ReadFile(const std::string& path) {
 
 }  // namespace
 
-SimpleHandlerFactory::SimpleHandlerFactory(ResolveType resolve_type)
-    : resolve_type_(std::move(resolve_type)) {}
+/// What a look at a file has found.
+struct SimpleHandlerFactory::Look {
+  FileVersion version;
+  bool is_settled = false;
+  bool is_unchanged = false;  // nothing was read
+  WebHandlerDirective directive;
+  std::string error;  // of the directive; empty: there is one
+
+  /// Blocks. `known` is the version that need not be read again. Throws as RegularFile.
+  static Look At(const std::string& path, const std::optional<FileVersion>& known) {
+    // Before the file is opened: what is written from now on is newer than this.
+    const auto now = system_clock::now();
+    RegularFile file(path);
+    Look look;
+    look.version = file.Version();
+    if (known == look.version) {
+      look.is_unchanged = true;
+      return look;
+    }
+    look.is_settled = look.version.ChangedAt() + kSettled <= now.time_since_epoch();
+    try {
+      look.directive = ParseWebHandlerDirective(ReadText(file));
+    } catch (const DirectiveError& error) {
+      look.error = path + ":" + error.what();
+    }
+    return look;
+  }
+};
+
+SimpleHandlerFactory::SimpleHandlerFactory(ResolveType resolve_type,
+                                           std::chrono::nanoseconds check_interval)
+    : resolve_type_(std::move(resolve_type)), check_interval_(check_interval) {}
+
+std::unique_ptr<IHttpHandler> SimpleHandlerFactory::Content::Create() const {
+  if (!error.empty()) {
+    throw HttpException(500, {}, error);
+  }
+  return create();
+}
 
 std::unique_ptr<IHttpHandler> SimpleHandlerFactory::GetHandler(HttpContext&, std::string_view,
                                                                std::string_view,
@@ -39,49 +79,78 @@ std::unique_ptr<IHttpHandler> SimpleHandlerFactory::GetHandler(HttpContext&, std
     throw HttpException(404, {}, "the web server sent neither SCRIPT_FILENAME nor DOCUMENT_ROOT");
   }
   const auto known = files_.find(path_translated);
-  if (known != files_.end() &&
-      (known->second.being_read ||
-       std::chrono::steady_clock::now() - known->second.read_at < kFresh)) {
-    // A copy: what it calls is foreign code, which may await while another request reads the file anew.
-    const auto create = known->second.create;
-    return create();
+  if (known != files_.end() && (known->second.being_checked ||
+                                steady_clock::now() - known->second.checked_at < check_interval_)) {
+    const auto content = known->second.content;
+    return content.Create();
   }
-  if (known != files_.end()) {
-    known->second.being_read = true;
-  }
-  return Read(std::string(path_translated))();
+  return Check(std::string(path_translated)).Create();
 }
 
-CreateHandler SimpleHandlerFactory::Read(const std::string& path) {
-  const auto now = std::chrono::steady_clock::now();
-  // The map is looked at anew after each wait: others came by meanwhile.
-  const auto read_failed = [this, &path] {
-    if (const auto known = files_.find(path); known != files_.end()) {
-      known->second.being_read = false;
+SimpleHandlerFactory::Content SimpleHandlerFactory::Check(const std::string& path) {
+  const auto now = steady_clock::now();
+  std::optional<FileVersion> version;
+  if (const auto known = files_.find(path); known != files_.end()) {
+    known->second.being_checked = true;
+    if (known->second.is_settled) {
+      version = known->second.version;
     }
-  };
-  File file;
-  try {
-    file.create =
-        resolve_type_(ParseWebHandlerDirective(Offload([&path] { return ReadFile(path); })));
-    file.read_at = now;
-  } catch (const HttpException& error) {
-    read_failed();
-    if (error.StatusCode() == 404 || error.StatusCode() == 403) {
-      files_.erase(path);
-    }
-    throw;
-  } catch (const OperationCancelled&) {
-    read_failed();
-    throw;
-  } catch (const std::exception& error) {
-    read_failed();
-    throw HttpException(500, {}, path + ": " + error.what());
   }
-  if (files_.size() >= kMaxFiles) {
+  // The map is looked at anew after each wait: others came by meanwhile.
+  const auto check_ended = [this, &path] {
+    const auto known = files_.find(path);
+    if (known != files_.end()) {
+      known->second.being_checked = false;
+    }
+    return known;
+  };
+  Look look;
+  Content content;
+  try {
+    look = Offload([&] { return Look::At(path, version); });
+    if (!look.is_unchanged) {
+      content = Resolve(path, look);
+    }
+  } catch (const HttpException& error) {
+    const auto known = check_ended();
+    if (known != files_.end() && (error.StatusCode() == 404 || error.StatusCode() == 403)) {
+      files_.erase(known);
+    }
+    throw;
+  } catch (...) {
+    check_ended();
+    throw;
+  }
+  const auto known = check_ended();
+  if (look.is_unchanged) {
+    if (known == files_.end()) {
+      // Forgotten while it was looked at.
+      return Check(path);
+    }
+    known->second.checked_at = now;
+    return known->second.content;
+  }
+  if (files_.size() >= kMaxFiles && known == files_.end()) {
     files_.clear();
   }
-  return files_.insert_or_assign(path, std::move(file)).first->second.create;
+  files_.insert_or_assign(path, File{content, look.version, look.is_settled, now, false});
+  return content;
+}
+
+SimpleHandlerFactory::Content SimpleHandlerFactory::Resolve(const std::string& path,
+                                                            const Look& look) const {
+  if (!look.error.empty()) {
+    return {{}, look.error};
+  }
+  try {
+    return {resolve_type_(look.directive.type), {}};
+  } catch (const HttpException&) {
+    throw;
+  } catch (const OperationCancelled&) {
+    throw;
+  } catch (const std::exception& error) {
+    return {{}, path + ":" + look.directive.type_place.ToString() + ": " + error.what()};
+  }
 }
 
 void SimpleHandlerFactory::ReleaseHandler(std::unique_ptr<IHttpHandler> handler) {

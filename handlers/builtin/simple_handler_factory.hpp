@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <exception>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -9,34 +10,52 @@
 
 #include <weft/http_handler.hpp>
 #include "handlers/builtin/builtin.hpp"
+#include "handlers/builtin/regular_file.hpp"
 
 namespace weft::builtin {
 
-/// Serves `.ashx` files: each names a class, of which every request gets an instance of its own.
+/// Serves `.ashx` files, and those of any other extension that is mapped to it: each names a class, of which every
+/// request gets an instance of its own.
 ///
-/// What a file says is remembered, and looked at again when it was not for `kFresh`, by one request, while the
-/// others go on with what is known.
+/// What a file says, an error too, holds until the file changes. Whether it has is looked at when it was not for the
+/// check interval, on a thread of the pool, by one request, while the others go on with what is known. A file that is
+/// not there is not remembered.
 class SimpleHandlerFactory final : public IHttpHandlerFactory {
  public:
-  static constexpr std::chrono::milliseconds kFresh{1000};
   /// Remembered files; at that many all are forgotten. A site has fewer, and only files that exist count.
   static constexpr std::size_t kMaxFiles = 10'000;
   /// A directive takes a line; what is larger than this is no `.ashx` file.
   static constexpr std::size_t kMaxFileBytes = 64 * 1024;
+  /// A file that had changed less than this before it was read is read again at the next check, whatever its times
+  /// say: it may have been written once more within one tick of the file system's clock. 2 s is FAT's, the coarsest.
+  static constexpr std::chrono::seconds kSettled{2};
 
-  explicit SimpleHandlerFactory(ResolveType resolve_type);
+  SimpleHandlerFactory(ResolveType resolve_type, std::chrono::nanoseconds check_interval);
 
+  /// Throws HttpException: 404 and 403 as RegularFile does, 500 with `file:line:column: sentence` for a file that
+  /// names no class.
   std::unique_ptr<IHttpHandler> GetHandler(HttpContext& context, std::string_view verb,
                                            std::string_view file_path,
                                            std::string_view path_translated) override;
   void ReleaseHandler(std::unique_ptr<IHttpHandler> handler) override;
 
  private:
-  struct File {
+  /// What is known of a file. Copied, not referred to: what it calls is foreign code, which may await while another
+  /// request reads the file anew.
+  struct Content {
     CreateHandler create;
-    std::chrono::steady_clock::time_point read_at{};
-    bool being_read = false;  // by a request; the others go on with what is known
+    std::string error;  // empty: there is a class
+
+    std::unique_ptr<IHttpHandler> Create() const;
   };
+  struct File {
+    Content content;
+    FileVersion version;
+    bool is_settled = false;  // the version tells whether the file has changed
+    std::chrono::steady_clock::time_point checked_at{};
+    bool being_checked = false;  // by a request; the others go on with what is known
+  };
+  struct Look;
 
   struct Hash {
     using is_transparent = void;
@@ -45,9 +64,11 @@ class SimpleHandlerFactory final : public IHttpHandlerFactory {
     }
   };
 
-  CreateHandler Read(const std::string& path);
+  Content Check(const std::string& path);
+  Content Resolve(const std::string& path, const Look& look) const;
 
   ResolveType resolve_type_;
+  std::chrono::nanoseconds check_interval_;
   std::unordered_map<std::string, File, Hash, std::equal_to<>> files_;
 };
 

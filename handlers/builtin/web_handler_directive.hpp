@@ -1,24 +1,48 @@
 #pragma once
 
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 
 namespace weft::builtin {
 
-/// What is wrong with a `.ashx` file: a sentence that begins with the line.
-class DirectiveError : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
+/// A place in a `.ashx` file.
+///
+/// Units: both count from 1; the column counts UTF-8 code points, as editors do.
+struct DirectivePlace {
+  std::size_t line = 1;
+  std::size_t column = 1;
+
+  /// `line:column`.
+  std::string ToString() const;
 };
 
-/// Reads `<%@ WebHandler Class="shop::Hello, shop" %>` and returns the value of Class.
+/// What is wrong with a `.ashx` file. what() is `line:column: sentence`.
+class DirectiveError : public std::runtime_error {
+ public:
+  DirectiveError(const DirectivePlace& place, const std::string& sentence);
+};
+
+/// What a `.ashx` file says.
+struct WebHandlerDirective {
+  std::string type;           ///< the value of Class: `Class, module`, or a class that is built in
+  DirectivePlace type_place;  ///< where that value stands
+};
+
+/// Reads `<%@ WebHandler Class="shop::Hello, shop" %>`.
 ///
-/// The directive's name may be left out; names ignore letter case; values stand in double quotes, single
-/// quotes, or bare. Beside Class, Language (which must be C++), CodeBehind and Description are taken and not
-/// used. Anything else than one directive and blanks is refused: there is no source to compile here.
+/// The grammar is ASP.NET's. A directive is `<%`, blanks, `@`, items, `%>`. An item is a name (word characters, and
+/// colons behind the first), or a name, `=` and a value in double quotes, in single quotes, or bare (without blanks,
+/// quotes, `%` and `>`). The first item that is only a name is the directive's; where there is none it is WebHandler.
+/// Names ignore letter case. Text before and between directives is passed over.
+///
+/// There is one WebHandler. Of its attributes Class is needed; Language must be C++, Debug true or false and
+/// WarningLevel a number, and they are not used, nor are CodeBehind, Description and CompilerOptions. Any number of
+/// `Assembly Name="..."` is passed over: all modules are loaded. What asks for a compiler, source code behind the last
+/// directive or `Assembly Src="..."`, is refused with where to put it. So is anything else.
 ///
 /// Throws DirectiveError.
-std::string ParseWebHandlerDirective(std::string_view text);
+WebHandlerDirective ParseWebHandlerDirective(std::string_view text);
 
 }  // namespace weft::builtin

@@ -186,6 +186,10 @@ void AppendHandlers(std::vector<Option>& table) {
   table.push_back(Quantity<Count>(kGroup, "handler-pool", &Settings::handler_pool, {0, 65'536},
                                   "Reusable instances of one class that are kept, per worker; 0: "
                                   "each request gets a new one."));
+  table.push_back(Quantity<Duration>(
+      kGroup, "ashx-check-interval", &Settings::ashx_check_interval, {0ms, 1h},
+      "How long what a .ashx file says is used before the file is looked at again; 0ms: at every "
+      "request."));
   Option debug = Special(
       kGroup, "debug", "on|off", Settings{}.debug ? "on" : "off",
       "Show details of errors to clients on this machine (loopback).",

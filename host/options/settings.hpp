@@ -80,6 +80,9 @@ struct Settings {
   /// destroyed. 64: as many as run at once on the blocking threads, so that a plain handler under any load is
   /// seldom made anew; more help only where making one is dear, a connection of its own say.
   std::size_t handler_pool = 64;
+  /// How long what a `.ashx` file says is used before the file is looked at again; 0: at every request. 1s: an edit
+  /// shows at once to who edits, and a file costs one look a second, on a thread, whatever its load.
+  std::chrono::milliseconds ashx_check_interval{1'000};
   /// Show details of errors to clients on the loopback interface. Off: they name files and code.
   bool debug = false;
 

@@ -132,9 +132,10 @@ class Worker {
 
  private:
   bool LoadHandlers() {
-    builtin::RegisterHandlers(resolver_.BuiltIn(), [this](std::string_view type_text) {
-      return ResolveHandler(type_text);
-    });
+    builtin::RegisterHandlers(
+        resolver_.BuiltIn(),
+        [this](std::string_view type_text) { return ResolveHandler(type_text); },
+        {.ashx_check_interval = settings_.ashx_check_interval});
     auto loaded = mappings::Load(settings_.mappings);
     auto problems = std::move(loaded.problems);
     if (loaded.table) {

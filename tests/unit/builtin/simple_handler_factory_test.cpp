@@ -1,10 +1,12 @@
 #include "handlers/builtin/simple_handler_factory.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -26,6 +28,8 @@ namespace {
 using test::InPlaceRuntime;
 using test::TemporaryFolder;
 
+constexpr std::chrono::milliseconds kInterval{1000};
+
 class NamedHandler final : public IHttpHandler {
  public:
   explicit NamedHandler(std::string with_type) : type(std::move(with_type)) {}
@@ -37,23 +41,25 @@ class NamedHandler final : public IHttpHandler {
 
 /// The factory over a stopped clock, with handlers that know the type that they were made for.
 struct Subject {
-  Subject()
-      : factory([this](std::string_view type) -> CreateHandler {
-          asked.emplace_back(type);
-          if (type == "unknown") {
-            throw std::runtime_error("no such class");
-          }
-          if (type == "busy") {
-            throw HttpException(503, {}, "busy");
-          }
-          return [this, type = std::string(type)]() -> std::unique_ptr<IHttpHandler> {
-            ++created;
-            if (type == "throws") {
-              throw std::runtime_error("from the constructor");
-            }
-            return type == "null" ? nullptr : std::make_unique<NamedHandler>(type);
-          };
-        }) {}
+  explicit Subject(std::chrono::nanoseconds check_interval = kInterval)
+      : factory(
+            [this](std::string_view type) -> CreateHandler {
+              asked.emplace_back(type);
+              if (type == "unknown") {
+                throw std::runtime_error("no such class");
+              }
+              if (type == "busy") {
+                throw HttpException(503, {}, "busy");
+              }
+              return [this, type = std::string(type)]() -> std::unique_ptr<IHttpHandler> {
+                ++created;
+                if (type == "throws") {
+                  throw std::runtime_error("from the constructor");
+                }
+                return type == "null" ? nullptr : std::make_unique<NamedHandler>(type);
+              };
+            },
+            check_interval) {}
 
   std::unique_ptr<IHttpHandler> Get(const std::string& path) {
     test::MemoryExchange exchange;
@@ -105,28 +111,28 @@ TEST_CASE("SimpleHandlerFactory: every request gets an instance of its own") {
   subject.factory.ReleaseHandler(nullptr);
 }
 
-TEST_CASE("SimpleHandlerFactory: a file is not read again while it is fresh") {
+TEST_CASE("SimpleHandlerFactory: a file is not looked at again within the check interval") {
   const TemporaryFolder folder;
   const auto path = folder.Write("a.ashx", Directive("Before")).string();
   Subject subject;
   CHECK(subject.TypeOf(path) == "Before");
   folder.Write("a.ashx", Directive("After"));
-  test::AdvanceSteadyClock(SimpleHandlerFactory::kFresh - std::chrono::nanoseconds(1));
+  test::AdvanceSteadyClock(kInterval - std::chrono::nanoseconds(1));
   CHECK(subject.TypeOf(path) == "Before");
   CHECK(subject.runtime.calls == 1);
 }
 
-TEST_CASE("SimpleHandlerFactory: a changed file takes effect when it is no longer fresh") {
+TEST_CASE("SimpleHandlerFactory: a changed file takes effect after the check interval") {
   const TemporaryFolder folder;
   const auto path = folder.Write("a.ashx", Directive("Before")).string();
   Subject subject;
   CHECK(subject.TypeOf(path) == "Before");
   folder.Write("a.ashx", Directive("After"));
-  test::AdvanceSteadyClock(SimpleHandlerFactory::kFresh);
+  test::AdvanceSteadyClock(kInterval);
   CHECK(subject.TypeOf(path) == "After");
   CHECK(subject.runtime.calls == 2);
-  // And is fresh anew.
-  test::AdvanceSteadyClock(SimpleHandlerFactory::kFresh - std::chrono::nanoseconds(1));
+  // And holds for as long again.
+  test::AdvanceSteadyClock(kInterval - std::chrono::nanoseconds(1));
   CHECK(subject.TypeOf(path) == "After");
   CHECK(subject.runtime.calls == 2);
 }
@@ -140,7 +146,7 @@ TEST_CASE(
   CHECK(subject.TypeOf(path) == "T");
   REQUIRE(unlink(path.c_str()) == 0);
   CHECK(subject.TypeOf(path) == "T");
-  test::AdvanceSteadyClock(SimpleHandlerFactory::kFresh);
+  test::AdvanceSteadyClock(kInterval);
   CHECK(subject.TypeOf(path).starts_with("404 "));
   folder.Write("a.ashx", Directive("Back"));
   // What is not there is not remembered.
@@ -153,14 +159,139 @@ TEST_CASE("SimpleHandlerFactory: a file that breaks is answered with 500 until i
   Subject subject;
   CHECK(subject.TypeOf(path) == "Before");
   folder.Write("a.ashx", "<%@ WebHandler %>");
-  test::AdvanceSteadyClock(SimpleHandlerFactory::kFresh);
+  test::AdvanceSteadyClock(kInterval);
   for (int i = 0; i < 2; ++i) {
     const auto told = subject.TypeOf(path);
     CHECK(told.starts_with("500 "));
-    CHECK(told.find(path + ": line 1: Class is missing") != std::string::npos);
+    CHECK(told.find(path + ":1:1: Class is missing") != std::string::npos);
   }
+  // The error is remembered, as a class is.
+  CHECK(subject.runtime.calls == 2);
+  folder.Write("a.ashx", Directive("After"));
+  CHECK(subject.TypeOf(path).starts_with("500 "));
+  test::AdvanceSteadyClock(kInterval);
+  CHECK(subject.TypeOf(path) == "After");
+}
+
+/// Writes over a file without changing its size, its inode or, to the resolution that stat() shows, its times.
+void RewriteUnseen(const std::string& path, std::string_view text) {
+  struct stat before = {};
+  REQUIRE(stat(path.c_str(), &before) == 0);
+  struct stat after = {};
+  // The system sets the time of the change: once more, until the clock has not ticked in between.
+  for (int i = 0; i < 10'000; ++i) {
+    const int descriptor = open(path.c_str(), O_WRONLY);
+    REQUIRE(descriptor >= 0);
+    REQUIRE(write(descriptor, text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+    close(descriptor);
+    REQUIRE(stat(path.c_str(), &after) == 0);
+    if (after.st_ctim.tv_nsec == before.st_ctim.tv_nsec &&
+        after.st_ctim.tv_sec == before.st_ctim.tv_sec) {
+      return;
+    }
+    before = after;
+  }
+}
+
+TEST_CASE("SimpleHandlerFactory: a file that has not changed is looked at, and not read again") {
+  const TemporaryFolder folder;
+  const auto path = folder.Write("a.ashx", Directive("T")).string();
+  const test::LaterSystemClock later(SimpleHandlerFactory::kSettled + std::chrono::seconds(1));
+  Subject subject;
+  for (int i = 1; i <= 3; ++i) {
+    CHECK(subject.TypeOf(path) == "T");
+    CHECK(subject.runtime.calls == i);
+    test::AdvanceSteadyClock(kInterval);
+  }
+  CHECK(subject.asked.size() == 1);
+}
+
+TEST_CASE("SimpleHandlerFactory: a file that changed just before it was read is read again") {
+  const TemporaryFolder folder;
+  const auto path = folder.Write("a.ashx", Directive("Before")).string();
+  Subject subject;
+  CHECK(subject.TypeOf(path) == "Before");
+  // Of the same size, in place, and within one tick of the clock: its times tell nothing.
+  RewriteUnseen(path, Directive("Behind"));
+  test::AdvanceSteadyClock(kInterval);
+  CHECK(subject.TypeOf(path) == "Behind");
+}
+
+TEST_CASE("SimpleHandlerFactory: a file that has settled is read again for any change") {
+  const TemporaryFolder folder;
+  const auto path = folder.Write("a.ashx", Directive("Before")).string();
+  const test::LaterSystemClock later(SimpleHandlerFactory::kSettled + std::chrono::seconds(1));
+  Subject subject;
+  CHECK(subject.TypeOf(path) == "Before");
+  struct stat before = {};
+  REQUIRE(stat(path.c_str(), &before) == 0);
+  const auto wait_for_the_clock = [&] {
+    struct stat now = {};
+    do {
+      folder.Write("clock", "x");
+      REQUIRE(stat((folder / "clock").c_str(), &now) == 0);
+    } while (now.st_mtim.tv_sec == before.st_ctim.tv_sec &&
+             now.st_mtim.tv_nsec == before.st_ctim.tv_nsec);
+  };
+  const auto set_times_back = [&] {
+    const timespec times[2] = {before.st_atim, before.st_mtim};
+    REQUIRE(utimensat(AT_FDCWD, path.c_str(), times, 0) == 0);
+  };
+  wait_for_the_clock();
+  SUBCASE("written in place, of the same size") { folder.Write("a.ashx", Directive("After!")); }
+  SUBCASE("written in place, and its time set back") {
+    folder.Write("a.ashx", Directive("After!"));
+    set_times_back();
+  }
+  SUBCASE("replaced by a file of the same size and time") {
+    folder.Write("b.ashx", Directive("After!"));
+    std::filesystem::rename(folder / "b.ashx", path);
+    set_times_back();
+  }
+  SUBCASE("replaced by a link to another file") {
+    folder.Write("b.ashx", Directive("After!"));
+    std::filesystem::remove(path);
+    std::filesystem::create_symlink("b.ashx", path);
+  }
+  test::AdvanceSteadyClock(kInterval);
+  CHECK(subject.TypeOf(path) == "After!");
+}
+
+TEST_CASE("SimpleHandlerFactory: a file that is touched is read again, and says the same") {
+  const TemporaryFolder folder;
+  const auto path = folder.Write("a.ashx", Directive("T")).string();
+  const test::LaterSystemClock later(SimpleHandlerFactory::kSettled + std::chrono::seconds(1));
+  Subject subject;
+  CHECK(subject.TypeOf(path) == "T");
+  const timespec times[2] = {{1'000'000'000, 0}, {1'000'000'000, 1}};
+  REQUIRE(utimensat(AT_FDCWD, path.c_str(), times, 0) == 0);
+  test::AdvanceSteadyClock(kInterval);
+  CHECK(subject.TypeOf(path) == "T");
+  CHECK(subject.asked.size() == 2);
+}
+
+TEST_CASE("SimpleHandlerFactory: with no check interval a file is looked at for every request") {
+  const TemporaryFolder folder;
+  const auto path = folder.Write("a.ashx", Directive("Before")).string();
+  Subject subject(std::chrono::nanoseconds(0));
+  CHECK(subject.TypeOf(path) == "Before");
   folder.Write("a.ashx", Directive("After"));
   CHECK(subject.TypeOf(path) == "After");
+  CHECK(subject.TypeOf(path) == "After");
+  CHECK(subject.runtime.calls == 3);
+}
+
+TEST_CASE("SimpleHandlerFactory: a file that may no longer be read is forbidden, known or not") {
+  if (geteuid() == 0) {
+    return;  // root may read everything
+  }
+  const TemporaryFolder folder;
+  const auto path = folder.Write("a.ashx", Directive("T")).string();
+  Subject subject;
+  CHECK(subject.TypeOf(path) == "T");
+  REQUIRE(chmod(path.c_str(), 0) == 0);
+  test::AdvanceSteadyClock(kInterval);
+  CHECK(subject.TypeOf(path).starts_with("403 "));
 }
 
 TEST_CASE("SimpleHandlerFactory: files are remembered each by its own path") {
@@ -201,7 +332,7 @@ TEST_CASE(
   Subject subject;
   CHECK(subject.TypeOf(path) == "Before");
   folder.Write("a.ashx", Directive("After"));
-  test::AdvanceSteadyClock(SimpleHandlerFactory::kFresh);
+  test::AdvanceSteadyClock(kInterval);
   std::string meanwhile;
   subject.runtime.meanwhile = [&] { meanwhile = subject.TypeOf(path); };
   CHECK(subject.TypeOf(path) == "After");
@@ -209,7 +340,7 @@ TEST_CASE(
   CHECK(subject.runtime.calls == 2);
   // And the next is read by somebody again when its time has come.
   folder.Write("a.ashx", Directive("Later"));
-  test::AdvanceSteadyClock(SimpleHandlerFactory::kFresh);
+  test::AdvanceSteadyClock(kInterval);
   CHECK(subject.TypeOf(path) == "Later");
 }
 
@@ -220,7 +351,7 @@ TEST_CASE(
   const auto path = folder.Write("a.ashx", Directive("Before")).string();
   Subject subject;
   CHECK(subject.TypeOf(path) == "Before");
-  test::AdvanceSteadyClock(SimpleHandlerFactory::kFresh);
+  test::AdvanceSteadyClock(kInterval);
   for (int i = 0; i < 2; ++i) {
     // As when the pool's queue is full, and as when the request is cancelled.
     subject.runtime.meanwhile = [i] {
@@ -316,9 +447,10 @@ TEST_CASE(
   Subject subject;
   const auto told = subject.TypeOf(path);
   CHECK(told.starts_with("500 "));
-  CHECK(told.ends_with(path + ": no such class"));
+  CHECK(told.ends_with(path + ":1:23: no such class"));
   // It is looked up again when the file names another.
   folder.Write("a.ashx", Directive("T"));
+  test::AdvanceSteadyClock(kInterval);
   CHECK(subject.TypeOf(path) == "T");
 }
 
@@ -356,7 +488,7 @@ TEST_CASE(
     InPlaceRuntime runtime;
     std::function<void()> while_created;
     bool alive_at_the_end = false;
-    SimpleHandlerFactory factory([&](std::string_view type) -> CreateHandler {
+    const auto resolve = [&](std::string_view type) -> CreateHandler {
       const auto state = std::make_shared<std::string>(type);
       return [&while_created, &alive_at_the_end, state]() -> std::unique_ptr<IHttpHandler> {
         // In locals, for what was captured may be gone after the wait.
@@ -368,14 +500,15 @@ TEST_CASE(
         }
         return nullptr;
       };
-    });
+    };
+    SimpleHandlerFactory factory(resolve, kInterval);
     test::MemoryExchange exchange;
     HttpContext context(test::MakeVariables({{"REQUEST_METHOD", "GET"}}), exchange, {}, 1024);
     if (known) {
       static_cast<void>(factory.GetHandler(context, "GET", "/a.ashx", path));
     }
     while_created = [&] {
-      test::AdvanceSteadyClock(SimpleHandlerFactory::kFresh);
+      test::AdvanceSteadyClock(kInterval);
       static_cast<void>(factory.GetHandler(context, "GET", "/a.ashx", path));
     };
     static_cast<void>(factory.GetHandler(context, "GET", "/a.ashx", path));

@@ -17,4 +17,13 @@ class StoppedSteadyClock {
   ~StoppedSteadyClock();
 };
 
+/// Moves this program's system clock forwards from what it is, while the object lives; files keep their times.
+class LaterSystemClock {
+ public:
+  explicit LaterSystemClock(std::chrono::nanoseconds by) noexcept;
+  LaterSystemClock(const LaterSystemClock&) = delete;
+  LaterSystemClock& operator=(const LaterSystemClock&) = delete;
+  ~LaterSystemClock();
+};
+
 }  // namespace weft::test

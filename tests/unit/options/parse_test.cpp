@@ -58,6 +58,8 @@ TEST_CASE("Parse: every option sets its own field") {
                                          "/srv/map",
                                          "--modules",
                                          "/srv/modules",
+                                         "--ashx-check-interval",
+                                         "0ms",
                                          "--handler-pool",
                                          "9",
                                          "--max-connections",
@@ -117,6 +119,7 @@ TEST_CASE("Parse: every option sets its own field") {
   CHECK(settings.mappings == "/srv/map");
   CHECK(settings.modules == "/srv/modules");
   CHECK(settings.handler_pool == 9);
+  CHECK(settings.ashx_check_interval == milliseconds{0});
   CHECK(settings.max_connections == 2);
   CHECK(settings.max_requests == 3);
   CHECK(settings.max_requests_per_connection == 4);

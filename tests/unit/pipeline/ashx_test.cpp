@@ -1,0 +1,107 @@
+// The built-in factory for files, mapped to whatever extension, through the whole pipeline.
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "handlers/builtin/builtin.hpp"
+#include "tests/support/doctest_values.hpp"
+#include "tests/support/temporary_folder.hpp"
+#include "tests/unit/pipeline/pipeline_host.hpp"
+
+namespace weft::test {
+namespace {
+
+/// A site of files, and the class `Who`, which says which path it was called by.
+class Site {
+ public:
+  explicit Site(PipelineHost& host) : host_(host) {
+    builtin::RegisterHandlers(host.Classes(), [&host](std::string_view type) {
+      auto* const found = host.Classes().Find(type);
+      if (found == nullptr) {
+        throw std::runtime_error("no class " + std::string(type));
+      }
+      return [found] { return found->Create(); };
+    });
+    class Who final : public IHttpAsyncHandler {
+     public:
+      void ProcessRequest(HttpContext& context) override {
+        context.Response().Write(std::string(context.Request().FilePath()) + "+" +
+                                 std::string(context.Request().PathInfo()));
+      }
+      bool IsReusable() const override { return true; }
+    };
+    AddHandler<Who>(host.Classes(), "Who");
+  }
+
+  std::unique_ptr<TestRequest> Get(const std::string& path) {
+    const auto root = folder.Path().string();
+    return host_.Get(path, {{"DOCUMENT_ROOT", root}});
+  }
+  std::string Answer(const std::string& path) { return Get(path)->exchange.sent; }
+  int Status(const std::string& path) { return Get(path)->exchange.status; }
+
+  TemporaryFolder folder;
+
+ private:
+  PipelineHost& host_;
+};
+
+constexpr std::string_view kDirective = "<%@ WebHandler Class=\"Who\" %>\n";
+
+TEST_CASE("Ashx: the factory serves any extension that is mapped to it, several at once") {
+  PipelineHost::Run([](PipelineHost& host) {
+    Site site(host);
+    for (const std::string name : {"a.ashx", "a.do", "a.report", "a.other"}) {
+      site.folder.Write(name, kDirective);
+    }
+    host.Serve(
+        {}, {},
+        R"(, { "add": { "verb": "*", "path": "*.ashx", "type": "weft::SimpleHandlerFactory" } },
+                    { "add": { "verb": "GET", "path": "*.do,*.report",
+                               "type": "weft::SimpleHandlerFactory" } })");
+    CHECK(site.Answer("/a.ashx") == "/a.ashx+");
+    CHECK(site.Answer("/a.do") == "/a.do+");
+    CHECK(site.Answer("/a.report") == "/a.report+");
+    CHECK(site.Answer("/a.do/tail/of.it") == "/a.do+/tail/of.it");
+    CHECK(site.Status("/a.other") == 404);
+    CHECK(site.Status("/none.do") == 404);
+  });
+}
+
+TEST_CASE("Ashx: a handler is called by a path that names no file") {
+  PipelineHost::Run([](PipelineHost& host) {
+    Site site(host);
+    host.Serve({}, {},
+               R"(, { "add": { "verb": "*", "path": "/status", "type": "Who" } },
+                    { "add": { "verb": "*", "path": "*.live", "type": "Who" } },
+                    { "add": { "verb": "*", "path": "*.ashx", "type": "weft::SimpleHandlerFactory" } })");
+    CHECK(site.Answer("/status") == "/status+");
+    CHECK(site.Answer("/status/of/all") == "/status+/of/all");
+    CHECK(site.Answer("/no/such/folder/x.live") == "/no/such/folder/x.live+");
+    // The factory is for files.
+    CHECK(site.Status("/no/such/folder/x.ashx") == 404);
+  });
+}
+
+TEST_CASE("Ashx: what is wrong with a file is told with its place, and is 500 for it alone") {
+  PipelineHost::Run([](PipelineHost& host) {
+    Site site(host);
+    site.folder.Write("good.ashx", kDirective);
+    site.folder.Write("unknown.ashx", "\n<%@ WebHandler\n  Class=\"Nobody\" %>");
+    site.folder.Write("source.ashx", std::string(kDirective) + "class Who {};\n");
+    site.folder.Write("shared.ashx", "<%@ Class=\"weft::SimpleHandlerFactory\" %>");
+    host.Serve(
+        {}, {},
+        R"(, { "add": { "verb": "*", "path": "*.ashx", "type": "weft::SimpleHandlerFactory" } })");
+    CHECK(site.Status("/unknown.ashx") == 500);
+    CHECK(host.Log().find("unknown.ashx:3:10: no class Nobody") != std::string::npos);
+    CHECK(site.Status("/source.ashx") == 500);
+    CHECK(host.Log().find("source.ashx:2:1: source code follows") != std::string::npos);
+    CHECK(site.Status("/shared.ashx") == 500);
+    CHECK(host.Log().find("the class is a factory") != std::string::npos);
+    CHECK(site.Answer("/good.ashx") == "/good.ashx+");
+  });
+}
+
+}  // namespace
+}  // namespace weft::test
