@@ -17,11 +17,13 @@ RegularFile::RegularFile(std::string path)
     const int error = errno;
     const auto text = path_ + ": " + std::generic_category().message(error);
     if (error == EACCES || error == EPERM) {
-      throw HttpException(403, {}, text);
+      throw HttpException(403, {}, text).WithCause(cause::kFileForbidden);
     }
-    if (error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG || error == ELOOP ||
-        error == ENXIO) {
-      throw HttpException(404, {}, text);
+    if (error == ENXIO) {  // a socket
+      throw HttpException(404, {}, text).WithCause(cause::kNotAFile);
+    }
+    if (error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG || error == ELOOP) {
+      throw HttpException(404, {}, text).WithCause(cause::kFileNotFound);
     }
     throw std::system_error(error, std::generic_category(), "open " + path_);
   }
@@ -32,7 +34,7 @@ RegularFile::RegularFile(std::string path)
   }
   if (!S_ISREG(status_.st_mode)) {
     close(descriptor_);
-    throw HttpException(404, {}, path_ + " is no file");
+    throw HttpException(404, {}, path_ + " is no file").WithCause(cause::kNotAFile);
   }
 }
 

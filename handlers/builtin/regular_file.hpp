@@ -32,7 +32,7 @@ struct FileVersion {
 class RegularFile {
  public:
   /// Throws HttpException(404) where there is no such file or it is no regular one, HttpException(403) where it
-  /// may not be read, and std::system_error for anything else. It waits for no other end of a FIFO.
+  /// may not be read, both with their cause, and std::system_error for anything else. It waits for no other end of a FIFO.
   explicit RegularFile(std::string path);
   RegularFile(RegularFile&& other) noexcept
       : path_(std::move(other.path_)),

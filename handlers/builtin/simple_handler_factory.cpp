@@ -67,7 +67,7 @@ SimpleHandlerFactory::SimpleHandlerFactory(ResolveType resolve_type,
 
 std::unique_ptr<IHttpHandler> SimpleHandlerFactory::Content::Create() const {
   if (!error.empty()) {
-    throw HttpException(500, {}, error);
+    throw HttpException(500, {}, error).WithCause(cause::kHandlerFileInvalid);
   }
   return create();
 }
@@ -76,7 +76,8 @@ std::unique_ptr<IHttpHandler> SimpleHandlerFactory::GetHandler(HttpContext&, std
                                                                std::string_view,
                                                                std::string_view path_translated) {
   if (path_translated.empty()) {
-    throw HttpException(404, {}, "the web server sent neither SCRIPT_FILENAME nor DOCUMENT_ROOT");
+    throw HttpException(404, {}, "the web server sent neither SCRIPT_FILENAME nor DOCUMENT_ROOT")
+        .WithCause(cause::kNoDocumentRoot);
   }
   const auto known = files_.find(path_translated);
   if (known != files_.end() && (known->second.being_checked ||

@@ -82,9 +82,20 @@ void StaticFileHandler::ProcessRequest(HttpContext& context) {
   const auto path = context.Request().PhysicalPath();
   const auto file_path = context.Request().FilePath();
   // The name that was mapped, not a tail behind it; and nothing that its owner hid.
-  if (path.empty() || !context.Request().PathInfo().empty() || file_path.empty() ||
-      file_path.back() == '/' || file_path.find("/.") != std::string_view::npos) {
-    throw HttpException(404, {}, "no file is served by this name");
+  const auto refuse = [](CauseName cause, std::string detail) {
+    throw HttpException(404, {}, std::move(detail)).WithCause(cause);
+  };
+  if (path.empty()) {
+    refuse(cause::kNoDocumentRoot, "the web server sent neither SCRIPT_FILENAME nor DOCUMENT_ROOT");
+  }
+  if (file_path.find("/.") != std::string_view::npos) {
+    refuse(cause::kFileHidden, "names with a dot in front are not served");
+  }
+  if (!context.Request().PathInfo().empty()) {
+    refuse(cause::kFileHasPathInfo, "a file takes no path info");
+  }
+  if (file_path.empty() || file_path.back() == '/') {
+    refuse(cause::kNotAFile, "a folder is not served");
   }
   const bool wants_content = context.Request().HttpMethod() != "HEAD";
   std::vector<char> piece;

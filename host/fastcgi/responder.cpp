@@ -34,14 +34,16 @@ class FastCgiExchange final : public pipeline::IExchange {
       if (!channel_.WaitForStdin(body_timeout_)) {
         throw HttpException(408, {},
                             "no byte of the body came for " +
-                                std::to_string(body_timeout_.count()) + " ms (--body-timeout)");
+                                std::to_string(body_timeout_.count()) + " ms (--body-timeout)")
+            .WithCause(cause::kBodyTimeout);
       }
     }
     switch (channel_.StdinLost()) {
       case Channel::StdinLoss::kNone:
         break;
       case Channel::StdinLoss::kTooLarge:
-        throw HttpException(413, {}, "the body has more bytes than --max-request-bytes");
+        throw HttpException(413, {}, "the body has more bytes than --max-request-bytes")
+            .WithCause(cause::kBodyTooLarge);
       case Channel::StdinLoss::kNoRoom:
         throw bodies_.Exceeded();
     }
@@ -50,7 +52,8 @@ class FastCgiExchange final : public pipeline::IExchange {
       channel_.Cancellation().Token().ThrowIfCancellationRequested();
       if (channel_.StdinCut()) {
         throw HttpException(400, "The body was cut short.",
-                            "the web server stopped inside the body");
+                            "the web server stopped inside the body")
+            .WithCause(cause::kBodyTooShort);
       }
       return 0;
     }
@@ -59,7 +62,7 @@ class FastCgiExchange final : public pipeline::IExchange {
     consumed_ += static_cast<std::uint64_t>(count);
     if (count == 0) {
       channel_.Cancellation().Token().ThrowIfCancellationRequested();
-      throw HttpException(400, {}, "the body's stream is broken");
+      throw HttpException(400, {}, "the body's stream is broken").WithCause(cause::kBodyTooShort);
     }
     return static_cast<std::size_t>(count);
   }

@@ -70,7 +70,8 @@ class SharedClass final : public HandlerClass {
   Loan Borrow(HttpContext&) override { return {nullptr, handler_.get()}; }
   std::unique_ptr<IHttpHandler> Create() override {
     throw HttpException(500, {},
-                        "the class has one shared instance; map it with an `add`, not by a file");
+                        "the class has one shared instance; map it with an `add`, not by a file")
+        .WithCause(cause::kHandlerTypeUnknown);
   }
   bool MayServeAgain(const IHttpHandler&) const override { return false; }
   void Reset(IHttpHandler&) const override {}
@@ -104,7 +105,8 @@ class FactoryClass final : public HandlerClass {
   }
 
   std::unique_ptr<IHttpHandler> Create() override {
-    throw HttpException(500, {}, "the class is a factory; map it with an `add`, not by a file");
+    throw HttpException(500, {}, "the class is a factory; map it with an `add`, not by a file")
+        .WithCause(cause::kHandlerTypeUnknown);
   }
 
   bool MayServeAgain(const IHttpHandler&) const override { return true; }

@@ -33,14 +33,16 @@ HandlerClass& HandlerTable::ClassOf(const mappings::Entry& entry) const {
   return *type.handler_class;
 }
 
-HandlerLease HandlerTable::Lease(const mappings::Entry& entry, HttpContext& context) const {
+HandlerLease LeaseFor(const mappings::Entry& entry, HandlerClass& handler_class,
+                      HttpContext& context) {
   try {
-    return HandlerLease(ClassOf(entry), context);
+    return HandlerLease(handler_class, context);
   } catch (const NoHandlerError& error) {
     const auto& name = entry.name.empty() ? entry.verb + " " + entry.path : entry.name;
     throw HttpException(500, {},
                         entry.where.ToString() + ": entry '" + name + "', type '" +
-                            entry.type_text + "': " + error.what());
+                            entry.type_text + "': " + error.what())
+        .WithCause(cause::kHandlerNotMade);
   }
 }
 

@@ -30,9 +30,6 @@ class HandlerTable {
   HandlerClass& ClassOf(const mappings::Entry& entry) const;
   /// For Resolve() of Mappings().
   mappings::ResolutionCache& Cache() const noexcept { return cache_; }
-  /// Lends a handler for a request that this entry of this table is to serve. Throws what ClassOf() and the class's
-  /// own code throw, and HttpException(500), whose detail names the entry, where no handler was made.
-  HandlerLease Lease(const mappings::Entry& entry, HttpContext& context) const;
 
  private:
   struct Type {
@@ -45,5 +42,10 @@ class HandlerTable {
   std::vector<mappings::Problem> problems_;
   mutable mappings::ResolutionCache cache_;
 };
+
+/// Lends a handler of a class for a request that `entry` is to serve. Throws what the class's own code throws, and
+/// HttpException(500), whose detail names the entry, where no handler was made.
+HandlerLease LeaseFor(const mappings::Entry& entry, HandlerClass& handler_class,
+                      HttpContext& context);
 
 }  // namespace weft::host::handling

@@ -9,7 +9,8 @@ namespace weft::host::observe {
 
 /// How a request ended, beside its status.
 enum class Outcome : std::uint8_t {
-  kCompleted,  ///< its handler was called, and the whole answer was handed to the web server's connection
+  kCompleted,  ///< its handler, or what makes it, was called, and the whole answer was handed to the web server's
+  ///< connection
   kAborted,     ///< it failed after the header block had left: the answer was cut
   kClientGone,  ///< the client left; status 499
   kRefused,     ///< no handler was called: malformed, not mapped, or over a limit
@@ -24,9 +25,11 @@ struct RequestRecord {
   int status = 0;
   std::uint64_t body_bytes_sent = 0;
   std::chrono::nanoseconds duration{0};
-  std::string entry;       ///< `verb path` of the mapping entry; empty where none was found
-  std::string type;        ///< its type
-  std::string_view cause;  ///< machine-readable, of an answer that no handler gave; static storage
+  std::string entry;  ///< `verb path` of the mapping entry; empty where none was found
+  std::string type;   ///< its type
+  /// Why the answer is what it is, machine-readable: `mapped` where its handler gave it and told nothing else; a
+  /// name of <weft/cause.hpp> or of the mappings; what an HttpException says. Static storage.
+  std::string_view cause;
   Outcome outcome = Outcome::kCompleted;
 };
 

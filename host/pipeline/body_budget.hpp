@@ -31,7 +31,8 @@ class BodyBudget {
   HttpException Exceeded() const {
     return HttpException(503, {},
                          "request bodies in memory exceed " + std::to_string(max_bytes_) +
-                             " bytes (--max-buffered-bytes)");
+                             " bytes (--max-buffered-bytes)")
+        .WithCause(cause::kOverloaded);
   }
 
  private:

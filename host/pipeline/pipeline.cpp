@@ -22,6 +22,20 @@ bool IsLoopback(std::string_view address) {
          address.substr(0, 11) == "::ffff:127.";
 }
 
+/// Of a request that was answered before it had parameters to process.
+CauseName CauseOfRefusal(int status) {
+  switch (status) {
+    case 413:
+      return cause::kBodyTooLarge;
+    case 431:
+      return cause::kParamsTooLarge;
+    case 503:
+      return cause::kOverloaded;
+    default:
+      return cause::kRequestMalformed;
+  }
+}
+
 }  // namespace
 
 Pipeline::Pipeline(runtime::Runtime& runtime, observe::AccessLog& access_log, const Limits& limits)
@@ -70,12 +84,20 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
     Serve(context, io, flight);
     context.Response().Complete();
   } catch (const HttpException& error) {
+    if (!error.Cause().empty()) {
+      flight.cause = error.Cause();
+    }
     AnswerError(context, io, flight, error.StatusCode(), error.PublicText(), error.what());
   } catch (const OperationCancelled& cancelled) {
     AnswerCancelled(context, io, flight, cancelled.Reason());
+  } catch (const handling::TypeError& error) {
+    flight.cause = cause::kHandlerTypeUnknown.Text();
+    AnswerError(context, io, flight, 500, {}, error.what());
   } catch (const std::exception& error) {
+    flight.cause = CauseOfFailure(flight);
     AnswerError(context, io, flight, 500, {}, error.what());
   } catch (...) {
+    flight.cause = CauseOfFailure(flight);
     AnswerError(context, io, flight, 500, {}, "an exception that is no std::exception");
   }
   flight.context = nullptr;
@@ -84,12 +106,23 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
   }
 }
 
+std::string_view Pipeline::CauseOfFailure(const Flight& flight) {
+  if (!flight.called) {
+    return flight.cause;
+  }
+  return (flight.handler != nullptr ? cause::kHandlerFailed : cause::kHandlerNotMade).Text();
+}
+
 void Pipeline::Serve(HttpContext& context, RequestIo& io, Flight& flight) {
   Admit();
   if (!Map(context, io, flight)) {
     return;
   }
-  auto lease = flight.handlers->Lease(*flight.entry, context);
+  auto& handler_class = flight.handlers->ClassOf(*flight.entry);
+  // What makes a handler may give the answer, and counts as one then.
+  flight.called = true;
+  auto lease = LeaseFor(*flight.entry, handler_class, context);
+  flight.called = false;
   flight.handler = &lease.Type();
   runtime_.SetCurrentLabel(handling::NameOf(*flight.handler));
   if (!lease.IsBufferless()) {
@@ -102,7 +135,8 @@ void Pipeline::Admit() const {
   if (in_flight_.size() > limits_.max_requests) {
     throw HttpException(503, {},
                         "more than " + std::to_string(limits_.max_requests) +
-                            " requests in flight (--max-requests)");
+                            " requests in flight (--max-requests)")
+        .WithCause(cause::kOverloaded);
   }
 }
 
@@ -197,6 +231,7 @@ void Pipeline::AnswerError(HttpContext& context, RequestIo& io, Flight& flight, 
       io.SendBody(body);
     }
   } catch (const OperationCancelled&) {
+    flight.cause = cause::kClientGone.Text();
     flight.error_status = kClientClosedRequest;
     flight.outcome = observe::Outcome::kClientGone;
     flight.exchange->Abort();
@@ -211,13 +246,15 @@ void Pipeline::AnswerError(HttpContext& context, RequestIo& io, Flight& flight, 
 void Pipeline::AnswerCancelled(HttpContext& context, RequestIo& io, Flight& flight,
                                CancellationReason reason) const {
   if (reason == CancellationReason::kClientGone) {
+    flight.cause = cause::kClientGone.Text();
     flight.error_status = kClientClosedRequest;
     flight.outcome = observe::Outcome::kClientGone;
     flight.exchange->Abort();
     return;
   }
-  AnswerError(context, io, flight, reason == CancellationReason::kDeadline ? 504 : 503, {},
-              OperationCancelled(reason).what());
+  const bool is_late = reason == CancellationReason::kDeadline;
+  flight.cause = (is_late ? cause::kDeadlinePassed : cause::kShuttingDown).Text();
+  AnswerError(context, io, flight, is_late ? 504 : 503, {}, OperationCancelled(reason).what());
 }
 
 void Pipeline::Record(const Flight& flight, const HttpContext& context,
@@ -248,6 +285,7 @@ void Pipeline::RecordUnfinished() noexcept {
       if (access_log_.Enabled() && flight.context != nullptr) {
         // Its handler may still run: only what no handler changes is read.
         flight.error_status = 503;
+        flight.cause = cause::kShuttingDown.Text();
         flight.outcome = observe::Outcome::kAborted;
         Record(flight, *flight.context, 0);
       }
@@ -265,6 +303,7 @@ void Pipeline::RecordRefusal(int status, std::string_view detail) noexcept {
       observe::RequestRecord record;
       record.id = ++last_request_;
       record.status = status;
+      record.cause = CauseOfRefusal(status).Text();
       record.outcome = observe::Outcome::kRefused;
       access_log_.Write(record);
     }

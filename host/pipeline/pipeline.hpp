@@ -75,13 +75,15 @@ class Pipeline {
     const mappings::Entry* entry = nullptr;   // null until it is mapped
     const std::type_info* handler = nullptr;  // the leased instance's class; null until then
     const HttpContext* context = nullptr;     // for RecordUnfinished()
-    std::string_view cause{};                 // of an answer that no handler gave
-    bool called = false;                      // the handler was
+    std::string_view cause{};                 // why the answer is what it is
+    bool called = false;                      // the handler was, or what makes it
     int error_status = 0;                     // 0: the response's own
     observe::Outcome outcome = observe::Outcome::kCompleted;
   };
 
   void ProcessFlight(Flight& flight, ServerVariableCollection variables);
+  /// Of what its handler, or what makes that, has thrown.
+  static std::string_view CauseOfFailure(const Flight& flight);
   void Serve(HttpContext& context, RequestIo& io, Flight& flight);
   void Admit() const;
   /// False: it was answered with a redirect.

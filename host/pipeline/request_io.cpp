@@ -15,7 +15,8 @@ HttpException TooLarge(std::uint64_t bytes, std::uint64_t max_bytes, const char*
   return HttpException(413, {},
                        "the body " + std::string(what) + " " + std::to_string(bytes) +
                            " bytes, the limit is " + std::to_string(max_bytes) +
-                           " (--max-request-bytes, or maxRequestBytes of a mapping)");
+                           " (--max-request-bytes, or maxRequestBytes of a mapping)")
+      .WithCause(cause::kBodyTooLarge);
 }
 
 }  // namespace
@@ -30,7 +31,8 @@ void RequestIo::SetBodyBounds(std::string_view announced, std::uint64_t max_byte
   const auto* const end = announced.data() + announced.size();
   const auto [parsed, error] = std::from_chars(announced.data(), end, length);
   if (error != std::errc() || parsed != end) {
-    throw HttpException(400, "Content-Length is no number of bytes.", std::string(announced));
+    throw HttpException(400, "Content-Length is no number of bytes.", std::string(announced))
+        .WithCause(cause::kBodyLengthMalformed);
   }
   if (length > max_bytes) {
     throw TooLarge(length, max_bytes, "is announced with");
@@ -79,7 +81,8 @@ std::size_t RequestIo::ReadBody(std::span<char> buffer) {
   if (count == 0 && announced_ && received_ < *announced_) {
     throw HttpException(
         400, "The body is shorter than its Content-Length.",
-        std::to_string(received_) + " of " + std::to_string(*announced_) + " bytes came");
+        std::to_string(received_) + " of " + std::to_string(*announced_) + " bytes came")
+        .WithCause(cause::kBodyTooShort);
   }
   if (received_ > max_bytes_) {
     throw TooLarge(received_, max_bytes_, "has more than");

@@ -273,7 +273,8 @@ bool OnFiberOf(const Runtime* runtime) {
 void Runtime::Implementation::RunOn(BlockingPool& where, bool begun, const PoolFunction& function) {
   PoolCall call(io, function, CurrentCancellation());
   if (!(begun ? where.PostPastBound(call) : where.TryPost(call))) {
-    throw HttpException(503, {}, "the queue of the blocking pool is full (--blocking-queue)");
+    throw HttpException(503, {}, "the queue of the blocking pool is full (--blocking-queue)")
+        .WithCause(cause::kOverloaded);
   }
   call.WaitOnFiber();
 }

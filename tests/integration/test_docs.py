@@ -119,6 +119,17 @@ def test_the_mapping_of_the_guide_is_understood_but_for_its_module(tmp_path, bui
     assert len(problems) == 2 and all("module 'shop' is missing" in problem for problem in problems), result.stderr
 
 
+def test_every_cause_is_listed_and_no_other():
+    names = set()
+    for header in ("handlers/include/weft/cause.hpp", "mappings/mapping_table.hpp"):
+        text = (ROOT / header).read_text()
+        names |= set(re.findall(r'inline constexpr (?:CauseName k\w+\(|std::string_view k\w+ = )"(\w+)"', text))
+    assert len(names) > 20
+    text = (ROOT / "docs" / "guide" / "causes.md").read_text()
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == names
+
+
 def test_every_option_that_a_document_names_exists_and_every_file_that_it_links_to(build_dir):
     help_text = run([build_dir / "bin" / "weft", "serve", "--help"]).stdout
     of_our_scripts = {"--server", "--port", "--preset", "--test", "--help", "--version", "--build"}

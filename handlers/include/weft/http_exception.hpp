@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include <weft/cause.hpp>
 #include <weft/export.hpp>
 
 namespace weft {
@@ -18,12 +19,21 @@ class WEFT_API HttpException : public std::runtime_error {
   explicit HttpException(int status, std::string public_text = {}, std::string detail = {});
   ~HttpException() override;
 
+  /// Says why, for the access log: `throw HttpException(404).WithCause(cause::kFileNotFound)`.
+  HttpException& WithCause(CauseName cause) noexcept {
+    cause_ = cause;
+    return *this;
+  }
+
   int StatusCode() const noexcept { return status_; }
   const std::string& PublicText() const noexcept { return public_text_; }
+  /// Empty where none was given. Lifetime: static storage.
+  std::string_view Cause() const noexcept { return cause_.Text(); }
 
  private:
   int status_;
   std::string public_text_;
+  CauseName cause_;
 };
 
 /// The phrase that RFC 9110 (and the registry that continues it) gives a status, or "Unknown".

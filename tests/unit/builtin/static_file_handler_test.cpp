@@ -295,6 +295,28 @@ TEST_CASE("StaticFileHandler: a name of which a segment begins with a dot is not
   CHECK(Refusal(root, "/a/b.") == 0);
 }
 
+TEST_CASE("StaticFileHandler: each way in which there is no file has a cause of its own") {
+  const TemporaryFolder root;
+  root.Write("file.txt", "x");
+  std::filesystem::create_directory(root / "folder");
+  const auto cause_of = [&](std::string_view path, std::string_view path_info = {}) {
+    MemoryExchange exchange;
+    try {
+      Serve(exchange, root, path, "GET", path_info);
+    } catch (const HttpException& error) {
+      return std::string(error.Cause());
+    }
+    return std::string();
+  };
+  CHECK(cause_of("/file.txt").empty());
+  CHECK(cause_of("/none.txt") == "file_not_found");
+  CHECK(cause_of("/file.txt/below") == "file_not_found");
+  CHECK(cause_of("/folder") == "not_a_file");
+  CHECK(cause_of("/folder/") == "not_a_file");
+  CHECK(cause_of("/.htpasswd") == "file_hidden");
+  CHECK(cause_of("/file.txt", "/tail") == "file_has_path_info");
+}
+
 TEST_CASE("StaticFileHandler: a tail behind the file's name is not found") {
   const TemporaryFolder root;
   root.Write("file.txt", "x");

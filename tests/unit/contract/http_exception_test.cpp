@@ -41,11 +41,25 @@ TEST_CASE("HttpException: any other status is answered as 500, with the phrase o
   CHECK(HttpException(200, "text").PublicText() == "text");
 }
 
+TEST_CASE("HttpException: its cause is for the log alone, and there need not be one") {
+  CHECK(HttpException(404).Cause().empty());
+  const auto error = HttpException(404, "No such order.", "order 17").WithCause("order_unknown");
+  CHECK(error.Cause() == "order_unknown");
+  CHECK(error.StatusCode() == 404);
+  CHECK(std::string_view(error.what()) == "404 No such order.: order 17");
+  try {
+    throw HttpException(404).WithCause(cause::kFileNotFound);
+  } catch (const HttpException& thrown) {
+    CHECK(thrown.Cause() == "file_not_found");
+  }
+}
+
 TEST_CASE("HttpException: a copy says the same") {
-  const HttpException error(409, "text", "detail");
+  const auto error = HttpException(409, "text", "detail").WithCause(cause::kOverloaded);
   const HttpException copy(error);
   CHECK(copy.StatusCode() == 409);
   CHECK(copy.PublicText() == "text");
+  CHECK(copy.Cause() == "overloaded");
   CHECK(std::string_view(copy.what()) == error.what());
 }
 

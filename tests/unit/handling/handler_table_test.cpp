@@ -162,10 +162,11 @@ TEST_CASE("HandlerTable: where no handler is made, the entry is named with its p
     test::MemoryExchange exchange;
     HttpContext context(test::MakeVariables({{"REQUEST_METHOD", "GET"}}), exchange, {}, 1024);
     try {
-      const auto lease =
-          table.Lease(*subject.Mappings()->Resolve("host", "GET", path, "").entry, context);
+      const auto& entry = *subject.Mappings()->Resolve("host", "GET", path, "").entry;
+      const auto lease = LeaseFor(entry, table.ClassOf(entry), context);
       return "lent";
     } catch (const HttpException& error) {
+      CHECK(error.Cause() == "handler_not_made");
       return error.what();
     }
   };

@@ -1,7 +1,10 @@
 // The built-in factory for files, mapped to whatever extension, through the whole pipeline.
 #include <doctest/doctest.h>
 
+#include <filesystem>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "handlers/builtin/builtin.hpp"
 #include "tests/support/doctest_values.hpp"
@@ -101,6 +104,38 @@ TEST_CASE("Ashx: what is wrong with a file is told with its place, and is 500 fo
     CHECK(host.Log().find("the class is a factory") != std::string::npos);
     CHECK(site.Answer("/good.ashx") == "/good.ashx+");
   });
+}
+
+TEST_CASE("Ashx: a missing file has the same record, whether it is static or names a handler") {
+  const auto lines = PipelineHost::Run([](PipelineHost& host) {
+    Site site(host);
+    host.Serve(
+        {}, {},
+        R"(, { "add": { "verb": "*", "path": "*.ashx", "type": "weft::SimpleHandlerFactory" } },
+                    { "add": { "verb": "*", "path": "*", "type": "weft::StaticFileHandler" } })");
+    std::filesystem::create_directory(site.folder / "folder.ashx");
+    std::filesystem::create_directory(site.folder / "folder.txt");
+    site.folder.Write("broken.ashx", "x");
+    site.folder.Write("a.txt", "x");
+    for (const std::string path : {"/none.ashx", "/none.txt", "/folder.ashx", "/folder.txt",
+                                   "/broken.ashx", "/.hidden", "/a.txt/tail", "/folder.txt/"}) {
+      site.Get(path);
+    }
+    host.Get("/none.ashx");
+    host.Get("/none.txt");
+  });
+  const std::vector<std::pair<std::string, std::string>> expected = {
+      {"404", "file_not_found"},  {"404", "file_not_found"},       {"404", "not_a_file"},
+      {"404", "not_a_file"},      {"500", "handler_file_invalid"}, {"404", "file_hidden"},
+      {"404", "file_not_found"},  {"404", "not_a_file"},           {"404", "no_document_root"},
+      {"404", "no_document_root"}};
+  REQUIRE(lines.size() == expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    CAPTURE(lines[i]);
+    CHECK(FieldOf(lines[i], "status") == expected[i].first);
+    CHECK(FieldOf(lines[i], "cause") == expected[i].second);
+    CHECK(FieldOf(lines[i], "outcome") == "completed");
+  }
 }
 
 }  // namespace

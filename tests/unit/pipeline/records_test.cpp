@@ -1,7 +1,11 @@
 // Exactly one record a request, and what it says.
 #include <doctest/doctest.h>
 
+#include <deque>
+#include <memory>
+#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <weft/http_exception.hpp>
@@ -130,7 +134,98 @@ TEST_CASE("Record: an answer that no handler gave has its machine-readable cause
   CHECK(FieldOf(lines[1], "cause") == "method_not_mapped");
   CHECK(FieldOf(lines[2], "cause") == "path_above_root");
   CHECK(FieldOf(lines[3], "cause") == "path_has_backslash");
-  CHECK((FieldOf(lines[4], "cause").empty() || FieldOf(lines[4], "cause") == "mapped"));
+  CHECK(FieldOf(lines[4], "cause") == "mapped");
+}
+
+TEST_CASE("Record: the cause that an HttpException has is the record's, another's is not lost") {
+  const auto lines = PipelineHost::Run([](PipelineHost& host) {
+    host.Serve({{"/x", Kind::kPlain, [](HttpContext& context) {
+                   const auto query = context.Request().QueryStringText();
+                   if (query == "cause") {
+                     throw HttpException(409).WithCause("order_sent");
+                   }
+                   if (query == "none") {
+                     throw HttpException(409);
+                   }
+                   if (query == "odd") {
+                     throw 42;
+                   }
+                   throw std::runtime_error("x");
+                 }}});
+    for (const std::string query : {"cause", "none", "odd", "error"}) {
+      host.Get("/x", {{"QUERY_STRING", query}});
+    }
+  });
+  REQUIRE(lines.size() == 4);
+  CHECK(FieldOf(lines[0], "cause") == "order_sent");
+  CHECK(FieldOf(lines[1], "cause") == "mapped");
+  CHECK(FieldOf(lines[2], "cause") == "handler_failed");
+  CHECK(FieldOf(lines[3], "cause") == "handler_failed");
+}
+
+TEST_CASE("Record: each way in which a request fails has a cause of its own") {
+  PipelineOptions options;
+  options.limits.max_requests = 1;
+  options.limits.max_buffered_bytes = 10;
+  const auto lines = PipelineHost::Run(options, [](PipelineHost& host) {
+    host.Classes().AddHandler("Null", [] { return nullptr; });
+    host.Classes().AddHandler("Throws", []() -> std::unique_ptr<IHttpHandler> {
+      throw std::runtime_error("no database");
+    });
+    host.Serve(
+        {{"/x", Kind::kAsync,
+          [&](HttpContext& context) {
+            if (context.Request().QueryStringText() == "nested") {
+              host.Get("/x");
+            }
+          }},
+         {"/wait", Kind::kAsync,
+          [](HttpContext& context) { context.Cancellation().ThrowIfCancellationRequested(); }}},
+        {}, R"(, { "add": { "verb": "*", "path": "/null", "type": "Null" } },
+                        { "add": { "verb": "*", "path": "/throws", "type": "Throws" } },
+                        { "add": { "verb": "*", "path": "/late", "type": "None", "validate": false } })");
+    const auto post = [&](std::string length, std::deque<std::string> body) {
+      TestRequest request("POST", "/x", {{"CONTENT_LENGTH", length}});
+      request.exchange.body = std::move(body);
+      host.Process(request);
+    };
+    post("1001", {});
+    post("5x", {});
+    post("5", {"abc"});
+    post("20", {"0123456789", "0123456789"});
+    host.Get("/null");
+    host.Get("/throws");
+    host.Get("/late");
+    TestRequest malformed("GE T", "/x");
+    host.Process(malformed);
+    host.Get("/x", {{"QUERY_STRING", "nested"}});  // the one inside is recorded first
+    for (const auto reason : {CancellationReason::kDeadline, CancellationReason::kShutdown,
+                              CancellationReason::kClientGone}) {
+      TestRequest cancelled("GET", "/wait");
+      cancelled.cancellation.Cancel(reason);
+      host.Process(cancelled);
+    }
+    host.Pipeline().RecordRefusal(431, "x");
+    host.Pipeline().RecordRefusal(503, "x");
+    host.Pipeline().RecordRefusal(413, "x");
+    host.Pipeline().RecordRefusal(400, "x");
+  });
+  const std::vector<std::pair<std::string, std::string>> expected = {
+      {"413", "body_too_large"},       {"400", "body_length_malformed"},
+      {"400", "body_too_short"},       {"503", "overloaded"},
+      {"500", "handler_not_made"},     {"500", "handler_not_made"},
+      {"500", "handler_type_unknown"}, {"400", "method_malformed"},
+      {"503", "overloaded"},           {"200", "mapped"},
+      {"504", "deadline_passed"},      {"503", "shutting_down"},
+      {"499", "client_gone"},          {"431", "params_too_large"},
+      {"503", "overloaded"},           {"413", "body_too_large"},
+      {"400", "request_malformed"}};
+  REQUIRE(lines.size() == expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    CAPTURE(lines[i]);
+    CHECK(FieldOf(lines[i], "status") == expected[i].first);
+    CHECK(FieldOf(lines[i], "cause") == expected[i].second);
+  }
 }
 
 TEST_CASE("Record: what no handler saw, malformed or over a limit, is refused") {

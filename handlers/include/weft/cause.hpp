@@ -1,0 +1,88 @@
+#pragma once
+
+#include <string_view>
+
+namespace weft {
+
+/// Why an answer is what it is, for machines: lower-case words joined by underscores, which keep their text in all
+/// versions. It stands in the access log; no client sees it.
+///
+/// The compiler takes a string literal alone, and only one of that form: `CauseName("order_unknown")`.
+/// Lifetime: the text has static storage.
+class CauseName {
+ public:
+  /// None.
+  constexpr CauseName() noexcept = default;
+  consteval CauseName(const char* text) : text_(text) {  // NOLINT(google-explicit-constructor)
+    if (!IsWellFormed(text_)) {
+      throw "a cause is lower-case words, digits too, joined by underscores";
+    }
+  }
+
+  /// Empty: there is none.
+  constexpr std::string_view Text() const noexcept { return text_; }
+
+ private:
+  static constexpr bool IsWellFormed(std::string_view text) {
+    bool word = false;
+    for (const char c : text) {
+      if (c == '_' && !word) {
+        return false;
+      }
+      word = c != '_';
+      if (word && !(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9')) {
+        return false;
+      }
+    }
+    return word;
+  }
+
+  std::string_view text_;
+};
+
+/// The causes that the host and its built-in handlers give. Those of the search for a mapping are in
+/// mappings/mapping_table.hpp; docs/guide/causes.md lists all.
+namespace cause {
+
+// Files: static ones, and those that name a handler.
+inline constexpr CauseName kFileNotFound("file_not_found");   ///< 404: there is none of this name
+inline constexpr CauseName kFileForbidden("file_forbidden");  ///< 403: the worker may not read it
+inline constexpr CauseName kNotAFile("not_a_file");     ///< 404: a folder, or something special
+inline constexpr CauseName kFileHidden("file_hidden");  ///< 404: a segment begins with a dot
+inline constexpr CauseName kFileHasPathInfo(
+    "file_has_path_info");  ///< 404: a tail behind a static file's name
+inline constexpr CauseName kNoDocumentRoot(
+    "no_document_root");  ///< 404: the web server names no file
+
+// Handlers.
+inline constexpr CauseName kHandlerFileInvalid(
+    "handler_file_invalid");  ///< 500: a `.ashx` file names no class
+inline constexpr CauseName kHandlerTypeUnknown(
+    "handler_type_unknown");  ///< 500: a mapping's type cannot be used
+inline constexpr CauseName kHandlerNotMade(
+    "handler_not_made");  ///< 500: a constructor or factory threw, or made none
+inline constexpr CauseName kHandlerFailed("handler_failed");  ///< 500: ProcessRequest() threw
+
+// Requests and their bodies.
+inline constexpr CauseName kRequestMalformed("request_malformed");  ///< 400: its parameters are
+inline constexpr CauseName kMethodMalformed(
+    "method_malformed");  ///< 400: REQUEST_METHOD is no token
+inline constexpr CauseName kParamsTooLarge(
+    "params_too_large");  ///< 431: too many of them, or too many bytes
+inline constexpr CauseName kBodyLengthMalformed(
+    "body_length_malformed");                                ///< 400: CONTENT_LENGTH is no number
+inline constexpr CauseName kBodyTooLarge("body_too_large");  ///< 413: over the limit
+inline constexpr CauseName kBodyTooShort(
+    "body_too_short");  ///< 400: it ended before its announced length
+inline constexpr CauseName kBodyTimeout("body_timeout");  ///< 408: no more of it came
+
+// Load and time.
+inline constexpr CauseName kOverloaded(
+    "overloaded");  ///< 503: a bound of requests, threads or memory
+inline constexpr CauseName kDeadlinePassed("deadline_passed");  ///< 504: executionTimeoutSeconds
+inline constexpr CauseName kShuttingDown(
+    "shutting_down");  ///< 503: the worker ends, and did not wait longer
+inline constexpr CauseName kClientGone("client_gone");  ///< 499: nobody waits for the answer
+
+}  // namespace cause
+}  // namespace weft
