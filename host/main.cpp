@@ -7,15 +7,28 @@
 #include "host/options/parse.hpp"
 #include "host/supervisor/listener.hpp"
 #include "host/supervisor/serve.hpp"
+#include "host/tools/list_modules.hpp"
+
+namespace options = weft::host::options;
+namespace supervisor = weft::host::supervisor;
+namespace tools = weft::host::tools;
+
+static int Run(const options::ParseResult& parsed) {
+  switch (parsed.command) {
+    case options::Command::kServe:
+      return supervisor::Serve(*parsed.settings, parsed.warnings);
+    case options::Command::kModules:
+      return tools::ListModules(*parsed.settings, parsed.warnings);
+  }
+  return options::kExitSoftware;
+}
 
 /// weft: parse, build, run, exit code. What each code means: options/exit_code.hpp.
 int main(int argc, char** argv) {
-  namespace options = weft::host::options;
-  namespace supervisor = weft::host::supervisor;
   try {
     supervisor::EnsureStandardDescriptors();
     const options::ParseResult parsed = options::Parse(argc, argv, environ);
-    if (parsed.settings) return supervisor::Serve(*parsed.settings, parsed.warnings);
+    if (parsed.settings) return Run(parsed);
 
     if (!parsed.error.empty()) std::cerr << parsed.error + "\n";
     std::cout << parsed.output << std::flush;

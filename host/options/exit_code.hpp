@@ -16,10 +16,11 @@ namespace weft::host::options {
 /// | 70   | a fault of Weft itself, or a module that ends each       | perhaps; report it, or      |
 /// |      | worker before it is ready                                | replace the module          |
 /// | 71   | the system refuses: descriptors, memory, processes       | yes, once there is room     |
-/// | 74   | standard output cannot be written (--help, --version)    | -                           |
+/// | 74   | standard output cannot be written (--help, a list)       | -                           |
 /// | 77   | the user may not: a port below 1024, a folder, a socket  | no, grant it                |
 /// | 78   | configuration: mappings, an address that this machine    | no, correct it              |
-/// |      | does not have, a descriptor that is no listening socket  |                             |
+/// |      | does not have, a descriptor that is no listening socket, |                             |
+/// |      | for `modules` one that cannot be used                    |                             |
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitUsage = 64;
 inline constexpr int kExitUnavailable = 69;

@@ -3,6 +3,7 @@
 #include <bit>
 #include <chrono>
 #include <cstddef>
+#include <filesystem>
 #include <utility>
 
 #include "host/options/values.hpp"
@@ -179,10 +180,22 @@ void AppendHandlers(std::vector<Option>& table) {
       kGroup, "mappings", "DIR", "the built-in mappings alone",
       "Folder of machine.json and of one folder per site.",
       [](Settings& settings, std::string_view text) { settings.mappings = NotEmpty(text); }));
-  table.push_back(Special(
-      kGroup, "modules", "DIR", "`modules` beside the program's own folder, if there is one",
-      "Folder of the handler modules.",
-      [](Settings& settings, std::string_view text) { settings.modules = NotEmpty(text); }));
+  Option modules = Special(kGroup, "modules", "DIR",
+                           "`modules` beside the program's own folder, if there is one",
+                           "Folder of the handler modules. May be repeated, the first folder with "
+                           "a NAME.so wins; in the "
+                           "file and in the environment blanks or commas separate several.",
+                           [](Settings& settings, std::string_view text) {
+                             const std::filesystem::path folder(NotEmpty(text));
+                             for (const std::filesystem::path& other : settings.modules) {
+                               if (other == folder)
+                                 throw BadValue(Quoted(text) + " is given twice: keep one");
+                             }
+                             settings.modules.push_back(folder);
+                           });
+  modules.arity = Option::Arity::kList;
+  modules.clear = [](Settings& settings) { settings.modules.clear(); };
+  table.push_back(std::move(modules));
   table.push_back(Quantity<Count>(kGroup, "handler-pool", &Settings::handler_pool, {0, 65'536},
                                   "Reusable instances of one class that are kept, per worker; 0: "
                                   "each request gets a new one."));
@@ -281,6 +294,16 @@ void AppendLogging(std::vector<Option>& table) {
 }
 
 }  // namespace
+
+Option FormatOption() {
+  return Special("Output", "format", "text|json", "text", "For people, or for programs.",
+                 [](Settings& settings, std::string_view text) {
+                   if (text != "text" && text != "json") {
+                     throw BadValue(Quoted(text) + " is no format: give text or json");
+                   }
+                   settings.format = text == "json" ? OutputFormat::kJson : OutputFormat::kText;
+                 });
+}
 
 std::string Option::Flag() const { return "--" + std::string(name); }
 

@@ -9,7 +9,7 @@
 
 namespace weft::host::options {
 
-/// One option of `weft serve`: the flag, the INI key and the WEFT_* variable are all made from it,
+/// One option: the flag, the INI key and the WEFT_* variable are all made from it,
 /// and so is its help. What it shows as default is read from a default-constructed Settings.
 struct Option {
   /// How often one source may give the option, and whether it may come without a value.
@@ -31,7 +31,11 @@ struct Option {
   [[nodiscard]] std::string EnvironmentVariable() const;  ///< WEFT_MAX_PARAMS
 };
 
-/// Every option, in the order of the help: the one place that defines them.
+/// Every option of `weft serve`, in the order of the help: the one place that defines them. The INI file and the
+/// environment hold these, whatever the command.
 [[nodiscard]] std::vector<Option> OptionTable();
+
+/// `--format`, of the commands that list something; on the command line alone.
+[[nodiscard]] Option FormatOption();
 
 }  // namespace weft::host::options

@@ -1,10 +1,12 @@
 #include "host/options/parse.hpp"
 
 #include <algorithm>
+#include <array>
 #include <boost/program_options.hpp>
 #include <cerrno>
 #include <cstddef>
 #include <fstream>
+#include <iomanip>
 #include <map>
 #include <sstream>
 #include <stdexcept>
@@ -96,50 +98,107 @@ po::options_description Describe(const Table& table) {
   return all;
 }
 
-std::string ServeHelp(const Table& table) {
-  std::ostringstream help;
-  help << R"(usage: weft serve [OPTION...]
+/// A command: its options, and what its help says around them.
+struct CommandEntry {
+  Command command;
+  std::string_view name;
+  std::string_view summary;
+  std::string_view introduction;  ///< behind the line of usage
+  std::string_view epilogue;
+  Table (*options)();
+};
 
-Answers FastCGI requests with the handlers that the mappings name.
-
+constexpr std::string_view kAboutValues = R"(
 Each option is a flag, a key of the INI file (max-params = 512; a # starts a comment) and a
 variable of the environment (WEFT_MAX_PARAMS). A flag beats the file, the file beats the
 environment, the environment beats the default.
 SIZE is in bytes, or a number with K, M or G (times 1024). TIME is a number with ms, s, m or h.
 )";
-  help << Describe(table);
-  help << R"(
+
+/// What `weft modules` takes of the options of `weft serve`, and its own.
+Table ModulesOptions() {
+  Table table;
+  for (Option& option : OptionTable()) {
+    if (option.name == "config" || option.name == "modules" || option.name == "log-level") {
+      table.push_back(std::move(option));
+    }
+  }
+  table.push_back(FormatOption());
+  return table;
+}
+
+/// Every command, in the order of the help.
+constexpr std::array kCommands{
+    CommandEntry{
+        .command = Command::kServe,
+        .name = "serve",
+        .summary = "answer requests",
+        .introduction = "Answers FastCGI requests with the handlers that the mappings name.",
+        .epilogue = R"(
 Signals: TERM or QUIT ends running requests and stops; INT, or a second TERM, stops at once.
 Exit codes: 0 stopped as asked, 64 wrong options, 69 address taken, 70 fault of Weft, 71 the
 system refuses, 77 no permission, 78 wrong configuration.
-)";
+)",
+        .options = OptionTable},
+    CommandEntry{
+        .command = Command::kModules,
+        .name = "modules",
+        .summary = "list the handler modules and their classes",
+        .introduction =
+            "Loads each module of the folders of --modules, and lists its classes and what it\n"
+            "was built against, or why it cannot be used.",
+        .epilogue = R"(
+Exit codes: 0 all can be used, 64 wrong options, 74 the list cannot be written, 78 a module or a
+folder cannot be used.
+)",
+        .options = ModulesOptions},
+};
+
+/// "see 'weft serve --help'"
+std::string SeeHelpOf(const CommandEntry& command) {
+  return "see 'weft " + std::string(command.name) + " --help'";
+}
+
+std::string HelpOf(const CommandEntry& command, const Table& table) {
+  std::ostringstream help;
+  help << "usage: weft " << command.name << " [OPTION...]\n\n"
+       << command.introduction << '\n'
+       << kAboutValues << Describe(table) << command.epilogue;
   return help.str();
 }
 
-constexpr std::string_view kHelp = R"(usage: weft COMMAND [OPTION...]
+std::string Help() {
+  std::ostringstream help;
+  help << R"(usage: weft COMMAND [OPTION...]
 
 Hosts C++ HTTP handlers behind any web server that speaks FastCGI.
 
 Commands:
-  serve        answer requests; 'weft serve --help' lists its options
-
-  --help       print this text
+)";
+  for (const CommandEntry& command : kCommands) {
+    help << "  " << std::left << std::setw(11) << command.name << "  " << command.summary << '\n';
+  }
+  help << R"(
+  --help       print this text; 'weft COMMAND --help' lists the command's options
   --version    print the version
 )";
+  return help.str();
+}
 
 /// What Program_options found wrong, in our words: its own do not name the way out.
-std::string Explain(const po::invalid_command_line_syntax& error, const Table& table) {
+std::string Explain(const po::invalid_command_line_syntax& error, const CommandEntry& command,
+                    const Table& table) {
   const std::string name = error.get_option_name();
   const Option* option = FindOption(table, po::strip_prefixes(name));
   switch (error.kind()) {
     case po::invalid_syntax::missing_parameter:
     case po::invalid_syntax::empty_adjacent_parameter:
       if (option != nullptr) return NeedsValue(name, *option, " ");
-      return name + ": needs a value: " + std::string(kSeeHelp);
+      return name + ": needs a value: " + SeeHelpOf(command);
     case po::invalid_syntax::extra_parameter:
       return name + ": takes no value";
     default:
-      return name + ": cannot be read: " + std::string(kSeeHelp);
+      return name + ": cannot be read: " + SeeHelpOf(command);
   }
 }
 
@@ -148,7 +207,8 @@ struct CommandLine {
   std::vector<Assignment> assignments;
 };
 
-CommandLine ReadCommandLine(const Table& table, const std::vector<std::string>& arguments) {
+CommandLine ReadCommandLine(const CommandEntry& command, const Table& table,
+                            const std::vector<std::string>& arguments) {
   po::options_description all = Describe(table);
   all.add_options()("help,h", "");
 
@@ -165,9 +225,9 @@ CommandLine ReadCommandLine(const Table& table, const std::vector<std::string>& 
     name.resize(std::min(name.find('='), name.size()));
     std::vector<std::string> flags = Names(table, [](const Option& o) { return o.Flag(); });
     flags.emplace_back("--help");
-    throw Refusal("unknown option " + Quoted(name) + Hint(name, flags));
+    throw Refusal("unknown option " + Quoted(name) + Hint(name, flags, SeeHelpOf(command)));
   } catch (const po::invalid_command_line_syntax& error) {
-    throw Refusal(Explain(error, table));
+    throw Refusal(Explain(error, command, table));
   }
 
   CommandLine command_line;
@@ -175,7 +235,7 @@ CommandLine ReadCommandLine(const Table& table, const std::vector<std::string>& 
     if (token.string_key.empty()) {
       const std::string text = token.value.empty() ? "" : token.value.front();
       throw Refusal("unexpected argument " + Quoted(text) + ": options start with '--'; " +
-                    std::string(kSeeHelp));
+                    SeeHelpOf(command));
     }
     if (token.string_key == "help") {
       command_line.wants_help = true;
@@ -344,20 +404,24 @@ void CheckTogether(const Settings& settings) {
   }
 }
 
-ParseResult ParseServe(const std::vector<std::string>& arguments, const char* const* environment) {
-  const Table table = OptionTable();
-  const CommandLine command_line = ReadCommandLine(table, arguments);
+ParseResult ParseOptions(const CommandEntry& command, const std::vector<std::string>& arguments,
+                         const char* const* environment) {
+  const Table table = command.options();
+  const CommandLine command_line = ReadCommandLine(command, table, arguments);
   ParseResult result;
+  result.command = command.command;
   if (command_line.wants_help) {
-    result.output = ServeHelp(table);
+    result.output = HelpOf(command, table);
     return result;
   }
+  // The file and the environment are those of the server, whatever the command.
+  const Table all = OptionTable();
   const std::vector<Assignment> from_environment =
-      ReadEnvironment(table, environment, result.warnings);
+      ReadEnvironment(all, environment, result.warnings);
   std::vector<Assignment> from_file;
   const Assignment* config = FindConfig(command_line.assignments);
   if (config == nullptr) config = FindConfig(from_environment);
-  if (config != nullptr) from_file = ReadFile(table, config->value, config->place);
+  if (config != nullptr) from_file = ReadFile(all, config->value, config->place);
 
   Settings settings;
   Apply(settings, from_environment);  // the weakest first: the last one to set a field wins
@@ -373,11 +437,15 @@ ParseResult ParseCommand(const std::vector<std::string>& arguments,
   if (arguments.empty()) throw Refusal("no command: write 'weft serve', or 'weft --help'");
   const std::string& command = arguments.front();
   ParseResult result;
-  if (command == "serve") {
-    return ParseServe({arguments.begin() + 1, arguments.end()}, environment);
+  std::vector<std::string> names;
+  for (const CommandEntry& entry : kCommands) {
+    if (command == entry.name) {
+      return ParseOptions(entry, {arguments.begin() + 1, arguments.end()}, environment);
+    }
+    names.emplace_back(entry.name);
   }
   if (command == "--help" || command == "-h" || command == "help") {
-    result.output = kHelp;
+    result.output = Help();
     return result;
   }
   if (command == "--version") {
@@ -389,8 +457,8 @@ ParseResult ParseCommand(const std::vector<std::string>& arguments,
           nullptr) {
     throw Refusal("no command before " + Quoted(command) + ": write 'weft serve " + command + "'");
   }
-  throw Refusal("unknown command " + Quoted(command) +
-                Hint(command, {"serve", "--help", "--version"}, "see 'weft --help'"));
+  names.insert(names.end(), {"--help", "--version"});
+  throw Refusal("unknown command " + Quoted(command) + Hint(command, names, "see 'weft --help'"));
 }
 
 }  // namespace

@@ -8,9 +8,13 @@
 
 namespace weft::host::options {
 
+/// The commands of `weft`; parse.cpp has the table of them.
+enum class Command { kServe, kModules };
+
 /// What the command line asks for.
 struct ParseResult {
-  /// Set: run `serve` with these. Not set: print what is below and exit.
+  Command command = Command::kServe;
+  /// Set: run the command with these. Not set: print what is below and exit.
   std::optional<Settings> settings;
   /// For standard output: the help or the version, ending in a newline.
   std::string output;

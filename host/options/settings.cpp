@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 namespace weft::host::options {
 namespace {
@@ -38,13 +39,14 @@ std::chrono::milliseconds Settings::DrainTimeout(bool spawned) const {
   return spawned ? kDrainTimeoutWhenSpawned : kDrainTimeout;
 }
 
-std::filesystem::path Settings::ModulesFolder() const {
-  if (modules) return *modules;
+std::vector<std::filesystem::path> Settings::ModuleFolders() const {
+  if (!modules.empty()) return modules;
   std::error_code error;
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
   if (error) return {};
   std::filesystem::path folder = program.parent_path().parent_path() / "modules";
-  return std::filesystem::is_directory(folder, error) ? folder : std::filesystem::path{};
+  if (!std::filesystem::is_directory(folder, error)) return {};
+  return {std::move(folder)};
 }
 
 }  // namespace weft::host::options

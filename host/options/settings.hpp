@@ -35,8 +35,11 @@ using ListenAddress = std::variant<UnixAddress, TcpAddress, DescriptorAddress>;
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
-/// Everything that `weft serve` can be told. A default-constructed one is what `weft serve` without
-/// any flag, file or variable runs with: the help text prints its defaults from here.
+/// How a command that lists something prints it: for people, or for programs.
+enum class OutputFormat { kText, kJson };
+
+/// Everything that the commands of `weft` can be told; most of it is for `weft serve`. A default-constructed one is
+/// what `weft serve` without any flag, file or variable runs with: the help text prints its defaults from here.
 ///
 /// Each comment gives the unit where the type does not, and the reason for the default. The bounds
 /// of each value stand in the option table (option_table.cpp), which is also the help text.
@@ -74,8 +77,9 @@ struct Settings {
 
   /// The folder of machine.json and the sites. Empty: the built-in mappings alone.
   std::filesystem::path mappings;
-  /// The folder of the handler modules; not given: ModulesFolder() looks beside the program.
-  std::optional<std::filesystem::path> modules;
+  /// The folders of the handler modules, the first one that has a NAME.so wins; empty: ModuleFolders() looks beside
+  /// the program.
+  std::vector<std::filesystem::path> modules;
   /// Instances of one class of handlers that are kept for later requests, per worker; what comes back beyond it is
   /// destroyed. 64: as many as run at once on the blocking threads, so that a plain handler under any load is
   /// seldom made anew; more help only where making one is dear, a connection of its own say.
@@ -149,6 +153,10 @@ struct Settings {
   /// in front writes one already.
   std::string access_log;
 
+  // Commands that list something.
+
+  OutputFormat format = OutputFormat::kText;
+
   /// `workers`, or else: 0 when spawned (a spawner starts as many processes as it wants and cannot
   /// see ours), one per core otherwise.
   [[nodiscard]] std::size_t WorkerCount(bool spawned) const;
@@ -159,7 +167,7 @@ struct Settings {
 
   /// `modules`, or else `modules` beside the folder of the running program (/opt/weft/modules for
   /// /opt/weft/bin/weft) if there is one, or else empty: no modules.
-  [[nodiscard]] std::filesystem::path ModulesFolder() const;
+  [[nodiscard]] std::vector<std::filesystem::path> ModuleFolders() const;
 };
 
 }  // namespace weft::host::options

@@ -69,7 +69,7 @@ int ExitCodeAfterFailedStarts(int status) {
 }
 
 /// What to do about it.
-std::string AdviceAfterFailedStarts(int status, const std::filesystem::path& modules) {
+std::string AdviceAfterFailedStarts(int status, const std::vector<std::filesystem::path>& modules) {
   if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
     return "the kernel did so most likely, for want of memory (dmesg tells): grant it more";
   }
@@ -80,11 +80,14 @@ std::string AdviceAfterFailedStarts(int status, const std::filesystem::path& mod
     case options::kExitSoftware:
       return "its own lines above say why: report it";
     default:
-      return modules.empty()
-                 ? "its own lines above, if there are any, say why: report it"
-                 : "a module of " + modules.string() +
-                       " most likely ends the process as it is loaded: replace it, or take it "
-                       "away; --log-level debug names each before it is loaded";
+      if (modules.empty()) return "its own lines above, if there are any, say why: report it";
+      std::string folders;
+      for (const std::filesystem::path& folder : modules) {
+        folders += (folders.empty() ? "" : ", ") + folder.string();
+      }
+      return "a module of " + folders +
+             " most likely ends the process as it is loaded: replace it, or take it away; "
+             "--log-level debug names each before it is loaded";
   }
 }
 
@@ -392,7 +395,7 @@ void Supervisor::OnDeath(pid_t pid, int status) {
       GiveUp(ExitCodeAfterFailedStarts(status),
              line + ": giving up, no worker was ever ready (--max-start-failures " +
                  std::to_string(settings_.max_start_failures) +
-                 "): " + AdviceAfterFailedStarts(status, settings_.ModulesFolder()));
+                 "): " + AdviceAfterFailedStarts(status, settings_.ModuleFolders()));
       return;
     }
   }

@@ -103,7 +103,7 @@ class Worker {
         settings_(start.settings),
         access_log_(settings_.access_log),
         runtime_(RuntimeOptions(settings_)),
-        resolver_(settings_.ModulesFolder(), settings_.handler_pool),
+        resolver_(settings_.ModuleFolders(), settings_.handler_pool),
         pipeline_(runtime_, access_log_, PipelineLimits(settings_)),
         responder_(runtime_, pipeline_, settings_.body_timeout),
         server_(

@@ -119,11 +119,56 @@ def test_the_mapping_of_the_guide_is_understood_but_for_its_module(tmp_path, bui
     assert len(problems) == 2 and all("module 'shop' is missing" in problem for problem in problems), result.stderr
 
 
+def test_the_handlers_of_the_guide_live_as_it_says(tmp_path, build_dir):
+    text = (ROOT / "docs" / "guide" / "handlers.md").read_text()
+    (tmp_path / "modules").mkdir()
+    for name, source in zip(("basket", "visits", "reports"), blocks(text, "cpp"), strict=True):
+        (tmp_path / f"{name}.cpp").write_text(source)
+        compile_module(tmp_path / f"{name}.cpp", tmp_path / "modules" / f"{name}.so", build_dir)
+    site = tmp_path / "mappings" / "default"
+    site.mkdir(parents=True)
+    (site / "mapping.json").write_text(blocks(text, "json")[0])
+    www = tmp_path / "www"
+    www.mkdir()
+    for name in ("basket.ashx", "basket.do", "basket.page"):
+        (www / name).write_text(blocks(text, "")[0])
+    socket_path = tmp_path / "s"
+    host = subprocess.Popen([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{socket_path}", "--workers", "0",
+                             "--mappings", tmp_path / "mappings", "--modules", tmp_path / "modules"])
+
+    def answer(path, **params):
+        return ask(socket_path, path, **params).split("\n\n", 1)[1]
+
+    try:
+        wait_for(socket_path.exists, "the socket")
+        # Reset, and the same instance.
+        assert [answer("/basket") for _ in range(2)] == ["1 item, request 1\n", "1 item, request 2\n"]
+        assert [answer("/visits") for _ in range(2)] == ["visit 1\n", "visit 2\n"]
+        assert answer("/2026/sales.report") == "report /2026/sales.report\n"
+        assert ask(socket_path, "/sales.report", REQUEST_METHOD="PUT").startswith("Status: 405")
+        # An instance of its own for each.
+        for name in ("basket.ashx", "basket.do", "basket.page", "basket.ashx"):
+            assert answer(f"/{name}", DOCUMENT_ROOT=str(www)) == "1 item, request 1\n"
+        assert ask(socket_path, "/none.do", DOCUMENT_ROOT=str(www)).startswith("Status: 404")
+    finally:
+        host.terminate()
+        assert host.wait(20) == 0
+
+    listed = run([build_dir / "bin" / "weft", "modules", "--modules", tmp_path / "modules"])
+    assert listed.returncode == 0, listed.stderr
+    shown = blocks(text, "text")[0].replace("MODULES", str(tmp_path / "modules")).splitlines()
+    printed = listed.stdout.splitlines()[:len(shown)]
+    # The compiler's version, and a sanitizer's libraries, are this machine's.
+    assert (printed[0], printed[-1]) == (shown[0], shown[-1])
+    assert printed[1].split(", ")[0] == shown[1].split(", ")[0]
+    assert printed[2].startswith("  links ") and "libweft.so.0" in printed[2]
+
+
 def test_every_cause_is_listed_and_no_other():
     names = set()
     for header in ("handlers/include/weft/cause.hpp", "mappings/mapping_table.hpp"):
         text = (ROOT / header).read_text()
-        names |= set(re.findall(r'inline constexpr (?:CauseName k\w+\(|std::string_view k\w+ = )"(\w+)"', text))
+        names |= set(re.findall(r'inline constexpr (?:CauseName k\w+\(|std::string_view k\w+ =)\s*"(\w+)"', text))
     assert len(names) > 20
     text = (ROOT / "docs" / "guide" / "causes.md").read_text()
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
@@ -131,7 +176,7 @@ def test_every_cause_is_listed_and_no_other():
 
 
 def test_every_option_that_a_document_names_exists_and_every_file_that_it_links_to(build_dir):
-    help_text = run([build_dir / "bin" / "weft", "serve", "--help"]).stdout
+    help_text = "".join(run([build_dir / "bin" / "weft", command, "--help"]).stdout for command in ("serve", "modules"))
     of_our_scripts = {"--server", "--port", "--preset", "--test", "--help", "--version", "--build"}
     for document in DOCUMENTS:
         text = document.read_text()

@@ -127,25 +127,51 @@ namespace detail {
 inline constexpr std::uint32_t kContractVersion = 2;
 inline constexpr std::uint32_t kModuleMagic = 0x57656674;  // "Weft"
 
-/// What a module was built against; the host compares it before it calls anything in the module.
+/// What a module was built against; the host compares it before it calls anything in the module. The first two
+/// fields are the same in every version of the contract, the others may only be read where the version is ours.
 struct ModuleStamp {
   std::uint32_t magic;
   std::uint32_t contract_version;
   const char* compiler_abi;
+  const char* build_type;
 };
 
 #define WEFT_DETAIL_TEXT2(x) #x
 #define WEFT_DETAIL_TEXT(x) WEFT_DETAIL_TEXT2(x)
 /// What decides whether two objects agree on layout and names: the C++ ABI's version, libstdc++'s string, and
-/// whether the address sanitizer changes what containers look like.
+/// whether its debug mode or the address sanitizer changes what containers look like.
 #if defined(__SANITIZE_ADDRESS__)
 #define WEFT_DETAIL_SANITIZER " asan"
 #else
 #define WEFT_DETAIL_SANITIZER ""
 #endif
+#if defined(_GLIBCXX_DEBUG)
+#define WEFT_DETAIL_DEBUG_MODE " glibcxx-debug"
+#else
+#define WEFT_DETAIL_DEBUG_MODE ""
+#endif
 inline constexpr const char* kCompilerAbi =
     "gxx-abi " WEFT_DETAIL_TEXT(__GXX_ABI_VERSION) " cxx11-strings " WEFT_DETAIL_TEXT(
-        _GLIBCXX_USE_CXX11_ABI) WEFT_DETAIL_SANITIZER;
+        _GLIBCXX_USE_CXX11_ABI) WEFT_DETAIL_DEBUG_MODE WEFT_DETAIL_SANITIZER;
+
+/// How it was built, for people: `release` is without assert(), and the rest is what slows it down beside.
+#if defined(NDEBUG)
+#define WEFT_DETAIL_ASSERTIONS "release"
+#else
+#define WEFT_DETAIL_ASSERTIONS "debug"
+#endif
+#if defined(__OPTIMIZE__)
+#define WEFT_DETAIL_OPTIMIZED ""
+#else
+#define WEFT_DETAIL_OPTIMIZED " not-optimized"
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define WEFT_DETAIL_OTHER_SANITIZER " tsan"
+#else
+#define WEFT_DETAIL_OTHER_SANITIZER ""
+#endif
+inline constexpr const char* kBuildType =
+    WEFT_DETAIL_ASSERTIONS WEFT_DETAIL_OPTIMIZED WEFT_DETAIL_SANITIZER WEFT_DETAIL_OTHER_SANITIZER;
 
 }  // namespace detail
 }  // namespace weft
@@ -153,12 +179,12 @@ inline constexpr const char* kCompilerAbi =
 /// Defines the entry point of a module. Use it once in a module, at namespace scope:
 ///
 ///     WEFT_MODULE(registry) { weft::AddHandler<shop::Hello>(registry, "shop::Hello"); }
-#define WEFT_MODULE(registry)                                                              \
-  extern "C" {                                                                             \
-  extern WEFT_API const ::weft::detail::ModuleStamp weft_module_stamp;                     \
-  const ::weft::detail::ModuleStamp weft_module_stamp = {::weft::detail::kModuleMagic,     \
-                                                         ::weft::detail::kContractVersion, \
-                                                         ::weft::detail::kCompilerAbi};    \
-  WEFT_API void weft_module_register(::weft::IHandlerRegistry&);                           \
-  }                                                                                        \
+#define WEFT_MODULE(registry)                                          \
+  extern "C" {                                                         \
+  extern WEFT_API const ::weft::detail::ModuleStamp weft_module_stamp; \
+  const ::weft::detail::ModuleStamp weft_module_stamp = {              \
+      ::weft::detail::kModuleMagic, ::weft::detail::kContractVersion,  \
+      ::weft::detail::kCompilerAbi, ::weft::detail::kBuildType};       \
+  WEFT_API void weft_module_register(::weft::IHandlerRegistry&);       \
+  }                                                                    \
   void weft_module_register([[maybe_unused]] ::weft::IHandlerRegistry& registry)

@@ -36,10 +36,12 @@ class Folder {
   test::TemporaryFolder folder_;
 };
 
+using Folders = std::vector<std::filesystem::path>;
+
 /// A resolver, and what it logged while it loaded its modules.
 struct Subject {
-  explicit Subject(const std::filesystem::path& folder)
-      : resolver(folder), logged(captured.Text()) {}
+  explicit Subject(const std::filesystem::path& folder) : Subject(Folders{folder}) {}
+  explicit Subject(Folders folders) : resolver(std::move(folders)), logged(captured.Text()) {}
 
   /// Why a type cannot be used; empty for one that can.
   std::string Told(const std::string& class_name, const std::string& module) {
@@ -193,7 +195,7 @@ TEST_CASE("TypeResolver: a missing module is told with the file that was looked 
 
 TEST_CASE(
     "TypeResolver: without a folder of modules every module is missing, and the option is named") {
-  Subject subject({});
+  Subject subject(Folders{});
   CHECK(subject.logged.empty());
   const auto told = subject.Told("test::Plain", "good");
   CHECK(told.starts_with("module 'good' is missing: "));
@@ -226,6 +228,88 @@ TEST_CASE("TypeResolver: a module that comes later is missing until the next wor
   CHECK(subject.Told("Any", "late").find("when the worker started") != std::string::npos);
   CHECK(Subject(folder.Path()).Told("Any", "late").find("no class of this name") !=
         std::string::npos);
+}
+
+TEST_CASE(
+    "TypeResolver: of two folders that have a module the first wins, and the second is told") {
+  const Folder first({"good"});
+  const Folder second({"empty"});
+  std::filesystem::create_symlink(kModules / "empty.so", second.Path() / "good.so");
+  Subject subject(Folders{first.Path(), second.Path()});
+  CHECK(subject.Told("test::Plain", "good").empty());
+  CHECK(subject.Told("Any", "empty").find("no class of this name") != std::string::npos);
+  CHECK(LinesIn(subject.logged) == 1);
+  CHECK(subject.logged.find("warning: module 'good': " + (second.Path() / "good.so").string() +
+                            " is not used, for " + (first.Path() / "good.so").string() +
+                            " comes first\n") != std::string::npos);
+
+  Subject reversed(Folders{second.Path(), first.Path()});
+  CHECK(reversed.Told("test::Plain", "good").find("no class of this name") != std::string::npos);
+}
+
+TEST_CASE(
+    "TypeResolver: a module that is in no folder is told with each file that was looked for") {
+  const Folder first({"good"});
+  const Folder second({"empty"});
+  Subject subject(Folders{first.Path(), second.Path()});
+  CHECK(subject.Told("Any", "none")
+            .find((first.Path() / "none.so").string() + " nor " +
+                  (second.Path() / "none.so").string() + " when") != std::string::npos);
+}
+
+TEST_CASE("TypeResolver: a folder that cannot be read does not hide the others") {
+  const Folder folder({"good"});
+  Subject subject(Folders{folder.Path() / "none", folder.Path()});
+  CHECK(subject.logged.find("cannot be read") != std::string::npos);
+  CHECK(subject.Told("test::Plain", "good").empty());
+}
+
+TEST_CASE("TypeResolver: two modules with a class of one name keep their own code and statics") {
+  // Both define shop::Counter, its inline functions and variables, with default visibility, differently.
+  const Folder folder({"same_one", "same_two"});
+  Subject subject(folder.Path());
+  CHECK(subject.logged.empty());
+  auto& one = subject.resolver.Resolve({"shop::Counter", "same_one"});
+  auto& two = subject.resolver.Resolve({"shop::Counter", "same_two"});
+  CHECK(AnswerOf(one) == "one: 1 1 1");
+  CHECK(AnswerOf(two) == "two: 101 101 101");
+  CHECK(AnswerOf(two) == "two: 102 102 102");
+  CHECK(AnswerOf(one) == "one: 2 2 2");
+}
+
+TEST_CASE("LoadModule: a module says what it was built against, and which libraries it needs") {
+  const auto good = LoadModule({"good", kModules / "good.so"});
+  CHECK(good.error.empty());
+  CHECK(good.contract_version == weft::detail::kContractVersion);
+  CHECK(good.compiler_abi == weft::detail::kCompilerAbi);
+  // Built as this test is.
+  CHECK(good.build_type == weft::detail::kBuildType);
+  CHECK(std::count(good.libraries.begin(), good.libraries.end(), "libweft.so.0") == 1);
+  CHECK(std::count(good.libraries.begin(), good.libraries.end(), "libstdc++.so.6") == 1);
+  for (const auto& library : good.libraries) {
+    CHECK(library.starts_with("lib"));
+  }
+  REQUIRE(good.classes != nullptr);
+  CHECK(good.classes->ClassNames().size() == 4);
+  const auto traits = good.classes->Find("test::Async")->Traits();
+  REQUIRE(traits.has_value());
+  CHECK(traits->is_async);
+  CHECK(traits->is_bufferless);
+}
+
+TEST_CASE("LoadModule: what cannot be used says of itself what could be read") {
+  const auto version = LoadModule({"other_version", kModules / "other_version.so"});
+  CHECK(version.classes == nullptr);
+  CHECK(version.contract_version == weft::detail::kContractVersion + 1);
+  CHECK(version.compiler_abi.empty());
+  CHECK_FALSE(version.libraries.empty());
+  const auto abi = LoadModule({"other_abi", kModules / "other_abi.so"});
+  CHECK(abi.compiler_abi == "gxx-abi 1001 cxx11-strings 0");
+  CHECK(abi.build_type == weft::detail::kBuildType);
+  const auto no_stamp = LoadModule({"no_stamp", kModules / "no_stamp.so"});
+  CHECK(no_stamp.contract_version == 0);
+  CHECK_FALSE(no_stamp.error.empty());
+  CHECK(LoadModule({"text", kModules / "text.so"}).libraries.empty());
 }
 
 TEST_CASE("TypeResolver: a module's name is its file's, dots included") {

@@ -56,7 +56,8 @@ TEST_CASE("Help: lists each option exactly once, with its default and its bounds
 }
 
 TEST_CASE("Help: fits 100 columns") {
-  for (const std::string& help : {ParseArguments({"--help"}).output, ParseServe({"-h"}).output}) {
+  for (const std::string& help : {ParseArguments({"--help"}).output, ParseServe({"-h"}).output,
+                                  ParseArguments({"modules", "-h"}).output}) {
     CHECK_FALSE(help.empty());
     for (const std::string& line : Lines(help)) {
       CAPTURE(line);
@@ -70,8 +71,15 @@ TEST_CASE("Help: is printed beside wrong values, and not beside wrong options") 
   CHECK(ParseServe({"--wrokers", "3", "--help"}).output.empty());
 }
 
-TEST_CASE("Help: names the command") {
-  CHECK(ParseArguments({"--help"}).output.find("serve ") != std::string::npos);
+TEST_CASE("Help: names the commands, and each its own") {
+  CHECK(ParseArguments({"--help"}).output.find("\n  serve  ") != std::string::npos);
+  CHECK(ParseArguments({"--help"}).output.find("\n  modules  ") != std::string::npos);
+  CHECK(ParseServe({"--help"}).output.starts_with("usage: weft serve [OPTION...]\n"));
+  const auto modules = ParseArguments({"modules", "--help"}).output;
+  CHECK(modules.starts_with("usage: weft modules [OPTION...]\n"));
+  CHECK(modules.find("\n  --format text|json") != std::string::npos);
+  CHECK(modules.find("\n  --modules DIR") != std::string::npos);
+  CHECK(modules.find("--workers") == std::string::npos);
   CHECK(ParseArguments({"help"}).output == ParseArguments({"-h"}).output);
 }
 

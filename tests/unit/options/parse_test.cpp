@@ -58,6 +58,8 @@ TEST_CASE("Parse: every option sets its own field") {
                                          "/srv/map",
                                          "--modules",
                                          "/srv/modules",
+                                         "--modules",
+                                         "/srv/more",
                                          "--ashx-check-interval",
                                          "0ms",
                                          "--handler-pool",
@@ -117,7 +119,7 @@ TEST_CASE("Parse: every option sets its own field") {
   CHECK(settings.workers == 7);
   CHECK(settings.max_start_failures == 8);
   CHECK(settings.mappings == "/srv/map");
-  CHECK(settings.modules == "/srv/modules");
+  CHECK(settings.modules == std::vector<std::filesystem::path>{"/srv/modules", "/srv/more"});
   CHECK(settings.handler_pool == 9);
   CHECK(settings.ashx_check_interval == milliseconds{0});
   CHECK(settings.max_connections == 2);
@@ -317,6 +319,37 @@ TEST_CASE("Parse: a wrong value is refused with its place and what to give inste
 
 TEST_CASE("Parse: an empty path is refused") {
   CHECK(Refusal(ParseServe({"--mappings", ""})) == "weft: --mappings: '' is empty: give a path");
+}
+
+TEST_CASE("Parse: a folder given twice is refused") {
+  CHECK(Refusal(ParseServe({"--modules", "/a", "--modules", "/b", "--modules", "/a"})) ==
+        "weft: --modules: '/a' is given twice: keep one");
+}
+
+TEST_CASE("Parse: weft modules takes its own options, and the server's file and environment") {
+  const ParseResult result =
+      ParseArguments({"modules", "--modules", "/a", "--format", "json"}, {"WEFT_WORKERS=3"});
+  REQUIRE_MESSAGE(result.settings, result.error);
+  CHECK(result.command == Command::kModules);
+  CHECK(result.settings->modules == std::vector<std::filesystem::path>{"/a"});
+  CHECK(result.settings->format == OutputFormat::kJson);
+  CHECK(result.warnings.empty());
+
+  const ParseResult plain = ParseArguments({"modules"}, {"WEFT_MODULES=/b, /c"});
+  REQUIRE_MESSAGE(plain.settings, plain.error);
+  CHECK(plain.settings->modules == std::vector<std::filesystem::path>{"/b", "/c"});
+  CHECK(plain.settings->format == OutputFormat::kText);
+
+  CHECK(ParseServe({}).command == Command::kServe);
+  CHECK(Refusal(ParseArguments({"modules", "--format", "xml"})) ==
+        "weft: --format: 'xml' is no format: give text or json");
+  CHECK(Refusal(ParseArguments({"modules", "--workers", "3"})) ==
+        "weft: unknown option '--workers': see 'weft modules --help'");
+  CHECK(Refusal(ParseArguments({"modules", "a"})) ==
+        "weft: unexpected argument 'a': options start with '--'; see 'weft modules --help'");
+  CHECK(Refusal(ParseServe({"--format", "json"})).starts_with("weft: unknown option '--format'"));
+  CHECK(Refusal(ParseArguments({"module"})) ==
+        "weft: unknown command 'module': did you mean 'modules'?");
 }
 
 TEST_CASE("Parse: an address given twice is refused") {

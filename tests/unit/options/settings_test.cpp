@@ -33,10 +33,11 @@ TEST_CASE("Settings: the folder of modules is as said, else beside the program's
   Settings settings;
   const std::filesystem::path beside =
       std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path() / "modules";
-  CHECK(settings.ModulesFolder() ==
-        (std::filesystem::is_directory(beside) ? beside : std::filesystem::path{}));
-  settings.modules = "/nonexistent";
-  CHECK(settings.ModulesFolder() == "/nonexistent");
+  using Folders = std::vector<std::filesystem::path>;
+  CHECK(settings.ModuleFolders() ==
+        (std::filesystem::is_directory(beside) ? Folders{beside} : Folders{}));
+  settings.modules = {"/nonexistent", "/neither"};
+  CHECK(settings.ModuleFolders() == Folders{"/nonexistent", "/neither"});
 }
 
 }  // namespace

@@ -41,7 +41,7 @@ recording::Answer AnswerOf(const recording::Recording& request) {
   observe::AccessLog access_log("");
   runtime::Runtime runtime({settings.stack_size, settings.idle_stacks, settings.blocking_threads,
                             settings.blocking_queue});
-  handling::TypeResolver resolver(WEFT_MODULES_FOLDER);
+  handling::TypeResolver resolver({WEFT_MODULES_FOLDER});
   RegisterBuiltIn(resolver);
   const auto loaded = weft::mappings::Load("handlers/samples/mappings");
   for (const auto& problem : loaded.problems) {

@@ -44,7 +44,7 @@ std::vector<recording::Answer> AnswersOf(const std::vector<recording::Recording>
     "httpHandlers": [ { "add": { "verb": "*", "path": "*", "type": "F" } } ] })");
   observe::AccessLog access_log("");
   runtime::Runtime runtime({});
-  handling::TypeResolver resolver("");
+  handling::TypeResolver resolver({});
   resolver.BuiltIn().AddHandler("F", [&] { return std::make_unique<FunctionHandler>(function); });
   for (const auto* const name : {"Forbidden", "NotFound", "MethodNotAllowed"}) {
     resolver.BuiltIn().AddHandler("weft::Http" + std::string(name) + "Handler",

@@ -207,7 +207,7 @@ TEST_CASE("Supervisor: once a worker was ready, 78 is an accident like any other
 TEST_CASE("Supervisor: gives up when no worker becomes ready, and says why and what to do") {
   Settings settings = Workers(2);
   settings.max_start_failures = 3;
-  settings.modules = "/srv/modules";
+  settings.modules = {"/srv/modules"};
   TestWorker worker;
   int expected = options::kExitSoftware;
   std::string end;

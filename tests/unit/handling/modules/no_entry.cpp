@@ -4,5 +4,6 @@
 extern "C" {
 extern WEFT_API const weft::detail::ModuleStamp weft_module_stamp;
 const weft::detail::ModuleStamp weft_module_stamp = {
-    weft::detail::kModuleMagic, weft::detail::kContractVersion, weft::detail::kCompilerAbi};
+    weft::detail::kModuleMagic, weft::detail::kContractVersion, weft::detail::kCompilerAbi,
+    weft::detail::kBuildType};
 }

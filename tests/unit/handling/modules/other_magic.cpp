@@ -5,8 +5,8 @@
 
 extern "C" {
 extern WEFT_API const weft::detail::ModuleStamp weft_module_stamp;
-const weft::detail::ModuleStamp weft_module_stamp = {0, weft::detail::kContractVersion,
-                                                     weft::detail::kCompilerAbi};
+const weft::detail::ModuleStamp weft_module_stamp = {
+    0, weft::detail::kContractVersion, weft::detail::kCompilerAbi, weft::detail::kBuildType};
 WEFT_API void weft_module_register(weft::IHandlerRegistry&);
 }
 

@@ -6,7 +6,8 @@
 extern "C" {
 extern WEFT_API const weft::detail::ModuleStamp weft_module_stamp;
 const weft::detail::ModuleStamp weft_module_stamp = {
-    weft::detail::kModuleMagic, weft::detail::kContractVersion + 1, weft::detail::kCompilerAbi};
+    weft::detail::kModuleMagic, weft::detail::kContractVersion + 1, weft::detail::kCompilerAbi,
+    weft::detail::kBuildType};
 WEFT_API void weft_module_register(weft::IHandlerRegistry&);
 }
 

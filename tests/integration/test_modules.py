@@ -1,0 +1,190 @@
+"""`weft modules`, with modules that are built here; and two folders of modules under one host."""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from host import Host
+from servers import ROOT
+
+GOOD = """
+#include <weft/weft.hpp>
+
+class Async : public weft::IHttpAsyncHandler, public weft::IHttpResettableHandler {
+ public:
+  void ProcessRequest(weft::HttpContext& context) override { context.Response().Write("%s"); }
+  bool IsReusable() const override { return true; }
+  void Reset() override {}
+};
+
+class Shared : public weft::IHttpSharedHandler, public weft::IHttpBufferlessHandler {
+ public:
+  void ProcessRequest(weft::HttpContext&) const override {}
+};
+
+class Factory : public weft::IHttpHandlerFactory {
+ public:
+  std::unique_ptr<weft::IHttpHandler> GetHandler(weft::HttpContext&, std::string_view, std::string_view,
+                                                 std::string_view) override {
+    return std::make_unique<Async>();
+  }
+  void ReleaseHandler(std::unique_ptr<weft::IHttpHandler>) override {}
+};
+
+WEFT_MODULE(registry) {
+  weft::AddHandler<Async>(registry, "shop::Async");
+  weft::AddSharedHandler<Shared>(registry, "shop::Shared");
+  weft::AddFactory<Factory>(registry, "shop::Factory");
+}
+"""
+
+
+@pytest.fixture
+def build(installation, run_dir):
+    """Compiles a module into a folder below the test's own: build(source, "folder", "name")."""
+    def compile_module(source, folder, name, *flags):
+        (run_dir / folder).mkdir(exist_ok=True)
+        (run_dir / f"{name}.cpp").write_text(source)
+        if installation.weft.parents[1].name == "asan":
+            flags += ("-fsanitize=address",)
+        subprocess.run(["c++", "-std=c++20", "-O1", "-shared", "-fPIC", "-fvisibility=hidden", *flags,
+                        f"-I{ROOT}/handlers/include", run_dir / f"{name}.cpp", "-o", run_dir / folder / f"{name}.so",
+                        f"-L{installation.libraries}", "-lweft"], check=True, timeout=120)
+        return run_dir / folder
+    return compile_module
+
+
+def list_modules(installation, *arguments):
+    return subprocess.run([installation.weft, "modules", *map(str, arguments)], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=60)
+
+
+def as_json(installation, *arguments):
+    result = list_modules(installation, *arguments, "--format", "json")
+    return result, json.loads(result.stdout)
+
+
+def test_what_each_module_offers_is_listed(installation, build):
+    folder = build(GOOD % "x", "modules", "good", "-DNDEBUG")
+    result, listed = as_json(installation, "--modules", folder)
+    assert result.returncode == 0, result.stderr
+    assert listed["warnings"] == []
+    [module] = listed["modules"]
+    assert (module["name"], module["file"], module["error"]) == ("good", str(folder / "good.so"), None)
+    assert module["contractVersion"] == 2
+    assert module["compilerAbi"].startswith("gxx-abi ")
+    assert module["buildType"].split()[0] == "release"
+    needed = subprocess.run(["readelf", "-d", folder / "good.so"], capture_output=True, text=True, check=True).stdout
+    assert module["links"] == [line.split("[")[1].rstrip("]") for line in needed.splitlines() if "(NEEDED)" in line]
+    assert any(name.startswith("libweft.so") for name in module["links"])
+    assert module["classes"] == [
+        {"name": "shop::Async", "lifetime": "instance", "async": True, "bufferless": False, "resettable": True},
+        {"name": "shop::Factory", "lifetime": "factory", "async": None, "bufferless": None, "resettable": None},
+        {"name": "shop::Shared", "lifetime": "shared", "async": False, "bufferless": True, "resettable": False}]
+
+    text = list_modules(installation, "--modules", folder)
+    assert text.returncode == 0 and text.stderr == ""
+    lines = text.stdout.splitlines()
+    assert lines[0] == f"good ({folder}/good.so)"
+    assert lines[1].startswith("  contract 2, release")
+    assert lines[2].startswith("  links lib")
+    assert lines[3:] == ["  shop::Async: instance, async, resettable", "  shop::Factory: factory",
+                         "  shop::Shared: shared, bufferless"]
+
+
+UNUSABLE = {
+    "text": (None, "invalid ELF header"),
+    "none": ("int answer() { return 42; }", "it lacks WEFT_MODULE"),
+    "throws": ("#include <stdexcept>\n#include <weft/weft.hpp>\n"
+               'WEFT_MODULE(registry) { throw std::runtime_error("the licence has expired"); }',
+               "the licence has expired"),
+    "crashes": ("#include <csignal>\n#include <weft/weft.hpp>\nWEFT_MODULE(registry) { std::raise(SIGSEGV); }",
+                "it ends the process as it is loaded, by SIGSEGV"),
+    "exits": ("#include <cstdlib>\n#include <weft/weft.hpp>\nconst bool g_ended = (std::_Exit(3), true);\n"
+              "WEFT_MODULE(registry) {}", "it ends the process as it is loaded, with exit code 3"),
+    "leaves": ("#include <cstdlib>\n#include <weft/weft.hpp>\nWEFT_MODULE(registry) { std::_Exit(0); }",
+               "it ends the process as it is loaded, with exit code 0"),
+    "old": ("#include <weft/weft.hpp>\nextern \"C\" {\nextern WEFT_API const weft::detail::ModuleStamp weft_module_stamp;\n"
+            "const weft::detail::ModuleStamp weft_module_stamp = {weft::detail::kModuleMagic, 1, nullptr, nullptr};\n"
+            "WEFT_API void weft_module_register(weft::IHandlerRegistry&) {}\n}",
+            "was built against version 1 of the handler contract"),
+}
+
+
+def test_a_module_that_cannot_be_used_is_told_with_the_reason_and_the_others_are_listed(installation, build, run_dir):
+    folder = build(GOOD % "x", "modules", "good")
+    for name, (source, _) in UNUSABLE.items():
+        if source is None:
+            (folder / f"{name}.so").write_text("This is no shared library.\n" * 10)
+        else:
+            build(source, "modules", name)
+    result, listed = as_json(installation, "--modules", folder)
+    assert result.returncode == 78
+    modules = {module["name"]: module for module in listed["modules"]}
+    assert set(modules) == {"good", *UNUSABLE}
+    assert modules["good"]["error"] is None and len(modules["good"]["classes"]) == 3
+    for name, (_, reason) in UNUSABLE.items():
+        assert modules[name]["error"].startswith(f"module '{name}' "), modules[name]
+        assert reason in modules[name]["error"]
+        assert modules[name]["classes"] == []
+    assert modules["old"]["contractVersion"] == 1 and modules["old"]["buildType"] is None
+
+    text = list_modules(installation, "--modules", folder)
+    assert text.returncode == 78
+    for name, (_, reason) in UNUSABLE.items():
+        assert any(line.startswith("  module '") and reason in line for line in text.stdout.splitlines()), name
+
+
+def test_what_a_module_prints_as_it_is_loaded_is_not_part_of_the_list(installation, build):
+    folder = build("#include <cstdio>\n#include <weft/weft.hpp>\n"
+                   'WEFT_MODULE(registry) { std::puts("hello"); std::fflush(stdout); }', "modules", "chatty")
+    result, listed = as_json(installation, "--modules", folder)
+    assert result.returncode == 0 and listed["modules"][0]["error"] is None
+    assert "hello" in result.stderr
+
+
+def test_the_first_folder_wins_and_the_second_is_a_warning(installation, build, run_dir):
+    first = build(GOOD % "first", "first", "shop")
+    second = build(GOOD % "second", "second", "shop")
+    shutil.copy(second / "shop.so", second / "other.so")
+    result, listed = as_json(installation, "--modules", first, "--modules", second)
+    assert result.returncode == 0, result.stderr
+    assert [module["file"] for module in listed["modules"]] == [str(first / "shop.so"), str(second / "other.so")]
+    sentence = f"module 'shop': {second}/shop.so is not used, for {first}/shop.so comes first"
+    assert listed["warnings"] == [sentence]
+    assert sentence in result.stderr
+
+
+def test_two_modules_with_a_class_of_one_name_serve_each_its_own(processes, installation, build, run_dir):
+    first = build(GOOD % "from the first", "first", "shop")
+    build(GOOD % "from the second", "second", "store")
+    build(GOOD % "hidden by the first", "second", "shop")
+    site = run_dir / "mappings" / "default"
+    site.mkdir(parents=True)
+    (site / "mapping.json").write_text("""{ "httpHandlers": [
+      { "add": { "verb": "*", "path": "/shop", "type": "shop::Async, shop" } },
+      { "add": { "verb": "*", "path": "/store", "type": "shop::Async, store" } } ] }""")
+    host = Host(processes, dataclasses.replace(installation, modules=first), "--modules", run_dir / "second",
+                mappings=run_dir / "mappings")
+    assert host.get("/shop").body == b"from the first"
+    assert host.get("/store").body == b"from the second"
+    assert "is not used, for" in host.log.read_text()
+
+
+def test_a_folder_that_cannot_be_read_is_78_and_none_at_all_is_said(installation, run_dir):
+    result, listed = as_json(installation, "--modules", run_dir / "none")
+    assert result.returncode == 78 and listed["modules"] == []
+    assert "cannot be read" in result.stderr and "cannot be read" in listed["warnings"][0]
+    empty = run_dir / "empty"
+    empty.mkdir()
+    assert list_modules(installation, "--modules", empty).returncode == 0
+
+
+def test_a_list_that_nobody_can_read_is_74(installation):
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([installation.weft, "modules", "--modules", installation.modules], stdout=full,
+                                stderr=subprocess.DEVNULL, timeout=60)
+    assert result.returncode == 74
