@@ -25,6 +25,9 @@ RegularFile::RegularFile(std::string path)
     if (error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG || error == ELOOP) {
       throw HttpException(404, {}, text).WithCause(cause::kFileNotFound);
     }
+    if (error == EMFILE || error == ENFILE || error == ENOMEM) {
+      throw HttpException(503, {}, text).WithCause(cause::kOverloaded);
+    }
     throw std::system_error(error, std::generic_category(), "open " + path_);
   }
   if (fstat(descriptor_, &status_) != 0) {

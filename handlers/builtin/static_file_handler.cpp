@@ -91,6 +91,10 @@ void StaticFileHandler::ProcessRequest(HttpContext& context) {
   if (file_path.find("/.") != std::string_view::npos) {
     refuse(cause::kFileHidden, "names with a dot in front are not served");
   }
+  const auto name = file_path.substr(file_path.rfind('/') + 1);
+  if (EqualsIgnoreCase(name, "mapping.json") || EqualsIgnoreCase(name, "machine.json")) {
+    refuse(cause::kFileHidden, "a mapping file is not served");  // whatever the mappings say
+  }
   if (!context.Request().PathInfo().empty()) {
     refuse(cause::kFileHasPathInfo, "a file takes no path info");
   }

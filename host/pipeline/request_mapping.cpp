@@ -19,12 +19,6 @@ namespace {
 using mappings::Resolution;
 using mappings::Resource;
 
-// Causes of answers that are given here, beside those of the mapping.
-constexpr std::string_view kMethodMalformed = "method_malformed";
-constexpr std::string_view kUrlTooLong = "url_too_long";
-constexpr std::string_view kQueryStringTooLong = "query_string_too_long";
-constexpr std::string_view kFolderRedirect = "folder_redirect";
-
 /// Blocks on the disk.
 Resource ResourceAt(const std::string& physical_path) {
   struct stat status {};
@@ -75,13 +69,13 @@ class SiteResources final : public mappings::IResources {
 };
 
 void RefuseTooLong(std::size_t bytes, const mappings::Setting<std::optional<std::uint64_t>>& limit,
-                   const char* what, std::string_view cause, std::string_view& cause_told) {
+                   const char* what, CauseName cause) {
   if (limit.value && bytes > *limit.value) {
-    cause_told = cause;
     throw HttpException(414, {},
                         "the " + std::string(what) + " has " + std::to_string(bytes) +
                             " bytes, the limit is " + std::to_string(*limit.value) +
-                            (limit.where ? " (" + limit.where->ToString() + ")" : std::string()));
+                            (limit.where ? " (" + limit.where->ToString() + ")" : std::string()))
+        .WithCause(cause);
   }
 }
 
@@ -154,8 +148,8 @@ MappedRequest MapRequest(HttpContext& context, const handling::HandlerTable& han
   auto& request = context.Request();
   const auto method = request.HttpMethod();
   if (!IsToken(method)) {
-    cause = kMethodMalformed;
-    throw HttpException(400, "The method is malformed.", "REQUEST_METHOD is missing or no token");
+    throw HttpException(400, "The method is malformed.", "REQUEST_METHOD is missing or no token")
+        .WithCause(weft::cause::kMethodMalformed);
   }
   const auto& variables = request.ServerVariables();
   const auto host = variables.Find("HTTP_HOST").value_or(variables.Get("SERVER_NAME"));
@@ -166,9 +160,9 @@ MappedRequest MapRequest(HttpContext& context, const handling::HandlerTable& han
   ThrowIfRefused(resolution, context);
   const auto& runtime = resolution.settings->runtime;
   RefuseTooLong(resolution.file_path.size() + resolution.path_info.size(), runtime.max_url_bytes,
-                "path", kUrlTooLong, cause);
+                "path", weft::cause::kUrlTooLong);
   RefuseTooLong(request.QueryStringText().size(), runtime.max_query_string_bytes, "query",
-                kQueryStringTooLong, cause);
+                weft::cause::kQueryStringTooLong);
 
   std::optional<std::string> default_document;
   if (!resolution.specific && resolution.path_info.empty()) {
@@ -180,7 +174,7 @@ MappedRequest MapRequest(HttpContext& context, const handling::HandlerTable& han
     } else if (resolution.settings->redirect_to_folder.value && IsGetOrHead(method) &&
                QueryIsClean(request.QueryStringText()) &&
                resources.At(path) == Resource::kDirectory) {
-      cause = kFolderRedirect;
+      cause = weft::cause::kFolderRedirect.Text();
       RedirectToFolder(context, path);
       return {nullptr, resolution.settings};
     }

@@ -18,8 +18,8 @@ struct MappedRequest {
 /// Finds the entry for a request, and gives the request the path that it was found by: normalised, split as the
 /// mapping splits it, a default document in place of its folder.
 ///
-/// Sets `cause` to what came of it, also when it throws: HttpException with 400, 404, 405 (and Allow among the
-/// response's header fields) or 414.
+/// Sets `cause` to what came of it. Throws HttpException with 400, 404, 405 (and Allow among the response's header
+/// fields) or 414, which has a cause of its own where it is not the mapping's.
 ///
 /// Threads: on the request's fiber; it waits where the disk has to be asked.
 [[nodiscard]] MappedRequest MapRequest(HttpContext& context, const handling::HandlerTable& handlers,

@@ -47,8 +47,9 @@ namespace cause {
 // Files: static ones, and those that name a handler.
 inline constexpr CauseName kFileNotFound("file_not_found");   ///< 404: there is none of this name
 inline constexpr CauseName kFileForbidden("file_forbidden");  ///< 403: the worker may not read it
-inline constexpr CauseName kNotAFile("not_a_file");     ///< 404: a folder, or something special
-inline constexpr CauseName kFileHidden("file_hidden");  ///< 404: a segment begins with a dot
+inline constexpr CauseName kNotAFile("not_a_file");  ///< 404: a folder, or something special
+inline constexpr CauseName kFileHidden(
+    "file_hidden");  ///< 404: a segment begins with a dot, or it is a mapping file
 inline constexpr CauseName kFileHasPathInfo(
     "file_has_path_info");  ///< 404: a tail behind a static file's name
 inline constexpr CauseName kNoDocumentRoot(
@@ -66,7 +67,11 @@ inline constexpr CauseName kHandlerFailed("handler_failed");  ///< 500: ProcessR
 // Requests and their bodies.
 inline constexpr CauseName kRequestMalformed("request_malformed");  ///< 400: its parameters are
 inline constexpr CauseName kMethodMalformed(
-    "method_malformed");  ///< 400: REQUEST_METHOD is no token
+    "method_malformed");                                 ///< 400: REQUEST_METHOD is no token
+inline constexpr CauseName kUrlTooLong("url_too_long");  ///< 414: maxUrlBytes
+inline constexpr CauseName kQueryStringTooLong(
+    "query_string_too_long");                                   ///< 414: maxQueryStringBytes
+inline constexpr CauseName kFolderRedirect("folder_redirect");  ///< 301: a folder without its slash
 inline constexpr CauseName kParamsTooLarge(
     "params_too_large");  ///< 431: too many of them, or too many bytes
 inline constexpr CauseName kBodyLengthMalformed(

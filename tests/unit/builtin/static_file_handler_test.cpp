@@ -396,12 +396,24 @@ TEST_CASE("StaticFileHandler: an open that fails for want of descriptors is no 4
   REQUIRE(thrown != nullptr);
   try {
     std::rethrow_exception(thrown);
-  } catch (const std::system_error& error) {
-    CHECK(error.code() == std::errc::too_many_files_open);
-    CHECK(std::string(error.what()).find("open " + path.string()) != std::string::npos);
+  } catch (const HttpException& error) {
+    CHECK(error.StatusCode() == 503);
+    CHECK(error.Cause() == cause::kOverloaded.Text());
+    CHECK(std::string(error.what()).find(path.string()) != std::string::npos);
   }
 }
 #endif
+
+TEST_CASE("StaticFileHandler: a mapping file is never served, in whatever letters") {
+  const TemporaryFolder root;
+  for (const char* name : {"/mapping.json", "/machine.json", "/Mapping.JSON", "/a/mapping.json"}) {
+    CAPTURE(name);
+    root.Write(name + 1, "{}");
+    CHECK(Refusal(root, name) == 404);
+  }
+  root.Write("my-mapping.json", "{}");
+  CHECK(Refusal(root, "/my-mapping.json") == 0);
+}
 
 TEST_CASE(
     "StaticFileHandler: a client that leaves ends the sending, and no descriptor stays open") {
