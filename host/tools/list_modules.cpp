@@ -87,6 +87,12 @@ std::string Dump(const Json& json, int indentation = -1) {
 [[noreturn]] void LoadAndTell(const handling::ModuleFile& file, int pipe) noexcept {
   // What a module prints is not part of the list.
   dup2(STDERR_FILENO, STDOUT_FILENO);
+  // Whatever who started the command has made of it.
+  signal(SIGALRM, SIG_DFL);
+  sigset_t alarm_alone;
+  sigemptyset(&alarm_alone);
+  sigaddset(&alarm_alone, SIGALRM);
+  sigprocmask(SIG_UNBLOCK, &alarm_alone, nullptr);
   alarm(kLoadSeconds);
   try {
     const auto text = Dump(Describe(file));

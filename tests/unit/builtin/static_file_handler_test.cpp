@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
-#include <sys/fsuid.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,10 +18,12 @@
 #include "tests/support/memory_exchange.hpp"
 #include "tests/support/server_variables.hpp"
 #include "tests/support/temporary_folder.hpp"
+#include "tests/unit/builtin/as_nobody.hpp"
 
 namespace weft::builtin {
 namespace {
 
+using test::AsNobody;
 using test::MemoryExchange;
 using test::TemporaryFolder;
 using Call = MemoryExchange::Call;
@@ -65,18 +66,6 @@ std::string Pattern(std::size_t size) {
   }
   return text;
 }
-
-/// While it lives, this thread may do with files what user `nobody` may, even when the tests run as root.
-class AsNobody {
- public:
-  AsNobody() : before_(setfsuid(65534)) {}
-  AsNobody(const AsNobody&) = delete;
-  AsNobody& operator=(const AsNobody&) = delete;
-  ~AsNobody() { setfsuid(static_cast<uid_t>(before_)); }
-
- private:
-  int before_;
-};
 
 TEST_CASE("StaticFileHandler: a file is served whole, with its length, type and date") {
   const TemporaryFolder root;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -271,10 +272,27 @@ TEST_CASE("TypeResolver: two modules with a class of one name keep their own cod
   CHECK(subject.logged.empty());
   auto& one = subject.resolver.Resolve({"shop::Counter", "same_one"});
   auto& two = subject.resolver.Resolve({"shop::Counter", "same_two"});
-  CHECK(AnswerOf(one) == "one: 1 1 1");
-  CHECK(AnswerOf(two) == "two: 101 101 101");
-  CHECK(AnswerOf(two) == "two: 102 102 102");
-  CHECK(AnswerOf(one) == "one: 2 2 2");
+  CHECK(AnswerOf(one) == "one: 1 1 1, 1 by this instance");
+  CHECK(AnswerOf(two) == "two: 101 101 101, 1 by this instance");
+  CHECK(AnswerOf(two) == "two: 102 102 102, 2 by this instance");
+  CHECK(AnswerOf(one) == "one: 2 2 2, 2 by this instance");
+}
+
+TEST_CASE(
+    "TypeResolver: the bound of the pool holds for the classes of modules and those built in") {
+  const Folder folder({"same_one"});
+  for (const std::size_t pool : {0, 1}) {
+    CAPTURE(pool);
+    TypeResolver resolver({folder.Path()}, pool);
+    test::Fates fates;
+    resolver.BuiltIn().AddHandler("Own",
+                                  [&] { return std::make_unique<test::TrackedHandler>(fates); });
+    static_cast<void>(AnswerOf(resolver.Resolve({"Own", ""})));
+    CHECK(fates.destroyed == (pool == 0 ? 1 : 0));
+    auto& counter = resolver.Resolve({"shop::Counter", "same_one"});
+    static_cast<void>(AnswerOf(counter));
+    CHECK(AnswerOf(counter).ends_with(pool == 0 ? "1 by this instance" : "2 by this instance"));
+  }
 }
 
 TEST_CASE("LoadModule: a module says what it was built against, and which libraries it needs") {

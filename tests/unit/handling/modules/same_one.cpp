@@ -19,11 +19,14 @@ class Counter : public weft::IHttpHandler {
  public:
   void ProcessRequest(weft::HttpContext& context) override {
     context.Response().Write(Name() + ": " + std::to_string(++g_served) + " " +
-                             std::to_string(++Tally<int>::count) + " " + std::to_string(++Local()));
+                             std::to_string(++Tally<int>::count) + " " + std::to_string(++Local()) +
+                             ", " + std::to_string(++mine_) + " by this instance");
   }
   bool IsReusable() const override { return true; }
 
  private:
+  int mine_ = 0;
+
   static std::string Name() { return "one"; }
   static int& Local() {
     static int count = 0;

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <sys/fsuid.h>
+
+namespace weft::test {
+
+/// While it lives, this thread may do with files what user `nobody` may, even when the tests run as root.
+class AsNobody {
+ public:
+  AsNobody() : before_(setfsuid(65534)) {}
+  AsNobody(const AsNobody&) = delete;
+  AsNobody& operator=(const AsNobody&) = delete;
+  ~AsNobody() { setfsuid(static_cast<uid_t>(before_)); }
+
+ private:
+  int before_;
+};
+
+}  // namespace weft::test
