@@ -180,6 +180,10 @@ void AppendHandlers(std::vector<Option>& table) {
       kGroup, "mappings", "DIR", "the built-in mappings alone",
       "Folder of machine.json and of one folder per site.",
       [](Settings& settings, std::string_view text) { settings.mappings = NotEmpty(text); }));
+  table.push_back(Quantity<Duration>(
+      kGroup, "reload-interval", &Settings::reload_interval, {0ms, 24h},
+      "How often changes of the mapping files are looked for; less often where a look takes long. "
+      "0s: they are reloaded on SIGHUP alone."));
   Option modules = Special(kGroup, "modules", "DIR",
                            "`modules` beside the program's own folder, if there is one",
                            "Folder of the handler modules. May be repeated, the first folder with "

@@ -1,7 +1,9 @@
 #include "host/supervisor/serve.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <exception>
+#include <memory>
 #include <new>
 #include <system_error>
 #include <utility>
@@ -12,7 +14,9 @@
 #include "host/supervisor/listener.hpp"
 #include "host/supervisor/supervisor.hpp"
 #include "host/worker/worker.hpp"
+#include "mappings/fingerprint.hpp"
 #include "mappings/loader.hpp"
+#include "mappings/mapping_table.hpp"
 
 namespace weft::host::supervisor {
 namespace {
@@ -20,11 +24,23 @@ namespace {
 using options::LogLevel;
 using options::Settings;
 
-/// Prints the problems. True: there is a table.
-bool MappingsAreSound(const Settings& settings) {
-  const mappings::LoadResult loaded = mappings::Load(settings.mappings);
+using Mappings = std::shared_ptr<const mappings::MappingTable>;
+
+/// Prints the problems. Null: there is no table.
+Mappings CheckedMappings(const Settings& settings) {
+  mappings::LoadResult loaded = mappings::Load(settings.mappings);
   observe::WriteProblems(loaded.problems);
-  return loaded.table != nullptr;
+  return std::move(loaded.table);
+}
+
+/// The table that a worker has found sound, types included: if the files are still those. If not, it stays
+/// null, for a worker will report of the others too.
+Mappings FoundSound(const Settings& settings, std::uint64_t fingerprint) try {
+  mappings::Fingerprinter fingerprinter(settings.mappings);
+  mappings::LoadResult loaded = mappings::Load(settings.mappings);
+  return fingerprinter.Take() == fingerprint ? std::move(loaded.table) : nullptr;
+} catch (const std::bad_alloc&) {
+  return nullptr;
 }
 
 void LogStart(const ListeningSockets& sockets, std::size_t workers) {
@@ -54,21 +70,30 @@ bool AccessLogIsSound(const Settings& settings) {
 
 int ServeChecked(const Settings& settings) {
   // Before the sockets: a server that cannot serve must not accept.
-  if (!MappingsAreSound(settings) || !AccessLogIsSound(settings))
-    return options::kExitConfiguration;
+  Mappings mappings = CheckedMappings(settings);
+  if (!mappings || !AccessLogIsSound(settings)) return options::kExitConfiguration;
   ListeningSockets sockets = OpenListeners(settings);
   const std::size_t workers = settings.WorkerCount(sockets.spawned);
   LogStart(sockets, workers);
 
   if (workers > 0) {
-    const WorkerMain worker_main = [&settings](const WorkerLaunch& launch) {
+    // A worker that replaces another inherits the last sound mappings by fork(), lest wrong files keep it from
+    // serving.
+    const WorkerMain worker_main = [&settings, &mappings](const WorkerLaunch& launch) {
       return worker::RunWorker({.settings = settings,
                                 .listening_sockets = launch.listening_sockets,
                                 .ready_descriptor = launch.ready_descriptor,
-                                .spawned = launch.spawned});
+                                .spawned = launch.spawned,
+                                .last_mappings = mappings,
+                                .report_descriptor = launch.report_descriptor,
+                                .watch_lock = launch.watch_lock});
     };
-    return Supervise(settings, std::move(sockets), worker_main, observe::Log);
+    const NewMappings new_mappings = [&settings, &mappings](std::uint64_t fingerprint) {
+      if (Mappings sound = FoundSound(settings, fingerprint)) mappings = std::move(sound);
+    };
+    return Supervise(settings, std::move(sockets), worker_main, observe::Log, new_mappings);
   }
+  mappings.reset();
   std::vector<int> descriptors;
   for (Listener& listener : sockets.listeners) {
     descriptors.push_back(listener.ReleaseDescriptor());

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -26,6 +27,7 @@
 #include "host/options/values.hpp"
 #include "host/supervisor/file_descriptor.hpp"
 #include "host/supervisor/restart_delay.hpp"
+#include "host/worker/mapping_reload.hpp"
 
 namespace weft::host::supervisor {
 namespace {
@@ -104,7 +106,7 @@ struct Place {
 class Supervisor {
  public:
   Supervisor(const options::Settings& settings, ListeningSockets sockets,
-             const WorkerMain& worker_main, const LogLine& log);
+             const WorkerMain& worker_main, const LogLine& log, const NewMappings& new_mappings);
   ~Supervisor();
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
@@ -115,6 +117,7 @@ class Supervisor {
   enum class Stage { kRunning, kDraining, kHurrying, kKilling };
 
   void TakeOverSignals();
+  void OpenReports();
   void StartDueWorkers();
   void Start(Place& place);
   [[noreturn]] void BecomeWorker(FileDescriptor ready_pipe) noexcept;
@@ -124,6 +127,9 @@ class Supervisor {
   void ReadSignals();
   void OnSignal(int signal, pid_t sender);
   void ReadReadyPipe(Place& place);
+  void ReadReports();
+  void OnReport(const worker::ReloadReport& report);
+  void AskForReload();
   void Reap();
   void OnDeath(pid_t pid, int status);
   void GiveUp(int exit_code, const std::string& line);
@@ -136,6 +142,7 @@ class Supervisor {
   const options::Settings& settings_;
   const WorkerMain& worker_main_;
   const LogLine& log_;
+  const NewMappings& new_mappings_;
   const milliseconds drain_timeout_;
   const bool spawned_;
   const pid_t own_pid_ = ::getpid();
@@ -143,6 +150,12 @@ class Supervisor {
   ListeningSockets sockets_;
   std::vector<Place> places_;
   FileDescriptor signals_;
+  FileDescriptor reports_;         ///< ReloadReports of all workers
+  FileDescriptor reports_writer_;  ///< for the workers
+  FileDescriptor watch_lock_;      ///< for the workers
+  std::uint64_t mappings_ = 0;     ///< The fingerprint of the last new ones; 0: those of the start.
+  bool reload_wanted_ = false;     ///< and no worker is ready
+  pid_t asked_ = -1;               ///< The worker that is to reload; -1: none.
   sigset_t inherited_mask_{};
   bool any_was_ready_ = false;
   std::size_t failed_starts_ = 0;  ///< as long as none was ready
@@ -152,10 +165,12 @@ class Supervisor {
 };
 
 Supervisor::Supervisor(const options::Settings& settings, ListeningSockets sockets,
-                       const WorkerMain& worker_main, const LogLine& log)
+                       const WorkerMain& worker_main, const LogLine& log,
+                       const NewMappings& new_mappings)
     : settings_(settings),
       worker_main_(worker_main),
       log_(log),
+      new_mappings_(new_mappings),
       drain_timeout_(settings.DrainTimeout(sockets.spawned)),
       spawned_(sockets.spawned),
       sockets_(std::move(sockets)),
@@ -171,6 +186,7 @@ Supervisor::~Supervisor() {
 
 int Supervisor::Run() {
   TakeOverSignals();
+  OpenReports();
   places_.front().start_at = Clock::now();
   while (true) {
     if (stage_ == Stage::kRunning) {
@@ -201,6 +217,15 @@ void Supervisor::TakeOverSignals() {
   for (const int signal : kHandledSignals) ::sigdelset(&inherited_mask_, signal);
   signals_ = FileDescriptor(::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_.IsOpen()) throw SystemError("signalfd");
+}
+
+void Supervisor::OpenReports() {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) throw SystemError("pipe2");
+  reports_ = FileDescriptor(ends[0]);
+  reports_writer_ = FileDescriptor(ends[1]);
+  watch_lock_ = FileDescriptor(::memfd_create("weft-watch", MFD_CLOEXEC));
+  if (!watch_lock_.IsOpen()) throw SystemError("memfd_create");
 }
 
 void Supervisor::StartDueWorkers() {
@@ -252,6 +277,9 @@ void Supervisor::BecomeWorker(FileDescriptor ready_pipe) noexcept {
     WorkerLaunch launch;
     launch.spawned = spawned_;
     launch.ready_descriptor = ready_pipe.Release();
+    launch.report_descriptor = reports_writer_.Release();
+    launch.watch_lock = watch_lock_.Release();
+    reports_.Close();
     for (Listener& listener : sockets_.listeners) {
       launch.listening_sockets.push_back(listener.ReleaseDescriptor());
     }
@@ -286,7 +314,9 @@ int Supervisor::PollTimeout() const {
 }
 
 void Supervisor::WaitForEvents() {
-  std::vector<pollfd> events{{.fd = signals_.Number(), .events = POLLIN, .revents = 0}};
+  std::vector<pollfd> events{{.fd = signals_.Number(), .events = POLLIN, .revents = 0},
+                             {.fd = reports_.Number(), .events = POLLIN, .revents = 0}};
+  const std::size_t pipes = events.size();
   for (const Place& place : places_) {
     // A negative number (no pipe) is what poll() passes over.
     events.push_back({.fd = place.ready_pipe.Number(), .events = POLLIN, .revents = 0});
@@ -297,8 +327,9 @@ void Supervisor::WaitForEvents() {
   }
   // Pipes first: of a worker that became ready and died, both are known by now.
   for (std::size_t i = 0; i < places_.size(); ++i) {
-    if (events[i + 1].revents != 0) ReadReadyPipe(places_[i]);
+    if (events[pipes + i].revents != 0) ReadReadyPipe(places_[i]);
   }
+  if (events[1].revents != 0) ReadReports();
   if (events.front().revents != 0) ReadSignals();
 }
 
@@ -310,6 +341,7 @@ void Supervisor::ReadReadyPipe(Place& place) {
   if (count != 1) return;  // it died, or closed the pipe silently: the next death counts as early
   place.was_ready = true;
   log_(LogLevel::kInfo, "worker " + std::to_string(place.pid) + " is ready");
+  if (reload_wanted_) AskForReload();
   if (std::exchange(any_was_ready_, true) || stage_ != Stage::kRunning) return;
   for (Place& other : places_) {
     if (other.pid < 0) other.start_at = Clock::now();
@@ -339,9 +371,46 @@ void Supervisor::OnSignal(int signal, pid_t sender) {
              stage_ < Stage::kHurrying) {
     log_(LogLevel::kInfo, who + ": stopping at once");
     Stop(Stage::kHurrying);
+  } else if (signal == SIGHUP && stage_ == Stage::kRunning) {
+    log_(LogLevel::kInfo, who + ": the mapping files are read anew");
+    AskForReload();
   } else {
     log_(LogLevel::kInfo, who + ": ignored");
   }
+}
+
+void Supervisor::ReadReports() {
+  worker::ReloadReport report;
+  // Each was written whole, and so is read whole.
+  while (::read(reports_.Number(), &report, sizeof(report)) == ssize_t{sizeof(report)}) {
+    OnReport(report);
+  }
+}
+
+void Supervisor::OnReport(const worker::ReloadReport& report) {
+  const bool was_asked = report.process == asked_;
+  if (was_asked) asked_ = -1;
+  if (report.accepted == 0 || stage_ != Stage::kRunning) return;
+  if (report.fingerprint == mappings_ && !was_asked) return;  // it has adopted them
+  mappings_ = report.fingerprint;
+  if (new_mappings_) new_mappings_(report.fingerprint);
+  sigval order{};
+  order.sival_int = static_cast<int>(worker::ReloadOrder::kAdopt);
+  for (const Place& place : places_) {
+    if (place.pid > 0 && place.pid != report.process) ::sigqueue(place.pid, SIGHUP, order);
+  }
+}
+
+/// Of a worker that is ready, or else of the first that will be: one that starts reads the files, but perhaps it
+/// has done so already.
+void Supervisor::AskForReload() {
+  const auto ready = std::find_if(places_.begin(), places_.end(), [](const Place& place) {
+    return place.pid > 0 && place.was_ready;
+  });
+  reload_wanted_ = ready == places_.end();
+  if (reload_wanted_) return;
+  asked_ = ready->pid;
+  ::kill(asked_, SIGHUP);
 }
 
 /// Collects our own children one by one: a wait for any child could take another's, once the
@@ -404,6 +473,10 @@ void Supervisor::OnDeath(pid_t pid, int status) {
   line += delay == milliseconds::zero() ? ": starting another"
                                         : ": starting another in " + options::FormatDuration(delay);
   log_(exit_code == 0 && place.was_ready ? LogLevel::kInfo : LogLevel::kError, line);
+  if (pid == asked_) {
+    asked_ = -1;
+    AskForReload();
+  }
 }
 
 void Supervisor::GiveUp(int exit_code, const std::string& line) {
@@ -449,8 +522,8 @@ bool Supervisor::AnyAlive() const {
 }  // namespace
 
 int Supervise(const options::Settings& settings, ListeningSockets sockets,
-              const WorkerMain& worker_main, const LogLine& log) {
-  return Supervisor(settings, std::move(sockets), worker_main, log).Run();
+              const WorkerMain& worker_main, const LogLine& log, const NewMappings& new_mappings) {
+  return Supervisor(settings, std::move(sockets), worker_main, log, new_mappings).Run();
 }
 
 }  // namespace weft::host::supervisor

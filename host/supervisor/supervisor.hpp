@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,10 @@ struct WorkerLaunch {
   /// The worker writes one byte here when it accepts connections, then closes it; -1: nobody waits.
   int ready_descriptor = -1;
   bool spawned = false;
+  /// The worker writes a worker::ReloadReport here after each reload. Shared by all workers.
+  int report_descriptor = -1;
+  /// A file that all workers share; who locks it (fcntl(2)) looks for changed mappings.
+  int watch_lock = -1;
 };
 
 /// Runs a worker to its end and returns its exit code. Called in a child process (or, without a
@@ -23,6 +28,10 @@ using WorkerMain = std::function<int(const WorkerLaunch&)>;
 
 /// Writes one line to the log. Must not start a thread: the supervisor forks.
 using LogLine = std::function<void(options::LogLevel, std::string_view)>;
+
+/// Called when a worker serves with new mappings, whose fingerprint (mappings::Fingerprinter) is given. May block
+/// on their files. Must not throw.
+using NewMappings = std::function<void(std::uint64_t fingerprint)>;
 
 /// Keeps `settings.WorkerCount()` workers running (at least one) until it is asked to stop; returns
 /// the exit code for the process.
@@ -38,6 +47,10 @@ using LogLine = std::function<void(options::LogLevel, std::string_view)>;
 /// ready, what ends its successors may pass, and others still serve. A worker is told to stop by the
 /// kernel (SIGTERM) when the supervisor dies without a chance to do so.
 ///
+/// Reloading: SIGHUP makes one worker that is ready read the mapping files (SIGHUP, ReloadOrder::kCheck). When it,
+/// or the one that looks for changes, reports that it serves with new ones, the others are told to adopt them
+/// (ReloadOrder::kAdopt). So a wrong file is logged once, and not by every worker.
+///
 /// Stopping: 0 is returned. At once the listening sockets are closed and their files removed here,
 /// so that connections are refused rather than left waiting (as soon as the workers close theirs). A
 /// worker that has not ended when the drain time is over gets 2 s more, for cancelling what is left,
@@ -49,7 +62,8 @@ using LogLine = std::function<void(options::LogLevel, std::string_view)>;
 /// |           | a second one: fast stop                             | changes nothing (1)         |
 /// | INT       | fast stop: SIGINT to the workers, SIGKILL after 2 s | ignored (2)                 |
 /// | USR1      | ignored                                             | graceful stop (3)           |
-/// | HUP, USR2 | ignored, for a reload to come                       | as to the left              |
+/// | HUP       | the mapping files are reloaded                      | as to the left              |
+/// | USR2      | ignored                                             | as to the left              |
 ///
 /// What is ignored is logged. (1) mod_fcgid sends TERM again after 1 s and KILL after 8 s. (2) lighttpd
 /// sends it to its process group for its own graceful stop, and ends us by TERM. For the same
@@ -65,6 +79,7 @@ using LogLine = std::function<void(options::LogLevel, std::string_view)>;
 /// Runs no user code, opens no pool, loads no module. Throws std::system_error when it cannot begin
 /// (71); no worker is left then. Threads: call while there is only one.
 [[nodiscard]] int Supervise(const options::Settings& settings, ListeningSockets sockets,
-                            const WorkerMain& worker_main, const LogLine& log);
+                            const WorkerMain& worker_main, const LogLine& log,
+                            const NewMappings& new_mappings = {});
 
 }  // namespace weft::host::supervisor

@@ -18,6 +18,8 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "handlers/builtin/builtin.hpp"
 #include "host/fastcgi/responder.hpp"
@@ -29,6 +31,7 @@
 #include "host/options/exit_code.hpp"
 #include "host/pipeline/pipeline.hpp"
 #include "host/runtime/runtime.hpp"
+#include "host/worker/mapping_reload.hpp"
 #include "mappings/loader.hpp"
 #include "mappings/type_name.hpp"
 
@@ -117,8 +120,12 @@ class Worker {
 
   int Run() {
     log_thread_.emplace();
+    PrepareReload();
     if (!LoadHandlers()) {
       return options::kExitConfiguration;
+    }
+    if (reload_) {
+      reload_->Start(refused_at_start_);
     }
     WaitForSignal();
     for (const int socket : start_.listening_sockets) {
@@ -139,15 +146,55 @@ class Worker {
     auto loaded = mappings::Load(settings_.mappings);
     auto problems = std::move(loaded.problems);
     if (loaded.table) {
-      auto handlers = std::make_shared<const handling::HandlerTable>(loaded.table, resolver_);
-      problems.insert(problems.end(), handlers->Problems().begin(), handlers->Problems().end());
-      if (handlers->Problems().empty()) {
-        pipeline_.SetHandlers(std::move(handlers));
+      auto applied = Apply(std::move(loaded.table));
+      if (applied.accepted) {
         return true;
       }
+      problems.insert(problems.end(), applied.problems.begin(), applied.problems.end());
     }
     observe::WriteProblems(problems);
-    return false;
+    if (!start_.last_mappings || !Apply(start_.last_mappings).accepted) {
+      return false;
+    }
+    Log(Level::kError, "the mapping files are wrong: this worker serves with those of before");
+    refused_at_start_ = std::move(problems);
+    return true;
+  }
+
+  /// Serves with a table from now on, if its types can be used.
+  MappingReload::Applied Apply(std::shared_ptr<const mappings::MappingTable> table) {
+    MappingReload::Applied applied;
+    auto handlers = std::make_shared<const handling::HandlerTable>(std::move(table), resolver_);
+    applied.problems = handlers->Problems();
+    applied.accepted = applied.problems.empty();
+    if (applied.accepted) {
+      pipeline_.SetHandlers(handlers);
+      std::swap(handlers, handlers_);
+    }
+    applied.discarded = std::move(handlers);
+    return applied;
+  }
+
+  /// Before the files are read for the start, so that no change after it is missed.
+  void PrepareReload() {
+    if (settings_.mappings.empty()) {
+      return;
+    }
+    const int descriptor = start_.report_descriptor;
+    reload_.emplace(
+        MappingReload::Options{.directory = settings_.mappings,
+                               .interval = settings_.reload_interval,
+                               .lock = start_.watch_lock,
+                               .is_supervised = descriptor >= 0},
+        runtime_.Io(),
+        [this](std::shared_ptr<const mappings::MappingTable> table) {
+          return Apply(std::move(table));
+        },
+        [descriptor](const ReloadReport& report) {
+          if (descriptor >= 0 && write(descriptor, &report, sizeof report) != sizeof report) {
+            Log(Level::kWarning, "the supervisor does not learn of this reload");
+          }
+        });
   }
 
   /// What a `.ashx` file names. The class lives as long as the worker.
@@ -167,13 +214,14 @@ class Worker {
       }
       signalfd_siginfo info{};
       while (read(signals_.native_handle(), &info, sizeof info) == sizeof info) {
-        OnSignal(static_cast<int>(info.ssi_signo));
+        OnSignal(info);
       }
       WaitForSignal();
     });
   }
 
-  void OnSignal(int number) {
+  void OnSignal(const signalfd_siginfo& info) {
+    const int number = static_cast<int>(info.ssi_signo);
     // A web server that spawns sends SIGINT to its whole group and means itself; SIGUSR1 means this process.
     const bool stops =
         number == SIGTERM || number == SIGQUIT || (number == SIGUSR1 && start_.spawned);
@@ -184,14 +232,29 @@ class Worker {
       Stop(settings_.DrainTimeout(start_.spawned));
     } else if (number == SIGINT && !start_.spawned) {
       Stop(std::chrono::milliseconds(0));
+    } else if (number == SIGHUP) {
+      Reload(info);
     } else {
       Log(Level::kInfo, "signal " + std::to_string(number) + " is not used: nothing was done");
     }
   }
 
+  void Reload(const signalfd_siginfo& info) {
+    const bool adopts = info.ssi_code == SI_QUEUE && start_.report_descriptor >= 0 &&
+                        info.ssi_int == static_cast<int>(ReloadOrder::kAdopt);
+    if (!reload_) {
+      Log(Level::kInfo, "SIGHUP: there are no mapping files to be reloaded (--mappings)");
+      return;
+    }
+    reload_->Request(adopts ? ReloadOrder::kAdopt : ReloadOrder::kCheck);
+  }
+
   void Stop(std::chrono::milliseconds drain_time) {
     const auto cancel_at = Clock::now() + drain_time;
     if (!cancel_at_) {
+      if (reload_) {
+        reload_->Stop();
+      }
       if (start_.on_stop) {
         start_.on_stop();
       }
@@ -276,12 +339,15 @@ class Worker {
   runtime::Runtime runtime_;
   handling::TypeResolver resolver_;
   pipeline::Pipeline pipeline_;
+  std::shared_ptr<const handling::HandlerTable> handlers_;  // that the pipeline serves with
+  std::vector<mappings::Problem> refused_at_start_;
   fastcgi::Responder responder_;
   fastcgi::Server server_;
   boost::asio::posix::stream_descriptor signals_;
   boost::asio::steady_timer tick_;
   std::optional<Clock::time_point> cancel_at_;
   std::optional<Clock::time_point> cancelled_at_;
+  std::optional<MappingReload> reload_;
 };
 
 }  // namespace

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "host/options/settings.hpp"
+#include "mappings/mapping_table.hpp"
 
 namespace weft::host::worker {
 
@@ -21,6 +23,13 @@ struct WorkerStart {
   /// Called when the worker begins to end, before it closes the sockets; may be empty. Where their files go: a
   /// worker whose handlers do not end leaves without a return. Must not throw.
   std::function<void()> on_stop{};
+  /// What the host served with last, for a worker that replaces another while the files are wrong; null: such a
+  /// worker does not start.
+  std::shared_ptr<const mappings::MappingTable> last_mappings{};
+  /// Gets a ReloadReport (mapping_reload.hpp) after each reload, without waiting; -1: there is no supervisor.
+  int report_descriptor = -1;
+  /// The file whose lock makes one worker of the host the one that looks for changed mappings; -1: this is.
+  int watch_lock = -1;
 };
 
 /// Blocks the signals that a worker reads, to the end of the process: they wait for RunWorker(), and none ends the
@@ -36,6 +45,7 @@ void BlockSignals() noexcept;
 ///
 /// SIGTERM and SIGQUIT, and SIGUSR1 when spawned: what is in flight is finished, within the drain time.
 /// SIGINT, unless spawned: what is in flight is cancelled.
+/// SIGHUP: the mapping files are read anew, see MappingReload; its value, if it has one, is a ReloadOrder.
 ///
 /// Threads: on a thread that has no fibers yet, with no other thread in the process.
 int RunWorker(const WorkerStart& start);

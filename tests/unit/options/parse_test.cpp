@@ -64,6 +64,8 @@ TEST_CASE("Parse: every option sets its own field") {
                                          "0ms",
                                          "--handler-pool",
                                          "9",
+                                         "--reload-interval",
+                                         "0s",
                                          "--max-connections",
                                          "2",
                                          "--max-requests",
@@ -122,6 +124,7 @@ TEST_CASE("Parse: every option sets its own field") {
   CHECK(settings.modules == std::vector<std::filesystem::path>{"/srv/modules", "/srv/more"});
   CHECK(settings.handler_pool == 9);
   CHECK(settings.ashx_check_interval == milliseconds{0});
+  CHECK(settings.reload_interval == milliseconds{0});
   CHECK(settings.max_connections == 2);
   CHECK(settings.max_requests == 3);
   CHECK(settings.max_requests_per_connection == 4);

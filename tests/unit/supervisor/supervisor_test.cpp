@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <new>
@@ -27,6 +28,7 @@
 
 #include "host/options/exit_code.hpp"
 #include "host/options/values.hpp"
+#include "host/worker/mapping_reload.hpp"
 #include "tests/unit/supervisor/test_processes.hpp"
 
 namespace weft::host::supervisor {
@@ -89,6 +91,9 @@ class SupervisedHost {
           [&](const WorkerLaunch& launch) { return worker(launch, events); },
           [&](options::LogLevel, std::string_view line) {
             events.Say("log: " + std::string(line));
+          },
+          [&](std::uint64_t fingerprint) {
+            events.Say("new mappings " + std::to_string(fingerprint));
           });
       const bool is_childless = ::waitpid(-1, nullptr, WNOHANG) == -1 && errno == ECHILD;
       return is_childless ? exit_code : 97;
@@ -290,7 +295,8 @@ std::set<int> OpenDescriptors() {
   return numbers;
 }
 
-TEST_CASE("Supervisor: a worker holds its sockets and its pipe, and nothing of the supervisor's") {
+TEST_CASE(
+    "Supervisor: a worker holds its sockets, pipes and lock, and nothing of the supervisor's") {
   const TemporaryFolder folder;
   Settings settings = Workers(3);  // the third starts while the second has a pipe
   settings.listen = {options::UnixAddress{folder.File("weft.sock")}};
@@ -301,6 +307,8 @@ TEST_CASE("Supervisor: a worker holds its sockets and its pipe, and nothing of t
         std::set<int> more = OpenDescriptors();
         for (const int number : before) more.erase(number);
         more.erase(launch.ready_descriptor);
+        more.erase(launch.report_descriptor);
+        more.erase(launch.watch_lock);
         for (const int socket : launch.listening_sockets) more.erase(socket);
         events.Say(std::to_string(launch.listening_sockets.size()) + " socket, " +
                    std::to_string(more.size()) + " others");
@@ -411,7 +419,7 @@ TEST_CASE("Supervisor: signals that mean nothing yet are logged and change nothi
   SupervisedHost host(Workers(1), ServingWorker);
   host.events.Await("is ready");
   for (const auto& [signal, name] :
-       {std::pair{SIGHUP, "SIGHUP"}, {SIGUSR1, "SIGUSR1"}, {SIGUSR2, "SIGUSR2"}}) {
+       {std::pair{SIGUSR1, "SIGUSR1"}, std::pair{SIGUSR2, "SIGUSR2"}}) {
     host.Signal(signal);
     CHECK(host.events.Await(name) ==
           "log: " + std::string(name) + " from process " + Self() + ": ignored");
@@ -630,6 +638,134 @@ TEST_CASE("Supervisor: spawned, its workers have process groups of their own") {
       spawned);
   CHECK(host.events.Await("group") == (spawned ? "own group" : "inherited group"));
   host.events.Await("is ready");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+}
+
+// --- Reloading ----------------------------------------------------------------------------------
+
+/// A worker that takes each SIGHUP for an order and answers as `answer` says: a report, or its own end.
+TestWorker ReloadingWorker(const std::function<worker::ReloadReport(worker::ReloadOrder)>& answer) {
+  return [answer](const WorkerLaunch& launch, EventPipe& events) {
+    sigset_t signals;
+    ::sigemptyset(&signals);
+    for (const int signal : {SIGHUP, SIGTERM}) ::sigaddset(&signals, signal);
+    ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+    SayReady(launch);
+    siginfo_t info{};
+    while (::sigwaitinfo(&signals, &info) == SIGHUP) {
+      const bool adopts = info.si_code == SI_QUEUE && info.si_value.sival_int == 1;
+      events.Say(std::string(adopts ? "adopts " : "checks ") + Self());
+      auto report = answer(adopts ? worker::ReloadOrder::kAdopt : worker::ReloadOrder::kCheck);
+      report.process = ::getpid();
+      if (::write(launch.report_descriptor, &report, sizeof report) != sizeof report) ::_exit(97);
+    }
+    return 0;
+  };
+}
+
+worker::ReloadReport Accepted(std::uint64_t fingerprint) {
+  return {.accepted = 1, .fingerprint = fingerprint};
+}
+
+void AwaitReady(SupervisedHost& host, int count) {
+  for (int i = 0; i < count; ++i) host.events.Await("is ready");
+}
+
+TEST_CASE("Supervisor: SIGHUP has one worker reload, and the others adopt what it found sound") {
+  SupervisedHost host(Workers(3), ReloadingWorker([](worker::ReloadOrder) { return Accepted(7); }));
+  AwaitReady(host, 3);
+  host.Signal(SIGHUP);
+  const pid_t checker = ProcessOf(host.events.Await("checks"));
+  host.events.Await("new mappings 7");
+  std::set<pid_t> adopters;
+  for (int i = 0; i < 2; ++i) adopters.insert(ProcessOf(host.events.Await("adopts")));
+  CHECK(adopters.size() == 2);
+  CHECK(adopters.count(checker) == 0);
+  // By hand once more: all of them, also when the files are the same.
+  host.Signal(SIGHUP);
+  host.events.Await("checks");
+  for (int i = 0; i < 2; ++i) host.events.Await("adopts");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+  // The reports of those who adopted led to nothing.
+  CHECK(CountOf("checks", host.Rest()) + CountOf("adopts", host.Rest()) == 0);
+}
+
+/// SIGTERM ends it.
+int PauseUntilKilled() {
+  while (true) ::pause();
+}
+
+TEST_CASE("Supervisor: what a worker found by itself is adopted by the others") {
+  const Gate others_are_there;
+  const Gate finder;
+  finder.Open();
+  SupervisedHost host(Workers(2), [&](const WorkerLaunch& launch, EventPipe& events) {
+    if (finder.TryPass()) {
+      SayReady(launch);
+      others_are_there.Pass();
+      auto report = Accepted(8);
+      report.process = ::getpid();
+      if (::write(launch.report_descriptor, &report, sizeof report) != sizeof report) ::_exit(97);
+      return PauseUntilKilled();
+    }
+    return ReloadingWorker([](worker::ReloadOrder) { return Accepted(8); })(launch, events);
+  });
+  AwaitReady(host, 2);
+  others_are_there.Open();
+  host.events.Await("new mappings 8");
+  host.events.Await("adopts");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+  CHECK(CountOf("new mappings", host.Rest()) == 0);
+}
+
+TEST_CASE("Supervisor: what one worker refuses is no matter of the others") {
+  SupervisedHost host(Workers(3), ReloadingWorker([](worker::ReloadOrder) {
+                        return worker::ReloadReport{.problem_count = 1};
+                      }));
+  AwaitReady(host, 3);
+  for (int i = 0; i < 3; ++i) {
+    host.Signal(SIGHUP);
+    host.events.Await("checks");
+  }
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+  CHECK(CountOf("adopts", host.Rest()) == 0);
+  CHECK(CountOf("new mappings", host.Rest()) == 0);
+}
+
+TEST_CASE("Supervisor: another worker reloads when the first dies of it") {
+  const Gate deadly;
+  deadly.Open();
+  SupervisedHost host(Workers(2), ReloadingWorker([&deadly](worker::ReloadOrder) {
+                        if (deadly.TryPass()) ::_exit(3);
+                        return Accepted(9);
+                      }));
+  AwaitReady(host, 2);
+  host.Signal(SIGHUP);
+  const pid_t first = ProcessOf(host.events.Await("checks"));
+  CHECK(ProcessOf(host.events.Await("checks")) != first);
+  host.events.Await("new mappings 9");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+}
+
+TEST_CASE("Supervisor: a SIGHUP before any worker is ready is obeyed by the first that is") {
+  const Gate gate;
+  const auto reloading = ReloadingWorker([](worker::ReloadOrder) { return Accepted(10); });
+  SupervisedHost host(Workers(1), [&](const WorkerLaunch& launch, EventPipe& events) {
+    events.Say("started");
+    gate.Pass();
+    return reloading(launch, events);
+  });
+  host.events.Await("started");
+  host.Signal(SIGHUP);
+  host.events.Await("SIGHUP from process " + Self() + ": the mapping files are read anew");
+  gate.Open();
+  host.events.Await("checks");
+  host.events.Await("new mappings 10");
   host.Signal(SIGTERM);
   CHECK(host.AwaitExit() == 0);
 }

@@ -1,0 +1,358 @@
+#include "host/worker/mapping_reload.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "host/observe/log.hpp"
+#include "host/worker/change_watch.hpp"
+#include "mappings/fingerprint.hpp"
+#include "mappings/loader.hpp"
+
+namespace weft::host::worker {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using observe::Level;
+using observe::Log;
+using std::chrono::milliseconds;
+
+/// How often tables are looked at that requests still used.
+constexpr milliseconds kDiscardTick{1'000};
+
+std::string Counted(std::size_t count, std::string_view noun) {
+  return std::to_string(count) + " " + std::string(noun) + (count == 1 ? "" : "s");
+}
+
+std::string TextOf(const std::vector<mappings::Problem>& problems) {
+  std::string text;
+  for (const auto& problem : problems) {
+    text += problem.ToString() + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+/// What the thread and the others share. The thread holds a share of its own: should a file system hold it when
+/// the worker ends, it is left behind.
+class MappingReload::Thread : public std::enable_shared_from_this<MappingReload::Thread> {
+ public:
+  Thread(Options options, boost::asio::io_context& io, Apply apply, Report report)
+      : options_(std::move(options)),
+        io_(io),
+        apply_(std::move(apply)),
+        report_(std::move(report)),
+        fingerprinter_(options_.directory, mappings::LoadLimits{}.folders),
+        watch_(options_.interval > milliseconds(0) ? fingerprinter_.Take() : 0) {
+    status_.serving_since = std::chrono::system_clock::now();
+  }
+
+  void Start(const std::vector<mappings::Problem>& refused) {
+    if (!refused.empty() && options_.interval > milliseconds(0)) {
+      last_refusal_ = TextOf(refused);
+      retry_at_ = Clock::now() + kRetry;
+    }
+    thread_ = std::thread([self = shared_from_this()] { self->Run(); });
+  }
+
+  void Request(ReloadOrder order) noexcept {
+    const std::scoped_lock lock(mutex_);
+    // Who wants to be told has it told.
+    if (!requested_ || order == ReloadOrder::kCheck) {
+      requested_ = order;
+    }
+    wake_.notify_all();
+  }
+
+  void Stop() noexcept {
+    const std::scoped_lock lock(mutex_);
+    stopping_ = true;
+    wake_.notify_all();
+  }
+
+  void Leave() noexcept {
+    Stop();
+    if (!thread_.joinable()) {
+      return;
+    }
+    std::unique_lock lock(mutex_);
+    const bool has_ended = wake_.wait_for(lock, kFarewell, [this] { return ended_; });
+    lock.unlock();
+    if (has_ended) {
+      thread_.join();
+    } else {
+      thread_.detach();
+    }
+  }
+
+  ReloadStatus Status() const {
+    const std::scoped_lock lock(mutex_);
+    return status_;
+  }
+
+ private:
+  enum class Cause { kChange, kCheck, kAdopt, kRetry };
+
+  void Run() noexcept {
+    look_at_ = Clock::now() + options_.interval;
+    while (WaitForWork()) {
+      try {
+        Work();
+      } catch (const std::exception& error) {
+        Log(Level::kError, "the mappings cannot be reloaded now, for this reason:");
+        Log(Level::kError, error.what());
+        look_at_ = Clock::now() + kRetry;
+      }
+    }
+    discarded_.clear();
+    const std::scoped_lock lock(mutex_);
+    ended_ = true;
+    wake_.notify_all();
+  }
+
+  /// False: it is to stop.
+  bool WaitForWork() {
+    auto until = Clock::time_point::max();
+    if (options_.interval > milliseconds(0)) {
+      until = look_at_;
+    }
+    if (retry_at_) {
+      until = std::min(until, *retry_at_);
+    }
+    if (!discarded_.empty()) {
+      until = std::min(until, Clock::now() + kDiscardTick);
+    }
+    std::unique_lock lock(mutex_);
+    const auto is_awaited = [this] { return stopping_ || requested_; };
+    if (until == Clock::time_point::max()) {
+      wake_.wait(lock, is_awaited);
+    } else {
+      wake_.wait_until(lock, until, is_awaited);
+    }
+    return !stopping_;
+  }
+
+  void Work() {
+    // Nobody else has a share of these, so nobody can get one.
+    std::erase_if(discarded_, [](const auto& table) { return table.use_count() == 1; });
+    std::optional<ReloadOrder> order;
+    {
+      const std::scoped_lock lock(mutex_);
+      order = std::exchange(requested_, std::nullopt);
+    }
+    if (order) {
+      Reload(*order == ReloadOrder::kCheck ? Cause::kCheck : Cause::kAdopt, fingerprinter_.Take());
+    } else if (options_.interval > milliseconds(0) && Clock::now() >= look_at_) {
+      LookForChanges();
+    }
+    if (retry_at_ && Clock::now() >= *retry_at_) {
+      Reload(Cause::kRetry, fingerprinter_.Take());
+    }
+  }
+
+  void LookForChanges() {
+    const auto began = Clock::now();
+    if (!Leads()) {
+      look_at_ = began + options_.interval;
+      return;
+    }
+    const auto fingerprint = fingerprinter_.Take();
+    const auto now = Clock::now();
+    const auto rest = std::max<Clock::duration>(options_.interval, kLookShare * (now - began));
+    switch (watch_.Saw(fingerprint, now)) {
+      case ChangeWatch::Next::kRest:
+        look_at_ = now + rest;
+        break;
+      case ChangeWatch::Next::kLookSoon:
+        look_at_ = now + ChangeWatch::kSettled;
+        break;
+      case ChangeWatch::Next::kRead:
+        Reload(Cause::kChange, fingerprint);
+        look_at_ = Clock::now() + rest;
+        break;
+    }
+  }
+
+  /// The lock is the kernel's to take back when the process ends, however it does.
+  bool Leads() noexcept {
+    if (!leads_ && options_.lock >= 0) {
+      struct flock whole {};
+      whole.l_type = F_WRLCK;
+      whole.l_whence = SEEK_SET;
+      leads_ = ::fcntl(options_.lock, F_SETLK, &whole) == 0;
+    }
+    return leads_ || options_.lock < 0;
+  }
+
+  void Reload(Cause cause, std::uint64_t fingerprint) {
+    retry_at_.reset();
+    watch_.Read(fingerprint);
+    const auto began = Clock::now();
+    auto loaded = mappings::Load(options_.directory);
+    Applied applied;
+    if (loaded.table) {
+      auto answer = ApplyOnReactor(std::move(loaded.table));
+      if (!answer) {
+        return;  // the worker ends
+      }
+      applied = std::move(*answer);
+    }
+    if (applied.discarded) {
+      discarded_.push_back(std::move(applied.discarded));
+    }
+    const bool types_are_wrong = !applied.problems.empty();
+    auto problems = std::move(loaded.problems);
+    problems.insert(problems.end(), applied.problems.begin(), applied.problems.end());
+    const auto table = SetStatus(applied.accepted, problems);
+    if (applied.accepted) {
+      last_refusal_.clear();
+      LogAccepted(cause, table, problems, Clock::now() - began);
+    } else {
+      LogRefused(cause, problems, types_are_wrong);
+      if (options_.interval > milliseconds(0) || cause == Cause::kAdopt || cause == Cause::kRetry) {
+        retry_at_ = Clock::now() + kRetry;
+      }
+    }
+    report_({::getpid(), applied.accepted ? 1U : 0U, fingerprint, problems.size()});
+  }
+
+  /// Nothing: the worker ends.
+  std::optional<Applied> ApplyOnReactor(std::shared_ptr<const mappings::MappingTable> table) {
+    std::unique_lock lock(mutex_);
+    if (stopping_) {
+      return std::nullopt;  // there may be no reactor any more
+    }
+    boost::asio::post(io_, [self = shared_from_this(), table = std::move(table)]() mutable {
+      self->ApplyNow(std::move(table));
+    });
+    wake_.wait(lock, [this] { return stopping_ || applied_; });
+    return std::exchange(applied_, std::nullopt);
+  }
+
+  void ApplyNow(std::shared_ptr<const mappings::MappingTable> table) {
+    {
+      const std::scoped_lock lock(mutex_);
+      if (stopping_) {
+        return;
+      }
+    }
+    Applied applied;
+    try {
+      applied = apply_(std::move(table));
+    } catch (const std::bad_alloc&) {
+      applied.problems.push_back({{options_.directory.string(), 0, 0},
+                                  mappings::Problem::Severity::kError,
+                                  "There is no memory for these mappings."});
+    }
+    const std::scoped_lock lock(mutex_);
+    applied_ = std::move(applied);
+    wake_.notify_all();
+  }
+
+  /// The number of the table that serves.
+  std::uint64_t SetStatus(bool accepted, const std::vector<mappings::Problem>& problems) {
+    const auto now = std::chrono::system_clock::now();
+    const std::scoped_lock lock(mutex_);
+    if (accepted) {
+      ++status_.table;
+      status_.serving_since = now;
+    }
+    status_.last_outcome =
+        accepted ? ReloadStatus::Outcome::kLoaded : ReloadStatus::Outcome::kRefused;
+    status_.last_at = now;
+    status_.problem_count = problems.size();
+    const auto kept = std::min(problems.size(), ReloadStatus::kMaxProblems);
+    status_.problems.assign(problems.begin(), problems.begin() + static_cast<std::ptrdiff_t>(kept));
+    return status_.table;
+  }
+
+  void LogAccepted(Cause cause, std::uint64_t table, const std::vector<mappings::Problem>& problems,
+                   Clock::duration took) const {
+    const bool is_quiet = cause == Cause::kAdopt && options_.is_supervised;
+    std::string line = "the mappings were reloaded in " +
+                       std::to_string(std::chrono::ceil<milliseconds>(took).count()) +
+                       " ms, this is table " + std::to_string(table) + " of this process";
+    if (!problems.empty()) {
+      line += ", with " + Counted(problems.size(), "warning");
+    }
+    Log(is_quiet ? Level::kDebug : Level::kInfo, line);
+    LogProblems(is_quiet ? std::vector<mappings::Problem>{} : problems);
+  }
+
+  void LogRefused(Cause cause, const std::vector<mappings::Problem>& problems,
+                  bool types_are_wrong) {
+    auto text = TextOf(problems);
+    if (cause == Cause::kRetry && text == last_refusal_) {
+      return;
+    }
+    last_refusal_ = std::move(text);
+    std::string line = "the mappings were not reloaded, those of before serve on: " +
+                       Counted(problems.size(), "problem") + ", which follow";
+    if (types_are_wrong) {
+      line += "; modules are loaded when the host starts, so that a new one needs a restart";
+    }
+    Log(Level::kError, line);
+    LogProblems(problems);
+  }
+
+  static void LogProblems(const std::vector<mappings::Problem>& problems) {
+    for (const auto& problem : problems) {
+      const bool is_error = problem.severity == mappings::Problem::Severity::kError;
+      Log(is_error ? Level::kError : Level::kWarning, problem.ToString());
+    }
+  }
+
+  const Options options_;
+  boost::asio::io_context& io_;
+  const Apply apply_;
+  const Report report_;
+
+  // The thread's own, once it runs.
+  mappings::Fingerprinter fingerprinter_;
+  ChangeWatch watch_;
+  bool leads_ = false;
+  Clock::time_point look_at_;
+  std::optional<Clock::time_point> retry_at_;
+  std::string last_refusal_;
+  std::vector<std::shared_ptr<const void>> discarded_;
+
+  std::thread thread_;  // the reactor's
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  // Guarded by mutex_.
+  std::optional<ReloadOrder> requested_;
+  std::optional<Applied> applied_;
+  bool stopping_ = false;
+  bool ended_ = false;
+  ReloadStatus status_;
+};
+
+MappingReload::MappingReload(Options options, boost::asio::io_context& io, Apply apply,
+                             Report report)
+    : thread_(
+          std::make_shared<Thread>(std::move(options), io, std::move(apply), std::move(report))) {}
+
+MappingReload::~MappingReload() { thread_->Leave(); }
+
+void MappingReload::Start(const std::vector<mappings::Problem>& refused) {
+  thread_->Start(refused);
+}
+
+void MappingReload::Request(ReloadOrder order) noexcept { thread_->Request(order); }
+
+void MappingReload::Stop() noexcept { thread_->Stop(); }
+
+ReloadStatus MappingReload::Status() const { return thread_->Status(); }
+
+}  // namespace weft::host::worker
