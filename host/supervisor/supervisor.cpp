@@ -99,6 +99,7 @@ struct Place {
   Clock::time_point started;
   FileDescriptor ready_pipe;  ///< open until the worker said that it is ready, or cannot any more
   bool was_ready = false;
+  std::uint64_t mappings = 0;  ///< those that it inherited (Supervisor::mappings_)
   RestartDelay delay;
   std::optional<Clock::time_point> start_at;
 };
@@ -129,6 +130,7 @@ class Supervisor {
   void ReadReadyPipe(Place& place);
   void ReadReports();
   void OnReport(const worker::ReloadReport& report);
+  static void HaveAdopted(const Place& place);
   void AskForReload();
   void Reap();
   void OnDeath(pid_t pid, int status);
@@ -224,8 +226,8 @@ void Supervisor::OpenReports() {
   if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) throw SystemError("pipe2");
   reports_ = FileDescriptor(ends[0]);
   reports_writer_ = FileDescriptor(ends[1]);
+  // Without it every worker looks for changes.
   watch_lock_ = FileDescriptor(::memfd_create("weft-watch", MFD_CLOEXEC));
-  if (!watch_lock_.IsOpen()) throw SystemError("memfd_create");
 }
 
 void Supervisor::StartDueWorkers() {
@@ -261,6 +263,7 @@ void Supervisor::Start(Place& place) {
   place.started = Clock::now();
   place.ready_pipe = std::move(read_end);
   place.was_ready = false;
+  place.mappings = mappings_;
 }
 
 /// Never returns, so that nothing of the supervisor's runs twice. Ends by _exit(): handlers'
@@ -342,6 +345,8 @@ void Supervisor::ReadReadyPipe(Place& place) {
   place.was_ready = true;
   log_(LogLevel::kInfo, "worker " + std::to_string(place.pid) + " is ready");
   if (reload_wanted_) AskForReload();
+  // A new one may have begun before it could be told.
+  if (place.mappings != mappings_) HaveAdopted(place);
   if (std::exchange(any_was_ready_, true) || stage_ != Stage::kRunning) return;
   for (Place& other : places_) {
     if (other.pid < 0) other.start_at = Clock::now();
@@ -394,11 +399,15 @@ void Supervisor::OnReport(const worker::ReloadReport& report) {
   if (report.fingerprint == mappings_ && !was_asked) return;  // it has adopted them
   mappings_ = report.fingerprint;
   if (new_mappings_) new_mappings_(report.fingerprint);
+  for (const Place& place : places_) {
+    if (place.pid > 0 && place.pid != report.process) HaveAdopted(place);
+  }
+}
+
+void Supervisor::HaveAdopted(const Place& place) {
   sigval order{};
   order.sival_int = static_cast<int>(worker::ReloadOrder::kAdopt);
-  for (const Place& place : places_) {
-    if (place.pid > 0 && place.pid != report.process) ::sigqueue(place.pid, SIGHUP, order);
-  }
+  ::sigqueue(place.pid, SIGHUP, order);
 }
 
 /// Of a worker that is ready, or else of the first that will be: one that starts reads the files, but perhaps it

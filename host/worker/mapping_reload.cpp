@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <string>
 #include <thread>
@@ -113,6 +114,7 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
         Log(Level::kError, "the mappings cannot be reloaded now, for this reason:");
         Log(Level::kError, error.what());
         look_at_ = Clock::now() + kRetry;
+        retry_at_ = look_at_;
       }
     }
     discarded_.clear();
@@ -214,6 +216,11 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
     const bool types_are_wrong = !applied.problems.empty();
     auto problems = std::move(loaded.problems);
     problems.insert(problems.end(), applied.problems.begin(), applied.problems.end());
+    if (!applied.accepted && problems.empty()) {
+      problems.push_back({{options_.directory.string(), 0, 0},
+                          mappings::Problem::Severity::kError,
+                          "There is no memory for these mappings."});
+    }
     const auto table = SetStatus(applied.accepted, problems);
     if (applied.accepted) {
       last_refusal_.clear();
@@ -251,9 +258,7 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
     try {
       applied = apply_(std::move(table));
     } catch (const std::bad_alloc&) {
-      applied.problems.push_back({{options_.directory.string(), 0, 0},
-                                  mappings::Problem::Severity::kError,
-                                  "There is no memory for these mappings."});
+      // Refused, and no words to say why.
     }
     const std::scoped_lock lock(mutex_);
     applied_ = std::move(applied);

@@ -143,6 +143,11 @@ class Worker {
         resolver_.BuiltIn(),
         [this](std::string_view type_text) { return ResolveHandler(type_text); },
         {.ashx_check_interval = settings_.ashx_check_interval});
+    // Where nobody looks for changes, files that changed since the last reload are not taken by the way.
+    const bool may_be_ahead = settings_.reload_interval > std::chrono::milliseconds(0);
+    if (!may_be_ahead && start_.last_mappings && Apply(start_.last_mappings).accepted) {
+      return true;
+    }
     auto loaded = mappings::Load(settings_.mappings);
     auto problems = std::move(loaded.problems);
     if (loaded.table) {

@@ -23,8 +23,8 @@ struct WorkerStart {
   /// Called when the worker begins to end, before it closes the sockets; may be empty. Where their files go: a
   /// worker whose handlers do not end leaves without a return. Must not throw.
   std::function<void()> on_stop{};
-  /// What the host served with last, for a worker that replaces another while the files are wrong; null: such a
-  /// worker does not start.
+  /// What the host served with last: for a worker that replaces another while the files are wrong, or where only
+  /// SIGHUP reloads them. Null: the files alone count.
   std::shared_ptr<const mappings::MappingTable> last_mappings{};
   /// Gets a ReloadReport (mapping_reload.hpp) after each reload, without waiting; -1: there is no supervisor.
   int report_descriptor = -1;

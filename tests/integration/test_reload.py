@@ -273,9 +273,11 @@ def test_a_file_that_is_none_is_refused(start, mappings, file, workers):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_worker_that_is_replaced_while_a_file_is_wrong_serves_what_the_others_do(start, mappings, file, workers):
-    host = start(workers=workers, mappings=mappings)
+    host = start("--log-level", "debug", workers=workers, mappings=mappings)
+    assert statuses(host, "/a") == {200}
     renaming_over(file, mapping(b=HELLO))  # not the table of the start
     wait_until(host, "/b", 200)
+    wait_for("all to have it", lambda: len(lines_with(host, "the mappings were reloaded")) == workers)
     renaming_over(file, "{")
     wait_for_refusals(host, 1)
     before = host.workers()
@@ -326,6 +328,22 @@ def test_sighup_reloads_where_nobody_looks_for_changes(start, mappings, file, wo
     wait_until(host, "/c", 200)
     assert len(lines_with(host, REFUSED)) == 2
     assert host.stop() == 0
+
+
+def test_a_worker_that_is_replaced_does_not_take_files_that_nobody_reloaded(start, mappings, file):
+    host = start("--reload-interval", "0s", "--log-level", "debug", workers=2, mappings=mappings)
+    renaming_over(file, mapping(b=HELLO))
+    host.process.send_signal(signal.SIGHUP)
+    wait_for("both to have it", lambda: len(lines_with(host, "the mappings were reloaded")) == 2)
+    renaming_over(file, mapping(c=HELLO))
+    before = host.workers()
+    for worker in before:
+        os.kill(worker, signal.SIGKILL)
+    wait_for("new workers", lambda: len(host.workers()) == 2 and not set(host.workers()) & set(before))
+    wait_until(host, "/b", 200)
+    assert statuses(host, "/c") == {404}
+    host.process.send_signal(signal.SIGHUP)
+    wait_until(host, "/c", 200)
 
 
 @both
