@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <condition_variable>
+#include <ctime>
 #include <exception>
 #include <mutex>
 #include <new>
@@ -30,6 +31,13 @@ using std::chrono::milliseconds;
 
 /// How often tables are looked at that requests still used.
 constexpr milliseconds kDiscardTick{1'000};
+
+/// That this thread has used so far.
+std::chrono::nanoseconds ProcessorTime() noexcept {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
 
 std::string Counted(std::size_t count, std::string_view noun) {
   return std::to_string(count) + " " + std::string(noun) + (count == 1 ? "" : "s");
@@ -169,9 +177,12 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
       look_at_ = began + options_.interval;
       return;
     }
+    const auto used_before = ProcessorTime();
     const auto fingerprint = fingerprinter_.Take();
     const auto now = Clock::now();
-    const auto rest = std::max<Clock::duration>(options_.interval, kLookShare * (now - began));
+    // A file server that is slow gets a rest as well.
+    const auto rest = std::max<Clock::duration>(
+        {options_.interval, kLookShare * (ProcessorTime() - used_before), now - began});
     switch (watch_.Saw(fingerprint, now)) {
       case ChangeWatch::Next::kRest:
         look_at_ = now + rest;
