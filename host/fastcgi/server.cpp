@@ -350,8 +350,12 @@ void Server::Add(int descriptor, const sockaddr_storage& peer) {
   }
   boost::asio::generic::stream_protocol::socket adopted(io_);
   error_code error;
-  adopted.assign(boost::asio::generic::stream_protocol(unix_domain ? AF_UNIX : AF_INET, 0),
-                 descriptor, error);
+  try {
+    adopted.assign(boost::asio::generic::stream_protocol(unix_domain ? AF_UNIX : AF_INET, 0),
+                   descriptor, error);
+  } catch (const std::bad_alloc&) {
+    error = boost::asio::error::no_memory;
+  }
   if (error) {
     observe::Log(observe::Level::kError, "a connection was dropped: " + error.message());
     close(descriptor);
