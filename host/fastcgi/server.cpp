@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "host/observe/log.hpp"
+#include "host/runtime/memory_reserve.hpp"
 
 namespace weft::host::fastcgi {
 
@@ -342,6 +343,15 @@ void Server::Add(int descriptor, const sockaddr_storage& peer) {
     close(descriptor);
     return;
   }
+  if (runtime::MemoryReserve::Spent()) {
+    close(descriptor);
+    if (!std::exchange(told_of_no_memory_, true)) {
+      observe::Log(observe::Level::kError,
+                   "a connection was dropped: there is no memory for it, nor for others for now");
+    }
+    return;
+  }
+  told_of_no_memory_ = false;
   const bool unix_domain = peer.ss_family == AF_UNIX;
   if (!unix_domain) {
     // An answer leaves in one write; nothing is gained by waiting to fill a segment.

@@ -70,6 +70,7 @@ class Server {
   boost::asio::steady_timer retry_;
   bool draining_ = false;
   bool accept_paused_ = false;
+  bool told_of_no_memory_ = false;
   std::unique_ptr<char[]> read_buffer_;
 };
 

@@ -30,6 +30,7 @@
 #include "host/observe/log.hpp"
 #include "host/options/exit_code.hpp"
 #include "host/pipeline/pipeline.hpp"
+#include "host/runtime/memory_reserve.hpp"
 #include "host/runtime/runtime.hpp"
 #include "host/worker/mapping_reload.hpp"
 #include "mappings/loader.hpp"
@@ -274,6 +275,7 @@ class Worker {
 
   void Tick() {
     const auto now = Clock::now();
+    reserve_.Refill();
     try {
       server_.EndOverdue(now);
     } catch (const std::bad_alloc&) {
@@ -335,6 +337,7 @@ class Worker {
     }
   }
 
+  runtime::MemoryReserve reserve_;
   const WorkerStart& start_;
   const options::Settings& settings_;
   /// From Run() on: what is logged while modules are loaded is written in place, for one that ends the process

@@ -1,0 +1,24 @@
+#pragma once
+
+namespace weft::host::runtime {
+
+/// Memory that is put by for the moment when the system has no more: what must not fail, as to wait for the next
+/// event or to end a connection, is served from it, while the process takes on nothing new.
+///
+/// It is given up by std::set_new_handler's function, and taken up again by Refill(). One at a time in a process.
+///
+/// Threads: Spent() and the allocations from any; the rest on one.
+class MemoryReserve {
+ public:
+  MemoryReserve();
+  MemoryReserve(const MemoryReserve&) = delete;
+  MemoryReserve& operator=(const MemoryReserve&) = delete;
+  ~MemoryReserve();
+
+  /// Puts by again what was given up, if the system has it by now.
+  void Refill() noexcept;
+  /// Whether it was given up: take on nothing that costs memory.
+  static bool Spent() noexcept;
+};
+
+}  // namespace weft::host::runtime

@@ -1,0 +1,48 @@
+#include "host/runtime/memory_reserve.hpp"
+
+#include <doctest/doctest.h>
+#include <sys/resource.h>
+
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <vector>
+
+namespace weft::host::runtime {
+
+// The sanitizers' allocators have rules of their own, and need all the address space there is.
+#if !defined(__SANITIZE_ADDRESS__)
+
+TEST_CASE(
+    "MemoryReserve: what is small is served from it when there is no more, and it is refilled") {
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_AS, &before) == 0);
+  MemoryReserve reserve;
+  CHECK_FALSE(MemoryReserve::Spent());
+  std::vector<std::unique_ptr<std::byte[]>> taken;
+  taken.reserve(1'000'000);
+  const rlimit none{0, before.rlim_max};
+  REQUIRE(setrlimit(RLIMIT_AS, &none) == 0);
+  int before_spent = 0;
+  int from_reserve = 0;
+  bool failed = false;
+  try {
+    for (int i = 0; i < 1'000'000; ++i) {
+      taken.emplace_back(new std::byte[1000]);
+      ++(MemoryReserve::Spent() ? from_reserve : before_spent);
+    }
+  } catch (const std::bad_alloc&) {
+    failed = true;
+  }
+  taken.clear();
+  REQUIRE(setrlimit(RLIMIT_AS, &before) == 0);
+  CHECK(failed);
+  CHECK(from_reserve > 400);  // 512 KiB of it
+  CHECK(MemoryReserve::Spent());
+  reserve.Refill();
+  CHECK_FALSE(MemoryReserve::Spent());
+}
+
+#endif
+
+}  // namespace weft::host::runtime
