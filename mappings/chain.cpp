@@ -3,7 +3,9 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
+#include "mappings/ascii.hpp"
 #include "mappings/wording.hpp"
 
 namespace weft::mappings {
@@ -32,11 +34,10 @@ class ChainBuilder {
     if (const Entry* locked = Locked(remove.key)) {
       Refuse(remove.where, "This directive", *locked, "Delete it.");
     } else if (!Erase(remove.key) && problems_.warn) {
-      problems_.problems.push_back(
-          {remove.where, Problem::Severity::kWarning,
-           "There is no entry with the verb " + Quoted(remove.verb) + " and the path " +
-               Quoted(remove.path) +
-               " to remove. Both are compared as text: wildcards, blanks and order count."});
+      problems_.problems.push_back({remove.where, Problem::Severity::kWarning,
+                                    "There is no entry with the verb " + Quoted(remove.verb) +
+                                        " and the path " + Quoted(remove.path) + " to remove" +
+                                        Meant(remove) + AsText(remove)});
     }
   }
 
@@ -91,6 +92,30 @@ class ChainBuilder {
                                       Quoted(locked.verb) + " and the path " + Quoted(locked.path) +
                                       ", which is locked at " + place + ". " +
                                       std::string(advice)});
+  }
+
+  // The entry that was probably meant: of the same path, or of the same verb and a path like it.
+  [[nodiscard]] std::string Meant(const RemoveDirective& remove) const {
+    std::vector<std::string_view> paths;
+    for (const Entry* entry : slots_) {
+      if (entry == nullptr) {
+        continue;
+      }
+      if (EqualsIgnoringCase(entry->path, remove.path)) {
+        return "; there is one with this path and the verb " + Quoted(entry->verb) + ".";
+      }
+      if (EqualsIgnoringCase(entry->verb, remove.verb)) {
+        paths.push_back(entry->path);
+      }
+    }
+    const auto nearest = NearestName(remove.path, paths);
+    return nearest ? "; did you mean the path " + Quoted(*nearest) + "?" : ".";
+  }
+
+  static std::string AsText(const RemoveDirective& remove) {
+    const bool wildcard = (remove.verb + remove.path).find_first_of("*?") != std::string::npos;
+    return wildcard ? " Both are compared as text, in which * and ? are no wildcards."
+                    : " Both are compared as text: blanks and order count.";
   }
 
   bool Erase(const std::string& key) {

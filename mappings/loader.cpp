@@ -13,6 +13,7 @@
 #include <string_view>
 #include <system_error>
 #include <tuple>
+#include <unordered_set>
 #include <utility>
 
 #include "mappings/ascii.hpp"
@@ -20,6 +21,7 @@
 #include "mappings/host_name.hpp"
 #include "mappings/level.hpp"
 #include "mappings/machine_defaults.hpp"
+#include "mappings/reachability.hpp"
 #include "mappings/wording.hpp"
 
 namespace weft::mappings {
@@ -314,6 +316,35 @@ class Assembler {
   explicit Assembler(std::vector<Problem>& problems) : problems_(problems) {}
 
   std::shared_ptr<const MappingTable> Assemble(Level defaults, Found found) {
+    BuildFolders(defaults, found);
+    if (HasErrors()) {
+      return nullptr;
+    }
+    TakeEntries(defaults);
+    if (found.machine) {
+      TakeEntries(*found.machine);
+    }
+    for (FoundFolder& folder : found.folders) {
+      if (folder.level) {
+        TakeEntries(*folder.level);
+      }
+    }
+    return std::make_shared<const MappingTable>(std::move(parts_));
+  }
+
+  /// Builds the same, for what can be told of it. Returns the types that it names.
+  std::vector<TypeMention> Inspect(Level defaults, Found found) {
+    BuildFolders(defaults, found);
+    const std::vector<SearchedChain> chains = SearchedChains();
+    TellUnreachable(chains, ReadEntries(found), !HasErrors(), problems_);
+    TellRepeatedNames(chains, problems_);
+    return TypesIn(chains);
+  }
+
+ private:
+  static constexpr std::size_t kNoFolder = static_cast<std::size_t>(-1);
+
+  void BuildFolders(Level& defaults, Found& found) {
     found_ = &found;
     Below top = Apply({}, defaults.block, defaults.complete);
     Waiting waiting;
@@ -336,23 +367,7 @@ class Assembler {
     if (parts_.any_other_site == kNoFolder) {
       parts_.any_other_site = BuildFolder(top, waiting, {FoundFolder::kNone, "/", 0});
     }
-    if (HasErrors()) {
-      return nullptr;
-    }
-    TakeEntries(defaults);
-    if (found.machine) {
-      TakeEntries(*found.machine);
-    }
-    for (FoundFolder& folder : found.folders) {
-      if (folder.level) {
-        TakeEntries(*folder.level);
-      }
-    }
-    return std::make_shared<const MappingTable>(std::move(parts_));
   }
-
- private:
-  static constexpr std::size_t kNoFolder = static_cast<std::size_t>(-1);
 
   /// What the files down to a folder amount to.
   struct Below {
@@ -380,18 +395,20 @@ class Assembler {
   struct BuiltChain {
     Chain written;
     Chain rooted;
+    std::string root;
+    bool used = false;     // by a folder
+    bool complete = true;  // for each of these
   };
 
   Below Apply(const Below& above, const Block& block, bool complete) {
     Below below;
     below.complete = above.complete && complete;
     below.settings = std::make_shared<const FolderSettings>(Extend(*above.settings, block));
-    BuiltChain chain;
     const bool first = above.chain == MappingTable::Chain::kNone;
     // Where an entry may be missing for an error already told, a warning about it would mislead.
-    chain.written = Extend(first ? Chain() : chains_[above.chain].written, block.directives,
+    Chain written = Extend(first ? Chain() : chains_[above.chain].written, block.directives,
                            {problems_, below.complete});
-    below.chain = AddChain(std::move(chain), above.chain, below.settings->application_root);
+    below.chain = AddChain(std::move(written), above.chain, below.settings->application_root);
     return below;
   }
 
@@ -408,7 +425,7 @@ class Assembler {
     auto settings = std::make_shared<FolderSettings>(*above.settings);
     settings->application_root = path;
     below.settings = std::move(settings);
-    below.chain = AddChain({chains_[above.chain].written, {}}, above.chain, path);
+    below.chain = AddChain(chains_[above.chain].written, above.chain, path);
     return below;
   }
 
@@ -422,7 +439,10 @@ class Assembler {
   }
 
   // A level that takes nothing away stands before the chain above it, which then serves both.
-  std::size_t AddChain(BuiltChain chain, std::size_t above, const std::string& root) {
+  std::size_t AddChain(Chain written, std::size_t above, const std::string& root) {
+    BuiltChain chain;
+    chain.written = std::move(written);
+    chain.root = root;
     chain.rooted.reserve(chain.written.size());
     for (Entry* entry : chain.written) {
       chain.rooted.push_back(Rooted(*entry, root));
@@ -556,6 +576,8 @@ class Assembler {
     MappingTable::Folder folder;
     folder.chain = below.chain;
     folder.settings = below.settings;
+    chains_[below.chain].used = true;
+    chains_[below.chain].complete = chains_[below.chain].complete && below.complete;
     parts_.folders.push_back(std::move(folder));
     return parts_.folders.size() - 1;
   }
@@ -577,6 +599,59 @@ class Assembler {
     return std::ranges::any_of(problems_, [](const Problem& problem) {
       return problem.severity == Problem::Severity::kError;
     });
+  }
+
+  // The chains of folders, parents' before children's.
+  [[nodiscard]] std::vector<SearchedChain> SearchedChains() const {
+    std::vector<SearchedChain> searched;
+    for (const BuiltChain& chain : chains_) {
+      if (!chain.used) {
+        continue;
+      }
+      searched.push_back({{}, chain.root, chain.complete});
+      for (std::size_t i = 0; i < chain.written.size(); ++i) {
+        searched.back().places.push_back({chain.written[i], chain.rooted[i]});
+      }
+    }
+    return searched;
+  }
+
+  static std::vector<const Entry*> ReadEntries(const Found& found) {
+    std::vector<const Entry*> entries;
+    const auto add_block = [&entries](const Block& block) {
+      for (const Directive& directive : block.directives) {
+        if (const auto* add = std::get_if<AddDirective>(&directive)) {
+          entries.push_back(add->entry.get());
+        }
+      }
+    };
+    const auto add_level = [&add_block](const std::optional<Level>& level) {
+      if (level) {
+        add_block(level->block);
+        for (const Location& location : level->locations) {
+          add_block(location.block);
+        }
+      }
+    };
+    add_level(found.machine);
+    for (const FoundFolder& folder : found.folders) {
+      add_level(folder.level);
+    }
+    return entries;
+  }
+
+  static std::vector<TypeMention> TypesIn(const std::vector<SearchedChain>& chains) {
+    std::vector<TypeMention> types;
+    std::unordered_set<const Entry*> seen;
+    for (const SearchedChain& chain : chains) {
+      for (const SearchedChain::Place& place : chain.places) {
+        const Entry& entry = *place.written;
+        if (!entry.where.file.empty() && seen.insert(&entry).second) {
+          types.push_back({entry.type, entry.validate, entry.type_where});
+        }
+      }
+    }
+    return types;
   }
 
   void TakeEntries(Level& level) {
@@ -602,24 +677,38 @@ class Assembler {
   MappingTable::Parts parts_;
 };
 
+Found Find(const fs::path& directory, const LoadLimits& limits, std::vector<Problem>& problems) {
+  return directory.empty() ? Found() : Scanner(limits, problems).Scan(directory);
+}
+
 }  // namespace
 
-LoadResult Load(const fs::path& directory, const LoadLimits& limits) {
-  LoadResult result;
-  Level defaults = ReadLevel(MachineDefaults(), "", result.problems);
-  Found found;
-  if (!directory.empty()) {
-    found = Scanner(limits, result.problems).Scan(directory);
-  }
-  result.table = Assembler(result.problems).Assemble(std::move(defaults), std::move(found));
+void SortProblems(std::vector<Problem>& problems) {
   const auto place = [](const Problem& problem) {
     return std::tuple(std::string_view(problem.where.file), problem.where.line,
                       problem.where.column, std::string_view(problem.sentence));
   };
-  std::ranges::stable_sort(result.problems, {}, place);
+  std::ranges::stable_sort(problems, {}, place);
   // What machine.json says of a location is found wrong once for each site.
-  const auto repeated = std::ranges::unique(result.problems, {}, place);
-  result.problems.erase(repeated.begin(), repeated.end());
+  const auto repeated = std::ranges::unique(problems, {}, place);
+  problems.erase(repeated.begin(), repeated.end());
+}
+
+LoadResult Load(const fs::path& directory, const LoadLimits& limits) {
+  LoadResult result;
+  Level defaults = ReadLevel(MachineDefaults(), "", result.problems);
+  Found found = Find(directory, limits, result.problems);
+  result.table = Assembler(result.problems).Assemble(std::move(defaults), std::move(found));
+  SortProblems(result.problems);
+  return result;
+}
+
+CheckResult Check(const fs::path& directory, const LoadLimits& limits) {
+  CheckResult result;
+  Level defaults = ReadLevel(MachineDefaults(), "", result.problems);
+  Found found = Find(directory, limits, result.problems);
+  result.types = Assembler(result.problems).Inspect(std::move(defaults), std::move(found));
+  SortProblems(result.problems);
   return result;
 }
 

@@ -7,6 +7,7 @@
 
 #include "mappings/mapping_table.hpp"
 #include "mappings/problem.hpp"
+#include "mappings/type_name.hpp"
 
 namespace weft::mappings {
 
@@ -25,6 +26,19 @@ struct LoadResult {
   std::vector<Problem> problems;              ///< In the order of file, line and column.
 };
 
+/// A type text that an entry in force has.
+struct TypeMention {
+  TypeName type;
+  bool validate = true;
+  SourceLocation where;
+};
+
+struct CheckResult {
+  std::vector<Problem> problems;  ///< In the order of file, line and column.
+  std::vector<TypeMention>
+      types;  ///< Of the entries in force in any folder, the built-in ones aside.
+};
+
 /// Builds the table from the mapping files below `directory`; from the built-in defaults alone when
 /// that is empty.
 ///
@@ -40,5 +54,16 @@ struct LoadResult {
 /// Threads: any, once at a time for a directory that nobody changes meanwhile; it blocks on files.
 [[nodiscard]] LoadResult Load(const std::filesystem::path& directory,
                               const LoadLimits& limits = {});
+
+/// Reads the same files, and tells besides what Load() does of all that is probably not what was meant, and that costs
+/// too much to find out at every start: TellUnreachable() and TellRepeatedNames(). Types are told of also where
+/// there are errors.
+///
+/// Threads: as Load().
+[[nodiscard]] CheckResult Check(const std::filesystem::path& directory,
+                                const LoadLimits& limits = {});
+
+/// Puts problems in the order of file, line and column, and drops those that are told twice.
+void SortProblems(std::vector<Problem>& problems);
 
 }  // namespace weft::mappings

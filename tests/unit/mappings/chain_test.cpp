@@ -138,7 +138,7 @@ TEST_CASE("Chain: the warning says where, and of what") {
   (void)Extended(Chain(), level, &problems);
   CHECK(Told(problems) ==
         Lines{"f:1:69: warning: There is no entry with the verb \"*\" and the path \"*.z\" to "
-              "remove. Both are compared as text: wildcards, blanks and order count."});
+              "remove. Both are compared as text, in which * and ? are no wildcards."});
 }
 
 TEST_CASE("Chain: keys ignore letter case, and wildcards in them are text") {

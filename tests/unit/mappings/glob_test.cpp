@@ -204,3 +204,43 @@ TEST_CASE("Glob: a hostile text of a megabyte is read once") {
   CHECK(Glob("a/?/*a/a*", Glob::Kind::kPathSuffix).LongestPrefix(slashes, 1, slashes.size()) ==
         slashes.size());
 }
+
+TEST_CASE("Glob: it covers another exactly when it matches all that the other matches") {
+  static constexpr std::string_view kTexts[] = {"",   "a",   "b",   "/",   "ab",  "a/",      "/a",
+                                                "aa", "a/b", "/a/", "abb", "bab", "b/a",     "//",
+                                                "ba", "bb",  "/ab", "aaa", "ab/", "\xc3\xa4"};
+  std::uint32_t seed = 11;
+  std::size_t covered = 0;
+  for (int turn = 0; turn < 20'000; ++turn) {
+    const auto kind = turn % 2 == 0 ? Glob::Kind::kPath : Glob::Kind::kPathSuffix;
+    const std::string wide = RandomText(seed, "ab/**?", 4);
+    const std::string narrow = RandomText(seed, "ab/*?", 4);
+    const Glob glob(wide, kind);
+    const Glob other(narrow, Glob::Kind::kPath);
+    if (glob.Covers(other)) {
+      ++covered;
+      for (const std::string_view text : kTexts) {
+        CAPTURE(wide);
+        CAPTURE(narrow);
+        CAPTURE(text);
+        REQUIRE((glob.Matches(text) || !other.Matches(text)));
+      }
+    }
+    CHECK(glob.Covers(glob));
+    CHECK(Glob("**", kind).Covers(other));
+  }
+  CHECK(covered > 1000);
+}
+
+TEST_CASE("Glob: what it covers may be asked of texts of one beginning alone") {
+  const Glob below_root("/**", Glob::Kind::kPath);
+  const Glob anything("**", Glob::Kind::kPath);
+  CHECK_FALSE(below_root.Covers(anything));
+  CHECK(below_root.Covers(anything, "/"));
+}
+
+TEST_CASE("Glob: a question that takes too many steps is answered with no") {
+  const std::string many = "*a" + std::string(40, '?');
+  const Glob glob(many, Glob::Kind::kPath);
+  CHECK_FALSE(glob.Covers(Glob("?" + many, Glob::Kind::kPath)));
+}

@@ -205,8 +205,8 @@ TEST_CASE("Load: a warning does not stop the table") {
   CHECK(result.table);
   CHECK(Told(result.problems) ==
         Lines{"default/mapping.json:1:20: warning: There is no entry with the verb \"*\" and the "
-              "path \"*.q\" to remove. Both are compared as text: wildcards, blanks and order "
-              "count."});
+              "path \"*.q\" to remove. Both are compared as text, in which * and ? "
+              "are no wildcards."});
 }
 
 TEST_CASE("Load: a remove below a file with errors is not warned of") {
@@ -405,4 +405,24 @@ TEST_CASE("MappingTable: types are listed once, with every entry that names them
   CHECK(std::ranges::find(told, "A,n now e") != told.end());
   const std::string prefix = tree.Root().string();
   CHECK(types[0].first_use.ToString().starts_with(prefix + "/machine.json:2:"));
+}
+
+TEST_CASE("Load: a remove of what is not there is told the entry that may be meant") {
+  const auto told = [](std::string_view verb, std::string_view path) {
+    const TemporaryTree tree(
+        {{"machine.json", Only({{"GET", "*.report", "A"}, {"*", "/status", "B"}})},
+         {"default/mapping.json", "{\"httpHandlers\": [{\"remove\": {\"verb\": \"" +
+                                      std::string(verb) + "\", \"path\": \"" + std::string(path) +
+                                      "\"}}]}"}});
+    const auto lines = Told(tree.Load().problems);
+    REQUIRE(lines.size() == 1);
+    return lines.front().substr(lines.front().find(" to remove"));
+  };
+  CHECK(told("GET", "*.reprot") ==
+        " to remove; did you mean the path \"*.report\"? Both are compared as text, in which * and "
+        "? are no wildcards.");
+  CHECK(told("*", "*.Report") ==
+        " to remove; there is one with this path and the verb \"GET\". Both are compared as text, "
+        "in which * and ? are no wildcards.");
+  CHECK(told("POST", "/other") == " to remove. Both are compared as text: blanks and order count.");
 }
