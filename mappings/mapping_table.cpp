@@ -263,6 +263,7 @@ void MappingTable::Finish(const Match& match, std::string_view file_path,
   resolution.path_info = path_info;
   resolution.specific = match.specific;
   resolution.settings = match.folder->settings.get();
+  resolution.chain = match.folder->chain;
   resolution.entry = match.entry;
   if (match.entry != nullptr) {
     resolution.outcome = Resolution::Outcome::kFound;
@@ -363,6 +364,15 @@ bool MappingTable::RouteAnew(Way& way, std::size_t site, std::string_view verb,
   const Match match = Search(way.Last(), verb, whole, resources);
   Finish(match, whole, {}, resources, resolution);
   return !script.asked_disk && !match.asked_disk;
+}
+
+std::vector<const Entry*> MappingTable::EntriesOf(const Resolution& resolution) const {
+  std::vector<const Entry*> entries;
+  for (std::size_t i = resolution.chain; i != Chain::kNone; i = blocks_[i].behind) {
+    const std::vector<const Entry*>& own = blocks_[i].index.Entries();
+    entries.insert(entries.end(), own.begin(), own.end());
+  }
+  return entries;
 }
 
 Resolution MappingTable::Resolve(std::string_view host, std::string_view verb,

@@ -54,6 +54,8 @@ struct Resolution {
   bool specific = false;
   /// Of the file path's folder; of the site's for a path that was refused. Never null. Lifetime: the table's.
   const FolderSettings* settings = nullptr;
+  /// For MappingTable::EntriesOf().
+  std::size_t chain = static_cast<std::size_t>(-1);
 
   /// What `file_path` and `path_info` view when they are no part of the arguments.
   struct Rewritten {
@@ -155,6 +157,10 @@ class MappingTable {
                                    std::string_view script_path, std::string_view path_info,
                                    IResources* resources = nullptr,
                                    ResolutionCache* cache = nullptr) const;
+
+  /// The entries that the file path of one of this table's resolutions was looked for among, in the order in which they
+  /// are searched; none for a path that was refused. Lifetime: the table's.
+  [[nodiscard]] std::vector<const Entry*> EntriesOf(const Resolution& resolution) const;
 
   /// The types that any entry names, each once; Entry::type_index points here.
   [[nodiscard]] const std::vector<TypeUse>& Types() const { return types_; }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "mappings/entry.hpp"
@@ -9,6 +10,9 @@ namespace weft::mappings {
 
 /// What is on the disk where a path points to.
 enum class Resource { kNone, kFile, kDirectory };
+
+/// What is at a path of the disk; symbolic links are followed. What is neither file nor folder is nothing. Blocks.
+[[nodiscard]] Resource ResourceAt(const std::string& physical_path);
 
 /// Knows what is on the disk, for entries that depend on it.
 class IResources {
@@ -36,22 +40,7 @@ class ResourceProbe {
   [[nodiscard]] bool Asked() const { return found_.has_value(); }
 
  private:
-  bool SatisfiesOnDisk(ResourceType type) {
-    if (!found_) {
-      found_ = resources_ == nullptr ? Resource::kNone : resources_->At(path_);
-    }
-    switch (type) {
-      case ResourceType::kUnspecified:
-        return true;
-      case ResourceType::kFile:
-        return *found_ == Resource::kFile;
-      case ResourceType::kDirectory:
-        return *found_ == Resource::kDirectory;
-      case ResourceType::kEither:
-        return *found_ != Resource::kNone;
-    }
-    return false;
-  }
+  bool SatisfiesOnDisk(ResourceType type);
 
   IResources* resources_;
   std::string_view path_;

@@ -13,6 +13,7 @@
 
 #include "mappings/ascii.hpp"
 #include "mappings/chain.hpp"
+#include "mappings/explanation.hpp"
 #include "mappings/level.hpp"
 #include "mappings/machine_defaults.hpp"
 #include "mappings/mapping_table.hpp"
@@ -21,6 +22,7 @@
 
 using weft::mappings::CandidatePath;
 using weft::mappings::Chain;
+using weft::mappings::EntriesTried;
 using weft::mappings::Entry;
 using weft::mappings::Extend;
 using weft::mappings::Level;
@@ -33,6 +35,8 @@ using weft::mappings::Problem;
 using weft::mappings::ReadLevel;
 using weft::mappings::Resolution;
 using weft::mappings::ResolutionCache;
+using weft::mappings::TriedEntry;
+using weft::mappings::Verdict;
 using weft::mappings::testing::TemporaryTree;
 
 namespace {
@@ -142,6 +146,12 @@ std::string Told(std::string_view what, std::string_view file_path, std::string_
     told += text;
   }
   return told;
+}
+
+/// The first entry that was not passed over.
+const Entry* ChosenOf(const std::vector<TriedEntry>& tried) {
+  const auto chosen = std::ranges::find(tried, Verdict::kChosen, &TriedEntry::verdict);
+  return chosen == tried.end() ? nullptr : chosen->entry;
 }
 
 std::string Told(const Resolution& resolution) {
@@ -297,6 +307,8 @@ TEST_CASE("MappingTable: agrees with the definition on random tables and paths")
         const std::string again = Told(table->Resolve("host", verb, script, info, nullptr, &cache));
         REQUIRE(again == told);
       }
+      const auto tried = EntriesTried(*table, resolution, verb, nullptr);
+      REQUIRE(ChosenOf(tried) == resolution.entry);
     }
   }
   // That the tables and paths are such as to say something.

@@ -1,0 +1,39 @@
+#include "mappings/explanation.hpp"
+
+namespace weft::mappings {
+
+std::string_view ToString(Verdict verdict) noexcept {
+  switch (verdict) {
+    case Verdict::kChosen:
+      return "chosen";
+    case Verdict::kOtherPath:
+      return "path";
+    case Verdict::kNoResource:
+      return "resourceType";
+    case Verdict::kOtherMethod:
+      return "verb";
+  }
+  return {};
+}
+
+std::vector<TriedEntry> EntriesTried(const MappingTable& table, const Resolution& resolution,
+                                     std::string_view method, IResources* resources) {
+  std::vector<TriedEntry> tried;
+  const CandidatePath path(resolution.file_path);
+  ResourceProbe probe(resources, resolution.file_path);
+  for (const Entry* entry : table.EntriesOf(resolution)) {
+    if (!entry->pattern.Matches(path)) {
+      tried.push_back({entry, Verdict::kOtherPath});
+    } else if (!probe.Satisfies(entry->resource_type)) {
+      tried.push_back({entry, Verdict::kNoResource});
+    } else if (!entry->verbs.Matches(method)) {
+      tried.push_back({entry, Verdict::kOtherMethod});
+    } else {
+      tried.push_back({entry, Verdict::kChosen});
+      break;
+    }
+  }
+  return tried;
+}
+
+}  // namespace weft::mappings
