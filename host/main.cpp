@@ -7,6 +7,8 @@
 #include "host/options/parse.hpp"
 #include "host/supervisor/listener.hpp"
 #include "host/supervisor/serve.hpp"
+#include "host/tools/check.hpp"
+#include "host/tools/explain.hpp"
 #include "host/tools/list_modules.hpp"
 
 namespace options = weft::host::options;
@@ -19,6 +21,10 @@ static int Run(const options::ParseResult& parsed) {
       return supervisor::Serve(*parsed.settings, parsed.warnings);
     case options::Command::kModules:
       return tools::ListModules(*parsed.settings, parsed.warnings);
+    case options::Command::kCheck:
+      return tools::Check(*parsed.settings, parsed.warnings);
+    case options::Command::kExplain:
+      return tools::Explain(*parsed.settings, parsed.arguments, parsed.warnings);
   }
   return options::kExitSoftware;
 }

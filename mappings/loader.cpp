@@ -336,7 +336,7 @@ class Assembler {
   std::vector<TypeMention> Inspect(Level defaults, Found found) {
     BuildFolders(defaults, found);
     const std::vector<SearchedChain> chains = SearchedChains();
-    TellUnreachable(chains, ReadEntries(found), !HasErrors(), problems_);
+    TellUnreachable(chains, ReadEntries(found), AllFilesRead(), problems_);
     TellRepeatedNames(chains, problems_);
     return TypesIn(chains);
   }
@@ -598,6 +598,13 @@ class Assembler {
   [[nodiscard]] bool HasErrors() const {
     return std::ranges::any_of(problems_, [](const Problem& problem) {
       return problem.severity == Problem::Severity::kError;
+    });
+  }
+
+  // Of a file or folder as a whole there is no line.
+  [[nodiscard]] bool AllFilesRead() const {
+    return std::ranges::none_of(problems_, [](const Problem& problem) {
+      return problem.severity == Problem::Severity::kError && problem.where.line == 0;
     });
   }
 

@@ -191,7 +191,7 @@ bool IsBuiltIn(const Entry& entry) { return entry.where.file.empty(); }
 }  // namespace
 
 void TellUnreachable(const std::vector<SearchedChain>& chains,
-                     const std::vector<const Entry*>& read, bool all_known,
+                     const std::vector<const Entry*>& read, bool all_files_read,
                      std::vector<Problem>& problems) {
   std::unordered_set<const Entry*> open;  // may be reached
   std::unordered_map<const Entry*, std::vector<const Entry*>> shadows;
@@ -224,7 +224,7 @@ void TellUnreachable(const std::vector<SearchedChain>& chains,
                               std::string(one ? "one at " : "ones at ") + PlacesOf(found->second) +
                               (one ? " matches all that it matches, and is searched first."
                                    : " match all that it matches, and are searched first.")});
-    } else if (all_known) {
+    } else if (all_files_read) {
       problems.push_back({entry->where, Problem::Severity::kWarning,
                           "No request reaches this entry: it is replaced, removed or cleared "
                           "again before any folder uses it."});

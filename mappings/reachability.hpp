@@ -30,12 +30,13 @@ struct SearchedChain {
 /// cover it only together are not noticed, nor is it considered that a folder's paths all begin with the folder's. What
 /// stands in a chain that is not complete is not told of, nor are the built-in defaults.
 ///
-/// `read` are the entries of all files, in their order, without those that an error keeps from being known;
-/// `all_known` is false where there are such.
+/// `read` are the entries of all files, in their order. `all_files_read` is false where there are files or folders
+/// beside them whose chains are not known: an entry may be in one of those.
+/// Why an entry in no chain is told of in spite of errors: what an error hides may take an entry away, never bring it back.
 ///
 /// Cost: about the product of the entries of a chain and those of them that are new in it.
 void TellUnreachable(const std::vector<SearchedChain>& chains,
-                     const std::vector<const Entry*>& read, bool all_known,
+                     const std::vector<const Entry*>& read, bool all_files_read,
                      std::vector<Problem>& problems);
 
 /// Tells of entries that share their name with another of the same chain: logs and metrics cannot tell them apart. Not

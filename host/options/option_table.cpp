@@ -309,6 +309,14 @@ Option FormatOption() {
                  });
 }
 
+Option DocumentRootOption() {
+  return Special(
+      "Site", "document-root", "DIR", "none: nothing exists",
+      "Folder of the site's files, for resource types, default documents and the redirect to a "
+      "folder's slash.",
+      [](Settings& settings, std::string_view text) { settings.document_root = NotEmpty(text); });
+}
+
 std::string Option::Flag() const { return "--" + std::string(name); }
 
 std::string Option::EnvironmentVariable() const {

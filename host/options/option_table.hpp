@@ -38,4 +38,7 @@ struct Option {
 /// `--format`, of the commands that list something; on the command line alone.
 [[nodiscard]] Option FormatOption();
 
+/// `--document-root`, of `weft explain`; on the command line alone.
+[[nodiscard]] Option DocumentRootOption();
+
 }  // namespace weft::host::options

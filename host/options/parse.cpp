@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <fstream>
+#include <initializer_list>
 #include <iomanip>
 #include <map>
 #include <sstream>
@@ -106,6 +107,10 @@ struct CommandEntry {
   std::string_view introduction;  ///< behind the line of usage
   std::string_view epilogue;
   Table (*options)();
+  /// What the usage calls its arguments, and how many there must be.
+  std::string_view arguments = {};
+  std::size_t least_arguments = 0;
+  std::size_t most_arguments = 0;
 };
 
 constexpr std::string_view kAboutValues = R"(
@@ -115,15 +120,23 @@ environment, the environment beats the default.
 SIZE is in bytes, or a number with K, M or G (times 1024). TIME is a number with ms, s, m or h.
 )";
 
-/// What `weft modules` takes of the options of `weft serve`, and its own.
-Table ModulesOptions() {
+/// Those of the options of `weft serve`, and `--format`.
+Table SomeOptions(std::initializer_list<std::string_view> names) {
   Table table;
   for (Option& option : OptionTable()) {
-    if (option.name == "config" || option.name == "modules" || option.name == "log-level") {
-      table.push_back(std::move(option));
-    }
+    if (std::ranges::find(names, option.name) != names.end()) table.push_back(std::move(option));
   }
   table.push_back(FormatOption());
+  return table;
+}
+
+Table ModulesOptions() { return SomeOptions({"config", "modules", "log-level"}); }
+
+Table CheckOptions() { return SomeOptions({"config", "mappings", "modules", "log-level"}); }
+
+Table ExplainOptions() {
+  Table table = CheckOptions();
+  table.insert(table.end() - 1, DocumentRootOption());
   return table;
 }
 
@@ -152,6 +165,37 @@ Exit codes: 0 all can be used, 64 wrong options, 74 the list cannot be written, 
 folder cannot be used.
 )",
         .options = ModulesOptions},
+    CommandEntry{.command = Command::kCheck,
+                 .name = "check",
+                 .summary = "find all that is wrong with the mappings",
+                 .introduction = "Reads the mapping files and prints all that is wrong with them, "
+                                 "or probably not what was\n"
+                                 "meant, in the order of the files: file:line:column: "
+                                 "error|warning: sentence. The modules\n"
+                                 "that they name are loaded, each in a process of its own.",
+                 .epilogue = R"(
+Exit codes: 0 no error, 1 errors, 64 wrong options, 74 the list cannot be written.
+)",
+                 .options = CheckOptions},
+    CommandEntry{.command = Command::kExplain,
+                 .name = "explain",
+                 .summary = "tell what becomes of a URL, and why",
+                 .introduction = "Prints the mapping files that hold for the URL, each entry that "
+                                 "is tried for it, the one\n"
+                                 "that is chosen, where its class runs, and the limits in force. "
+                                 "METHOD is GET where it is not\n"
+                                 "given. URL is http://HOST/PATH, or /PATH for the site of all "
+                                 "other hosts; quote it, for\n"
+                                 "the shell's sake.",
+                 .epilogue = R"(
+Exit codes: 0 an entry is found, 1 the mappings are wrong, 3 redirected (301), 4 nothing matches
+(404), 5 other verbs alone match (405), 6 refused (400, 414), 64 wrong options, 74 the output
+cannot be written.
+)",
+                 .options = ExplainOptions,
+                 .arguments = " [METHOD] URL",
+                 .least_arguments = 1,
+                 .most_arguments = 2},
 };
 
 /// "see 'weft serve --help'"
@@ -161,7 +205,7 @@ std::string SeeHelpOf(const CommandEntry& command) {
 
 std::string HelpOf(const CommandEntry& command, const Table& table) {
   std::ostringstream help;
-  help << "usage: weft " << command.name << " [OPTION...]\n\n"
+  help << "usage: weft " << command.name << " [OPTION...]" << command.arguments << "\n\n"
        << command.introduction << '\n'
        << kAboutValues << Describe(table) << command.epilogue;
   return help.str();
@@ -205,6 +249,7 @@ std::string Explain(const po::invalid_command_line_syntax& error, const CommandE
 struct CommandLine {
   bool wants_help = false;
   std::vector<Assignment> assignments;
+  std::vector<std::string> arguments;
 };
 
 CommandLine ReadCommandLine(const CommandEntry& command, const Table& table,
@@ -234,6 +279,14 @@ CommandLine ReadCommandLine(const CommandEntry& command, const Table& table,
   for (const po::option& token : parsed.options) {
     if (token.string_key.empty()) {
       const std::string text = token.value.empty() ? "" : token.value.front();
+      if (command_line.arguments.size() < command.most_arguments) {
+        command_line.arguments.push_back(text);
+        continue;
+      }
+      if (command.most_arguments > 0) {
+        throw Refusal("unexpected argument " + Quoted(text) + ": there are " +
+                      std::to_string(command.most_arguments) + " already; " + SeeHelpOf(command));
+      }
       throw Refusal("unexpected argument " + Quoted(text) + ": options start with '--'; " +
                     SeeHelpOf(command));
     }
@@ -414,6 +467,11 @@ ParseResult ParseOptions(const CommandEntry& command, const std::vector<std::str
     result.output = HelpOf(command, table);
     return result;
   }
+  if (command_line.arguments.size() < command.least_arguments) {
+    throw Refusal("nothing to " + std::string(command.name) + ": write 'weft " +
+                  std::string(command.name) + std::string(command.arguments) + "'");
+  }
+  result.arguments = command_line.arguments;
   // The file and the environment are those of the server, whatever the command.
   const Table all = OptionTable();
   const std::vector<Assignment> from_environment =

@@ -9,13 +9,15 @@
 namespace weft::host::options {
 
 /// The commands of `weft`; parse.cpp has the table of them.
-enum class Command { kServe, kModules };
+enum class Command { kServe, kModules, kCheck, kExplain };
 
 /// What the command line asks for.
 struct ParseResult {
   Command command = Command::kServe;
   /// Set: run the command with these. Not set: print what is below and exit.
   std::optional<Settings> settings;
+  /// What stands beside the options: as many as the command takes.
+  std::vector<std::string> arguments;
   /// For standard output: the help or the version, ending in a newline.
   std::string output;
   /// For standard error: one line, without its newline, that says what is wrong, where, and what

@@ -159,6 +159,8 @@ struct Settings {
   // Commands that list something.
 
   OutputFormat format = OutputFormat::kText;
+  /// Where the site's files are, for `weft explain`. Empty: nothing exists. `weft serve` is told by the web server.
+  std::filesystem::path document_root;
 
   /// `workers`, or else: 0 when spawned (a spawner starts as many processes as it wants and cannot
   /// see ours), one per core otherwise.

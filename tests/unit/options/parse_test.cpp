@@ -329,6 +329,32 @@ TEST_CASE("Parse: a folder given twice is refused") {
         "weft: --modules: '/a' is given twice: keep one");
 }
 
+TEST_CASE("Parse: weft explain takes a URL, and a method before it") {
+  const ParseResult result = ParseArguments(
+      {"explain", "--mappings", "/a", "PUT", "--document-root", "/www", "http://h/x?y"});
+  REQUIRE(result.settings);
+  CHECK(result.command == Command::kExplain);
+  CHECK(result.arguments == std::vector<std::string>{"PUT", "http://h/x?y"});
+  CHECK(result.settings->mappings == "/a");
+  CHECK(result.settings->document_root == "/www");
+  CHECK(ParseArguments({"explain", "/x"}).arguments == std::vector<std::string>{"/x"});
+  CHECK(Refusal(ParseArguments({"explain"})) ==
+        "weft: nothing to explain: write 'weft explain [METHOD] URL'");
+  CHECK(Refusal(ParseArguments({"explain", "GET", "/a", "/b"})) ==
+        "weft: unexpected argument '/b': there are 2 already; see 'weft explain --help'");
+  CHECK(Refusal(ParseArguments({"serve", "--document-root", "/www"})) ==
+        "weft: unknown option '--document-root': see 'weft serve --help'");
+}
+
+TEST_CASE("Parse: weft check takes no argument") {
+  const ParseResult result = ParseArguments({"check", "--format", "json"});
+  REQUIRE(result.settings);
+  CHECK(result.command == Command::kCheck);
+  CHECK(result.settings->format == OutputFormat::kJson);
+  CHECK(Refusal(ParseArguments({"check", "/a"})) ==
+        "weft: unexpected argument '/a': options start with '--'; see 'weft check --help'");
+}
+
 TEST_CASE("Parse: weft modules takes its own options, and the server's file and environment") {
   const ParseResult result =
       ParseArguments({"modules", "--modules", "/a", "--format", "json"}, {"WEFT_WORKERS=3"});

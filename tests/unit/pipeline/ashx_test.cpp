@@ -126,7 +126,7 @@ TEST_CASE("Ashx: a missing file has the same record, whether it is static or nam
   });
   const std::vector<std::pair<std::string, std::string>> expected = {
       {"404", "file_not_found"},  {"404", "file_not_found"},       {"404", "not_a_file"},
-      {"404", "not_a_file"},      {"500", "handler_file_invalid"}, {"404", "file_hidden"},
+      {"301", "folder_redirect"}, {"500", "handler_file_invalid"}, {"404", "file_hidden"},
       {"404", "file_not_found"},  {"404", "not_a_file"},           {"404", "no_document_root"},
       {"404", "no_document_root"}};
   REQUIRE(lines.size() == expected.size());

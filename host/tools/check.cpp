@@ -1,0 +1,73 @@
+#include "host/tools/check.hpp"
+
+#include <algorithm>
+#include <iostream>
+#include <utility>
+
+#include "host/observe/log.hpp"
+#include "host/options/exit_code.hpp"
+#include "host/tools/handler_types.hpp"
+#include "mappings/loader.hpp"
+
+namespace weft::host::tools {
+namespace {
+
+using mappings::Problem;
+
+void AddTypes(const std::vector<mappings::TypeMention>& types, HandlerTypes& known,
+              std::vector<Problem>& problems) {
+  for (const auto& mention : types) {
+    auto error = known.Find(mention.type).error;
+    if (error.empty()) {
+      continue;
+    }
+    if (!mention.validate) {
+      error += " The entry answers 500 until that changes.";
+    }
+    problems.push_back({mention.where,
+                        mention.validate ? Problem::Severity::kError : Problem::Severity::kWarning,
+                        std::move(error)});
+  }
+}
+
+Json ToJson(const Problem& problem) {
+  return {{"file", problem.where.file},
+          {"line", problem.where.line},
+          {"column", problem.where.column},
+          {"severity", problem.severity == Problem::Severity::kError ? "error" : "warning"},
+          {"message", problem.sentence}};
+}
+
+}  // namespace
+
+int Check(const options::Settings& settings, const std::vector<std::string>& warnings) {
+  observe::SetLogLevel(settings.log_level);
+  for (const auto& warning : warnings) {
+    observe::Log(observe::Level::kWarning, warning);
+  }
+  auto [problems, types] = mappings::Check(settings.mappings);
+  HandlerTypes known(settings.ModuleFolders());
+  AddTypes(types, known, problems);
+  mappings::SortProblems(problems);
+  if (settings.format == options::OutputFormat::kJson) {
+    auto list = Json::array();
+    for (const auto& problem : problems) {
+      list.push_back(ToJson(problem));
+    }
+    std::cout << Dump(list, 2) << '\n';
+  } else {
+    for (const auto& problem : problems) {
+      std::cout << problem.ToString() << '\n';
+    }
+  }
+  std::cout.flush();
+  if (!std::cout.good()) {
+    return options::kExitInputOutput;
+  }
+  const bool sound = std::ranges::none_of(problems, [](const Problem& problem) {
+    return problem.severity == Problem::Severity::kError;
+  });
+  return sound ? options::kExitOk : options::kExitProblems;
+}
+
+}  // namespace weft::host::tools

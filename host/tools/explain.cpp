@@ -1,0 +1,362 @@
+#include "host/tools/explain.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <iomanip>
+#include <iostream>
+#include <optional>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "host/observe/log.hpp"
+#include "host/options/exit_code.hpp"
+#include "host/options/values.hpp"
+#include "host/tools/handler_types.hpp"
+#include "host/tools/request_url.hpp"
+#include "mappings/explanation.hpp"
+#include "mappings/loader.hpp"
+#include "mappings/route.hpp"
+
+namespace weft::host::tools {
+namespace {
+
+using mappings::Entry;
+using mappings::Resource;
+using mappings::Verdict;
+
+/// The files below a document root; none where there is no root.
+class DocumentRoot final : public mappings::ISiteFiles {
+ public:
+  explicit DocumentRoot(const std::filesystem::path& root) : root_(root.string()) {
+    while (root_.ends_with('/')) {
+      root_.pop_back();
+    }
+    given_ = !root.empty();
+  }
+
+  Resource At(std::string_view file_path) override {
+    return given_ ? mappings::ResourceAt(root_ + std::string(file_path)) : Resource::kNone;
+  }
+
+  std::optional<std::string> FirstFile(std::string_view folder,
+                                       const std::vector<std::string>& names) override {
+    for (const auto& name : names) {
+      auto path = std::string(folder) + name;
+      if (At(path) == Resource::kFile) {
+        return path;
+      }
+    }
+    return std::nullopt;
+  }
+
+ private:
+  std::string root_;
+  bool given_;
+};
+
+/// The status that the request comes to before a handler that does something of its own is asked.
+int StatusOf(const mappings::Route& route) {
+  const auto* const entry = route.resolution.entry;
+  return route.status == 200 && entry != nullptr && entry->refuses_method ? 405 : route.status;
+}
+
+int ExitCodeFor(int status) {
+  switch (status) {
+    case 200:
+      return options::kExitOk;
+    case 301:
+      return options::kExitRedirected;
+    case 404:
+      return options::kExitNotFound;
+    case 405:
+      return options::kExitMethodNotAllowed;
+    default:
+      return options::kExitRefused;
+  }
+}
+
+/// `file` and `line`, as members of other objects have them.
+Json Place(const mappings::SourceLocation& where) {
+  return {{"file", where.file.empty() ? mappings::SourceLocation().ToString() : where.file},
+          {"line", where.line}};
+}
+
+Json ToJson(const Entry& entry) {
+  Json json = {
+      {"name", entry.name}, {"verb", entry.verb}, {"path", entry.path}, {"type", entry.type_text}};
+  json.update(Place(entry.where));
+  return json;
+}
+
+template <typename Value>
+Json LimitToJson(const mappings::Setting<std::optional<Value>>& setting,
+                 std::optional<std::uint64_t> of_host, std::string_view option) {
+  Json json;
+  if (setting.value) {
+    if constexpr (std::is_same_v<Value, std::chrono::seconds>) {
+      json["value"] = setting.value->count();
+    } else {
+      json["value"] = *setting.value;
+    }
+  } else {
+    json["value"] = of_host ? Json(*of_host) : Json(nullptr);
+  }
+  if (setting.value && setting.where) {
+    json.update(Place(*setting.where));
+    json["option"] = nullptr;
+  } else {
+    json.update(Json{{"file", nullptr}, {"line", nullptr}, {"option", option}});
+  }
+  return json;
+}
+
+Json Limits(const mappings::FolderSettings* folder, const options::Settings& settings) {
+  Json limits = Json::object();
+  if (folder == nullptr) {
+    return limits;
+  }
+  const auto& runtime = folder->runtime;
+  limits["executionTimeoutSeconds"] = LimitToJson(runtime.execution_timeout, {}, "");
+  limits["maxRequestBytes"] =
+      LimitToJson(runtime.max_request_bytes, settings.max_request_bytes, "--max-request-bytes");
+  limits["maxUrlBytes"] = LimitToJson(runtime.max_url_bytes, {}, "");
+  limits["maxQueryStringBytes"] = LimitToJson(runtime.max_query_string_bytes, {}, "");
+  limits["responseBufferBytes"] = LimitToJson(
+      runtime.response_buffer_bytes, settings.output_buffer_bytes, "--output-buffer-bytes");
+  return limits;
+}
+
+/// The class of the entry, and where and how it will run; null flags are decided by what a factory makes.
+Json Handler(const Entry& entry, const options::Settings& settings) {
+  HandlerTypes types(settings.ModuleFolders());
+  const auto answer = types.Find(entry.type);
+  Json json = {{"class", entry.type.class_name},
+               {"module", entry.type.module.empty() ? Json(nullptr) : Json(entry.type.module)},
+               {"lifetime", nullptr},
+               {"runsOn", nullptr},
+               {"body", nullptr},
+               {"error", nullptr}};
+  if (!answer.error.empty()) {
+    json["error"] = answer.error;
+    return json;
+  }
+  const auto& handler_class = answer.handler_class;
+  json["lifetime"] = handler_class["lifetime"];
+  if (handler_class["async"].is_boolean()) {
+    json["runsOn"] = handler_class["async"].get<bool>() ? "fiber" : "pool";
+    json["body"] = handler_class["bufferless"].get<bool>() ? "streamed" : "buffered";
+  }
+  return json;
+}
+
+/// What is printed, in either form.
+struct Explanation {
+  std::string method;
+  std::string url;
+  bool has_root = false;
+  const mappings::Route* route = nullptr;
+  std::vector<mappings::TriedEntry> tried;
+  Json handler;  // null: no entry was chosen
+  Json limits;
+};
+
+Json ToJson(const Explanation& told) {
+  const auto& route = *told.route;
+  const auto& resolution = route.resolution;
+  const bool serves = route.status == 200 && resolution.entry != nullptr;
+  Json json = {
+      {"method", told.method},
+      {"url", told.url},
+      {"status", StatusOf(route)},
+      {"cause", route.cause},
+      {"detail", route.detail},
+      {"entry", serves ? ToJson(*resolution.entry) : Json(nullptr)},
+      {"handler", told.handler},
+      {"filePath", resolution.file_path},
+      {"pathInfo", resolution.path_info},
+      {"allow", resolution.allow},
+      {"location", route.location},
+      {"defaultDocument", route.default_document ? Json(*route.default_document) : Json(nullptr)},
+      {"chain", Json::array()},
+      {"tried", Json::array()},
+      {"limits", told.limits}};
+  if (resolution.settings != nullptr) {
+    for (const auto& level : resolution.settings->levels) {
+      json["chain"].push_back(
+          {{"file", Place({level->file, 0, 0})["file"]},
+           {"location", level->location.empty() ? Json(nullptr) : Json(level->location)}});
+    }
+  }
+  for (const auto& [entry, verdict] : told.tried) {
+    auto tried = ToJson(*entry);
+    tried["result"] = mappings::ToString(verdict);
+    json["tried"].push_back(std::move(tried));
+  }
+  return json;
+}
+
+std::string ResourceName(mappings::ResourceType type) {
+  switch (type) {
+    case mappings::ResourceType::kFile:
+      return "no file is there";
+    case mappings::ResourceType::kDirectory:
+      return "no folder is there";
+    case mappings::ResourceType::kEither:
+    case mappings::ResourceType::kUnspecified:
+      break;
+  }
+  return "neither file nor folder is there";
+}
+
+/// Why an entry was passed over, or not, as a sentence without its final dot.
+std::string Reason(const mappings::TriedEntry& tried) {
+  switch (tried.verdict) {
+    case Verdict::kChosen:
+      return "chosen";
+    case Verdict::kOtherPath:
+      return "its path does not match";
+    case Verdict::kNoResource:
+      return "its path matches, but " + ResourceName(tried.entry->resource_type);
+    case Verdict::kOtherMethod:
+      return "its path matches, but it is for other verbs";
+  }
+  return {};
+}
+
+/// A text from outside, or the sign that there is none.
+std::string Shown(std::string_view text) { return text.empty() ? "-" : observe::Escaped(text); }
+
+std::string EntryText(const Entry& entry) {
+  auto text = entry.where.ToString() + ": " + observe::Escaped(entry.verb) + " " +
+              observe::Escaped(entry.path) + " -> " + observe::Escaped(entry.type_text);
+  return entry.name.empty() ? text : text + " (" + observe::Escaped(entry.name) + ")";
+}
+
+void PrintHandler(std::ostream& out, const Json& handler) {
+  out << "  class      " << handler["class"].get<std::string>() << ", "
+      << (handler["module"].is_null() ? "built in"
+                                      : "module " + handler["module"].get<std::string>())
+      << '\n';
+  if (!handler["error"].is_null()) {
+    out << "  cannot be used: " << handler["error"].get<std::string>() << '\n';
+    return;
+  }
+  out << "  lifetime   " << handler["lifetime"].get<std::string>() << '\n';
+  if (handler["runsOn"].is_null()) {
+    out << "  runs       on a fiber or in the pool: what it makes for the request decides\n";
+    return;
+  }
+  const bool on_fiber = handler["runsOn"] == "fiber";
+  const bool streamed = handler["body"] == "streamed";
+  out << "  runs       " << (on_fiber ? "on the request's fiber" : "on a thread of the pool")
+      << ", the body " << (streamed ? "as it arrives" : "read whole before") << '\n';
+}
+
+void PrintLimits(std::ostream& out, const Json& limits) {
+  out << "limits:\n";
+  for (const auto& [name, limit] : limits.items()) {
+    out << "  " << std::left << std::setw(24) << name
+        << (limit["value"].is_null() ? std::string("none") : limit["value"].dump());
+    if (!limit["file"].is_null()) {
+      out << "  " << limit["file"].get<std::string>() << ':' << limit["line"];
+    } else if (!limit["option"].get<std::string>().empty()) {
+      out << "  " << limit["option"].get<std::string>();
+    }
+    out << '\n';
+  }
+}
+
+void PrintText(std::ostream& out, const Explanation& told) {
+  const auto& route = *told.route;
+  const auto& resolution = route.resolution;
+  out << "request:   " << Shown(told.method) << ' ' << Shown(told.url)
+      << "\nstatus:    " << StatusOf(route) << " (" << route.cause << ")\n";
+  if (!route.detail.empty()) {
+    out << "detail:    " << observe::Escaped(route.detail) << '\n';
+  }
+  if (!route.location.empty()) {
+    out << "location:  " << route.location << '\n';
+  }
+  if (!resolution.allow.empty()) {
+    out << "allow:     " << resolution.allow << '\n';
+  }
+  if (route.default_document) {
+    out << "document:  " << Shown(*route.default_document) << ", the folder's default document\n";
+  }
+  out << "file path: " << Shown(resolution.file_path)
+      << "\npath info: " << Shown(resolution.path_info) << '\n';
+  if (!told.has_root) {
+    out << "disk:      nothing exists: --document-root was not given\n";
+  }
+  if (resolution.settings != nullptr) {
+    out << "chain:\n";
+    for (const auto& level : resolution.settings->levels) {
+      out << "  " << mappings::SourceLocation{level->file, 0, 0}.ToString()
+          << (level->location.empty() ? "" : ", location " + Shown(level->location)) << '\n';
+    }
+  }
+  out << "entries, in the order in which they are searched:\n";
+  for (const auto& tried : told.tried) {
+    out << "  " << EntryText(*tried.entry) << ": " << Reason(tried) << '\n';
+  }
+  if (!told.handler.is_null()) {
+    out << "handler:\n";
+    PrintHandler(out, told.handler);
+  }
+  PrintLimits(out, told.limits);
+}
+
+int RefuseUrl(const std::string& text) {
+  std::cerr << "weft: " + options::Quoted(text) +
+                   " is no URL: write http://HOST/PATH, or /PATH for the site of all other hosts; "
+                   "a % needs two hexadecimal digits\n";
+  return options::kExitUsage;
+}
+
+}  // namespace
+
+int Explain(const options::Settings& settings, const std::vector<std::string>& arguments,
+            const std::vector<std::string>& warnings) {
+  observe::SetLogLevel(settings.log_level);
+  for (const auto& warning : warnings) {
+    observe::Log(observe::Level::kWarning, warning);
+  }
+  Explanation told;
+  told.method = arguments.size() > 1 ? arguments.front() : "GET";
+  told.url = arguments.back();
+  const auto url = ParseRequestUrl(told.url);
+  if (!url) {
+    return RefuseUrl(told.url);
+  }
+  const auto loaded = mappings::Load(settings.mappings);
+  observe::WriteProblems(loaded.problems);
+  if (!loaded.table) {
+    return options::kExitProblems;
+  }
+  DocumentRoot files(settings.document_root);
+  const auto route = mappings::FindRoute(*loaded.table,
+                                         {.host = url->host,
+                                          .method = told.method,
+                                          .script_path = url->path,
+                                          .path_info = {},
+                                          .query = url->query},
+                                         files);
+  told.has_root = !settings.document_root.empty();
+  told.route = &route;
+  told.tried = mappings::EntriesTried(*loaded.table, route.resolution, told.method, &files);
+  if (route.status == 200) {
+    told.handler = Handler(*route.resolution.entry, settings);
+  }
+  told.limits = Limits(route.resolution.settings, settings);
+  if (settings.format == options::OutputFormat::kJson) {
+    std::cout << Dump(ToJson(told), 2) << '\n';
+  } else {
+    PrintText(std::cout, told);
+  }
+  std::cout.flush();
+  return std::cout.good() ? ExitCodeFor(StatusOf(route)) : options::kExitInputOutput;
+}
+
+}  // namespace weft::host::tools

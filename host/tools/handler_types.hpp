@@ -1,0 +1,44 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host/handling/module.hpp"
+#include "host/tools/module_report.hpp"
+#include "mappings/type_name.hpp"
+
+namespace weft::host::tools {
+
+/// What the types that mappings name stand for: the built-in classes, and those of the modules. A module is loaded
+/// when it is first asked for, in a process of its own (DescribeModule()).
+///
+/// Threads: use while there is only one.
+class HandlerTypes {
+ public:
+  /// What is known of one type.
+  struct Answer {
+    /// Why it cannot be used, as one sentence, with the name that may have been meant; empty: it can.
+    std::string error;
+    Json handler_class;  ///< As DescribeClasses() describes it; null where there is an error.
+  };
+
+  /// `folders` as for handling::TypeResolver. What is wrong with them goes to the log.
+  explicit HandlerTypes(std::vector<std::filesystem::path> folders);
+
+  /// Throws as DescribeModule().
+  [[nodiscard]] Answer Find(const mappings::TypeName& type);
+
+ private:
+  [[nodiscard]] std::string MissingModule(std::string_view name) const;
+  [[nodiscard]] static Answer FindClass(const mappings::TypeName& type, const Json& classes);
+
+  std::vector<std::filesystem::path> folders_;
+  std::vector<handling::ModuleFile> files_;
+  Json built_in_;
+  std::map<std::string, Json, std::less<>> modules_;  // those that were asked for
+};
+
+}  // namespace weft::host::tools

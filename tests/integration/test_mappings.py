@@ -1,0 +1,149 @@
+"""`weft check` and `weft explain`, and the schema for editors: what the one accepts the other accepts."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from servers import ROOT
+
+SCHEMA = json.loads((ROOT / "mappings" / "mapping.schema.json").read_text())
+EXAMPLES = ROOT / "tests" / "mappings"
+GOOD = sorted((EXAMPLES / "good").glob("*.json"))
+BAD = sorted((EXAMPLES / "bad").glob("*.json"))
+
+
+@pytest.fixture
+def weft(installation):
+    """Runs a command: weft("check", "--mappings", folder)."""
+    def run(*arguments):
+        return subprocess.run([installation.weft, *map(str, arguments)], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=60)
+    return run
+
+
+def write(folder, files):
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+
+
+# --- weft check ----------------------------------------------------------------------------------
+
+# A mistake is marked, where it is to be told, by {{expected start of the sentence}}.
+MISTAKES = {
+    "machine.json": """{
+  "httpHandlers": [
+    { "add": { "name": "pages", "verb": "*", "path": "*.page", "type": "weft::StaticFileHandler" } },
+    { "add": { "verb": "GET", "path": "*.one", "type":
+        {{error: No class "weft::StaticFileHandlr" is built in; did you mean "weft::StaticFileHandler"?}}"weft::StaticFileHandlr" } },
+    { "add": { "verb": "GET", "path": "*.two",
+               "type": {{error: The module "helo" is missing; did you mean "hello"?}}"samples::Hello, helo" } },
+    { "add": { "verb": "GET", "path": "*.three",
+               "type": {{error: The module "hello" has no class "Hello"; did you mean "samples::Hello"?}}"Hello, hello" } },
+    { "add": { "verb": "GET", "path": "*.four", "validate": false,
+               "type": {{warning: The module "nowhere" is missing}}"A, nowhere" } },
+    { {{warning: No request reaches this entry: it is replaced}}"add": { "verb": "GET", "path": "*.six", "type": "weft::StaticFileHandler" } },
+    { "add": { "verb": "GET", "path": "*.six", "type": "weft::HttpNotFoundHandler" } }
+  ]
+}
+""",
+    "sound.example.org/mapping.json": """{
+  "httpHandlers": [
+    { {{warning: There is no entry with the verb "*" and the path "*.pag" to remove; did you mean the path "*.page"?}}"remove": { "verb": "*", "path": "*.pag" } },
+    { "add": { "verb": "*", "path": "/a/**", "type": "weft::StaticFileHandler" } },
+    { {{warning: No request reaches this entry: the one at}}"add": { "verb": "GET", "path": "/a/b.x", "type": "weft::StaticFileHandler" } },
+    { {{warning: The name "pages" is also that of the entry at}}"add": { "name": "pages", "verb": "GET", "path": "*.five", "type": "weft::StaticFileHandler" } }
+  ]
+}
+""",
+    "default/mapping.json": """// Columns count characters, not bytes: äöü
+{
+  {{error: Unknown key "httpHandler" in a mapping file; did you mean "httpHandlers"?}}"httpHandler": [],
+  "httpRuntime": { "executionTimeoutSeconds": {{error: "executionTimeoutSeconds" is 0}}0,
+                   "maxRequestBytes": {{error: "maxRequestBytes" must be a number}}"1M" },
+  "redirectToFolder": {{error: "redirectToFolder" must be true or false}}1,
+  "defaultDocuments": ["a.html", {{error: "sub/b.html" is no name of a default document}}"sub/b.html"],
+  "locations": { {{error: The location "a?" holds a character}}"a?": {}, /* ä */ {{error: The location "" is no path}}"": {} }
+}
+""",
+    "example.org/mapping.json": """{
+  "httpHandlers": [
+    { "clear": { {{error: Unknown key "all" in "clear", which takes none}}"all": true } },
+    { {{error: "add" has no "path"}}"add": { "verb": "GET", "type": "A" } },
+    { "add": { "verb": {{error: The verb list "GET,,HEAD" has a comma}}"GET,,HEAD", "path": "*.x", "type": {{error: The type "A,,b" has more than one comma}}"A,,b" } },
+    { "add": { {{error: Unknown key "vreb" in "add"; did you mean "verb"?}}"vreb": "GET", "verb": "GET", "path": "*.x", "type": "weft::StaticFileHandler" } }
+  ]
+}
+""",
+    "example.org/shop/mapping.json": '{ "httpHandlers": [] {{error: JSON syntax error}}',
+}
+
+
+def planted(text):
+    """The text without its marks, and (line, column, expected) of each."""
+    expected = []
+    while match := re.search(r"\{\{((?:error|warning): .*?)\}\}", text):
+        before = text[:match.start()]
+        expected.append((before.count("\n") + 1, match.start() - before.rfind("\n"), match[1]))
+        text = before + text[match.end():]
+    return text, expected
+
+
+def told(line):
+    """FILE, LINE, COLUMN and what follows, of a line that an editor makes clickable."""
+    file, line_number, column, text = re.fullmatch(r"(.*?):(\d+):(\d+): (.*)", line).groups()
+    return file, int(line_number), int(column), text
+
+
+def test_every_planted_mistake_is_told_at_its_place(weft, installation, tmp_path):
+    expected = []
+    for path, marked in MISTAKES.items():
+        text, places = planted(marked)
+        write(tmp_path, {path: text})
+        expected += [(str(tmp_path / path), *place) for place in places]
+    assert len(expected) >= 20
+    result = weft("check", "--mappings", tmp_path, "--modules", installation.modules)
+    assert (result.returncode, result.stderr) == (1, "")
+    problems = [told(line) for line in result.stdout.splitlines()]
+    assert [problem[:3] for problem in problems] == sorted(place[:3] for place in expected)
+    for problem, place in zip(problems, sorted(expected), strict=True):
+        assert problem[3].startswith(place[3])
+
+    as_json = weft("check", "--mappings", tmp_path, "--modules", installation.modules, "--format", "json")
+    assert as_json.returncode == 1
+    assert [(p["file"], p["line"], p["column"], f'{p["severity"]}: {p["message"]}')
+            for p in json.loads(as_json.stdout)] == problems
+
+
+def test_warnings_alone_are_no_failure_and_silence_is_soundness(weft, installation, tmp_path):
+    write(tmp_path, {"machine.json": '{"httpHandlers": [{"remove": {"verb": "*", "path": "*.q"}}]}'})
+    result = weft("check", "--mappings", tmp_path)
+    assert result.returncode == 0 and ":1:20: warning: There is no entry" in result.stdout
+    sample = weft("check", "--mappings", installation.mappings, "--modules", installation.modules)
+    assert (sample.returncode, sample.stdout, sample.stderr) == (0, "", "")
+    sample = weft("check", "--mappings", installation.mappings, "--modules", installation.modules, "--format", "json")
+    assert (sample.returncode, json.loads(sample.stdout)) == (0, [])
+
+
+def test_what_a_module_prints_or_does_as_it_is_loaded_leaves_the_list_as_it_is(weft, installation, tmp_path):
+    write(tmp_path, {"m/machine.json": '{"httpHandlers": [{"add": {"verb": "*", "path": "*.q", "type": "A, odd"}}]}'})
+    (tmp_path / "modules").mkdir()
+    source = tmp_path / "odd.cpp"
+    source.write_text('#include <cstdio>\n#include <cstdlib>\n'
+                      'static int ended = (std::puts("noise"), std::abort(), 0);\n')
+    subprocess.run(["c++", "-shared", "-fPIC", source, "-o", tmp_path / "modules" / "odd.so"], check=True, timeout=60)
+    result = weft("check", "--mappings", tmp_path / "m", "--modules", tmp_path / "modules", "--format", "json")
+    [problem] = json.loads(result.stdout)
+    assert result.returncode == 1 and "SIGABRT" in problem["message"] and problem["line"] == 1
+
+
+@pytest.mark.parametrize("arguments", [["check", "x"], ["check", "--format", "xml"], ["check", "--listen", "fd:0"],
+                                       ["explain"], ["explain", "GET", "/", "/"], ["explain", "example.org/"],
+                                       ["explain", "/%4"], ["explain", "ftp://h/"], ["explain", "http:///a"]])
+def test_wrong_usage_is_64_and_one_line(weft, arguments):
+    result = weft(*arguments)
+    assert result.returncode == 64 and result.stdout == ""
+    assert result.stderr.startswith("weft: ") and result.stderr.count("\n") == 1
