@@ -110,7 +110,7 @@ TEST_CASE("Ashx: a missing file has the same record, whether it is static or nam
   const auto lines = PipelineHost::Run([](PipelineHost& host) {
     Site site(host);
     host.Serve(
-        {}, R"("redirectToFolder": false, )",
+        {}, {},
         R"(, { "add": { "verb": "*", "path": "*.ashx", "type": "weft::SimpleHandlerFactory" } },
                     { "add": { "verb": "*", "path": "*", "type": "weft::StaticFileHandler" } })");
     std::filesystem::create_directory(site.folder / "folder.ashx");
