@@ -11,8 +11,10 @@ namespace weft::host::runtime {
 namespace {
 
 /// In blocks that malloc() takes from its heap, and gives from it again: the system is not asked for any of it.
-constexpr std::size_t kBlockBytes = 64 * 1024;
-constexpr std::size_t kBlocks = 8;
+constexpr std::size_t kBlockBytes = 16 * 1024;
+constexpr std::size_t kBlocks = 32;
+/// So many are enough to take on something new again: memory that was freed is scattered.
+constexpr std::size_t kEnoughBlocks = 8;
 
 std::atomic<void*> g_blocks[kBlocks];
 std::atomic<bool> g_spent{false};
@@ -20,8 +22,9 @@ std::atomic<bool> g_spent{false};
 /// Frees a block, and the allocation is tried again; without one it fails.
 void GiveUpABlock() {
   g_spent.store(true, std::memory_order_relaxed);
-  for (auto& block : g_blocks) {
-    if (void* const taken = block.exchange(nullptr)) {
+  // From the back: Refill() counts from the front.
+  for (std::size_t i = kBlocks; i-- > 0;) {
+    if (void* const taken = g_blocks[i].exchange(nullptr)) {
       std::free(taken);
       return;
     }
@@ -45,18 +48,21 @@ MemoryReserve::~MemoryReserve() {
 }
 
 void MemoryReserve::Refill() noexcept {
+  std::size_t there = 0;
   for (auto& block : g_blocks) {
-    if (block.load() != nullptr) {
-      continue;
+    if (block.load() == nullptr) {
+      void* const memory = std::malloc(kBlockBytes);
+      if (memory == nullptr) {
+        break;
+      }
+      std::memset(memory, 0, kBlockBytes);  // memory that was only promised is none
+      block.store(memory);
     }
-    void* const memory = std::malloc(kBlockBytes);
-    if (memory == nullptr) {
-      return;
-    }
-    std::memset(memory, 0, kBlockBytes);  // memory that was only promised is none
-    block.store(memory);
+    ++there;
   }
-  g_spent.store(false, std::memory_order_relaxed);
+  if (there >= kEnoughBlocks) {
+    g_spent.store(false, std::memory_order_relaxed);
+  }
 }
 
 bool MemoryReserve::Spent() noexcept { return g_spent.load(std::memory_order_relaxed); }
