@@ -5,11 +5,13 @@ import re
 import subprocess
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from servers import ROOT
 
 SCHEMA = json.loads((ROOT / "mappings" / "mapping.schema.json").read_text())
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 EXAMPLES = ROOT / "tests" / "mappings"
 GOOD = sorted((EXAMPLES / "good").glob("*.json"))
 BAD = sorted((EXAMPLES / "bad").glob("*.json"))
@@ -147,3 +149,109 @@ def test_wrong_usage_is_64_and_one_line(weft, arguments):
     result = weft(*arguments)
     assert result.returncode == 64 and result.stdout == ""
     assert result.stderr.startswith("weft: ") and result.stderr.count("\n") == 1
+
+
+# --- The schema ----------------------------------------------------------------------------------
+
+def without_comments(text):
+    """The text as JSON has it: what stands in strings is no comment."""
+    return re.sub(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', lambda match: match[1] or " ", text, flags=re.S)
+
+
+def schema_accepts(text):
+    try:
+        document = json.loads(without_comments(text))
+    except ValueError:
+        return False
+    return VALIDATOR.is_valid(document)
+
+
+def test_the_schema_is_one():
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert len(GOOD) > 5 and len(BAD) > 50
+
+
+@pytest.mark.parametrize("example", GOOD, ids=lambda path: path.stem)
+def test_a_good_example_has_no_error_by_schema_and_loader(weft, example, tmp_path):
+    write(tmp_path, {"default/mapping.json": example.read_text()})
+    result = weft("check", "--mappings", tmp_path)
+    assert result.returncode == 0, result.stdout
+    assert schema_accepts(example.read_text())
+
+
+@pytest.mark.parametrize("example", BAD, ids=lambda path: path.stem)
+def test_a_bad_example_is_refused_by_the_loader_and_by_the_schema_where_that_can_tell(weft, example, tmp_path):
+    """Its head says: `// expect: LINE:COLUMN: what is told`, `// schema: refuses` or `accepts`, and `// file: NAME` where
+    it is not a mapping.json."""
+    text = example.read_text()
+    head = dict(re.findall(r"^// (expect|schema|file): (.*)$", text, re.M))
+    assert head["schema"] in ("refuses", "accepts")
+    file = tmp_path / head.get("file", "default/mapping.json")
+    write(tmp_path, {file: text})
+    result = weft("check", "--mappings", tmp_path)
+    assert result.returncode == 1
+    [line] = result.stdout.splitlines()
+    assert line.startswith(f'{file}:{head["expect"]}')
+    assert schema_accepts(text) == (head["schema"] == "accepts")
+
+
+def test_all_mapping_files_of_the_repository_are_good(weft, installation):
+    samples = sorted((ROOT / "handlers" / "samples").rglob("m*.json"))
+    assert len(samples) >= 3
+    for sample in samples:
+        assert schema_accepts(sample.read_text()), sample
+    defaults = re.search(r'R"json\((.*?)\)json"', (ROOT / "mappings" / "machine_defaults.cpp").read_text(), re.S)[1]
+    assert schema_accepts(defaults)
+    for document in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        for block in re.findall(r"^```jsonc?\n(.*?)^```$", document.read_text(), re.M | re.S):
+            if "httpHandlers" in block:
+                assert schema_accepts(block), document
+
+
+TEXTS = ["", " ", "\t", "\n", "a", "A", "a\n", "\na", " a ", "a b", "*", "?", "**", "*.x", "a,b", "a, b", ",", "a,", ",a",
+         "a,,b", "a;b", "a/b", "/a", "a/", "/", "//", "a//b", ".", "..", "...", ".a", "a.", "./a", "a/.", "a/..", "a/.b",
+         "a/ /b", " /a", "a\\b", "a\u0000", "a\u001f", "a\u007f", "a\u0085", "a\u2028", "ä", "\U0001f600", "a:b", "a::b",
+         "::a", "a::", "a:::b", "a::b::c_1", "1a", "a-b", "a b, c", "a , b", "a, b ", "a,b.so", "a,b.so.1", "a,.b", "a,-b",
+         "a,b-", "a,b..c", "a,b/c", "a,b+c", "a,1", "a,_", "a,ä", "a,b\n", "a\n,b", "a\t,\tb", "a<b", "a|b", "a\"b", "~/a",
+         "!#$%&'+-.^_`~", "a(b", "a@b", "G ET", "x" * 128, "x" * 129, "x" * 252, "a," + "x" * 252, "a," + "x" * 253,
+         "x" * 1024, "x" * 1025, "x " * 1024, "x,".rstrip(",") * 1024 + ",y"]
+NUMBERS = ["0", "-0", "1", "-1", "0.0", "1.0", "1.5", "1e2", "1E+2", "1e-2", "100e-2", "86400", "86401", "1073741824",
+           "1073741825", "9007199254740991", "9007199254740992", "9007199254740991.0", "18446744073709551616", "1e400",
+           "true", "null", "\"1\"", "[]"]
+
+
+def cases():
+    """Mapping files, each with one odd value."""
+    for text in map(json.dumps, TEXTS):
+        def add(verb='"*"', path='"*.x"', type_text='"A"', more=""):
+            return ('{"httpHandlers": [{"add": {"validate": false, "verb": %s, "path": %s, "type": %s%s}}]}'
+                    % (verb, path, type_text, more))
+        yield add(verb=text)
+        yield add(path=text)
+        yield add(type_text=text)
+        yield add(more=', "name": ' + text)
+        yield add(more=', "resourceType": ' + text)
+        yield '{"httpHandlers": [{"remove": {"verb": %s, "path": "a"}}]}' % text
+        yield '{"httpHandlers": [{"remove": {"verb": "a", "path": %s}}]}' % text
+        yield '{"defaultDocuments": [%s]}' % text
+        yield '{"locations": {%s: {}}}' % text
+        yield '{"$schema": %s}' % text
+        yield '{%s: {}}' % text
+    for number in NUMBERS:
+        for name in SCHEMA["$defs"]["httpRuntime"]["properties"]:
+            yield '{"httpRuntime": {"%s": %s}}' % (name, number)
+        for name in SCHEMA["properties"]:
+            yield '{"%s": %s}' % (name, number)
+
+
+def test_schema_and_loader_agree_on_odd_values(weft, tmp_path):
+    # Each file is a site of its own: one run tells of all.
+    files = {f"s{number}/mapping.json": text for number, text in enumerate(cases())}
+    write(tmp_path, files)
+    result = weft("check", "--mappings", tmp_path, "--format", "json")
+    refused = {Path(problem["file"]).parent.name for problem in json.loads(result.stdout)
+               if problem["severity"] == "error"}
+    assert len(refused) > 100
+    disagreed = [(path, text[:100], "schema accepts" if schema_accepts(text) else "loader accepts")
+                 for path, text in files.items() if schema_accepts(text) == (Path(path).parent.name in refused)]
+    assert disagreed == []
