@@ -151,6 +151,129 @@ def test_wrong_usage_is_64_and_one_line(weft, arguments):
     assert result.stderr.startswith("weft: ") and result.stderr.count("\n") == 1
 
 
+# --- weft explain --------------------------------------------------------------------------------
+
+SITE = {
+    "mappings/machine.json": """{ "httpRuntime": { "maxRequestBytes": 1000 },
+  "httpHandlers": [ { "clear": {} },
+    { "add": { "verb": "GET,HEAD", "path": "*.page", "type": "samples::Hello, hello", "name": "pages" } } ] }
+""",
+    "mappings/default/mapping.json": """{ "locations": { "big/up.page": { "httpRuntime": { "maxUrlBytes": 20 } } },
+  "httpHandlers": [
+    { "add": { "verb": "PUT", "path": "/files/*", "type": "weft::HttpNotFoundHandler", "resourceType": "file" } },
+    { "add": { "verb": "*", "path": "/gone", "type": "A, nowhere", "validate": false } } ] }
+""",
+    "mappings/example.org/mapping.json": """{ "httpHandlers": [
+    { "add": { "verb": "*", "path": "*", "type": "weft::HttpMethodNotAllowedHandler" } },
+    { "add": { "verb": "*", "path": "*.async", "type": "samples::HelloAsync, hello" } } ] }
+""",
+    "www/folder/index.html": "", "www/files/a": "", "www/index.page": "",
+}
+
+
+@pytest.fixture
+def explain(weft, installation, tmp_path):
+    """What becomes of a URL in the site above: (exit code, the object printed)."""
+    write(tmp_path, SITE)
+
+    def run(*arguments, code):
+        result = weft("explain", "--mappings", tmp_path / "mappings", "--modules", installation.modules,
+                      "--format", "json", *arguments)
+        assert (result.returncode, result.stderr) == (code, "")
+        return json.loads(result.stdout)
+    run.root = ("--document-root", tmp_path / "www")
+    run.folder = tmp_path / "mappings"
+    return run
+
+
+def results(explained):
+    return [(tried["path"], tried["result"]) for tried in explained["tried"]]
+
+
+def test_a_url_is_explained(explain):
+    told = explain("/a/b.page/tail?x=1", code=0)
+    assert (told["status"], told["cause"]) == (200, "mapped")
+    assert told["entry"] == {"name": "pages", "verb": "GET,HEAD", "path": "*.page", "type": "samples::Hello, hello",
+                             "file": str(explain.folder / "machine.json"), "line": 3}
+    assert (told["filePath"], told["pathInfo"], told["allow"]) == ("/a/b.page", "/tail", "")
+    assert results(told) == [("/files/*", "path"), ("/gone", "path"), ("*.page", "chosen")]
+    assert told["chain"] == [{"file": "<built-in defaults>", "location": None},
+                             {"file": str(explain.folder / "machine.json"), "location": None},
+                             {"file": str(explain.folder / "default" / "mapping.json"), "location": None}]
+    assert told["handler"] == {"class": "samples::Hello", "module": "hello", "lifetime": "instance", "runsOn": "pool",
+                               "body": "buffered", "error": None}
+    assert told["limits"]["maxRequestBytes"] == {"value": 1000, "file": str(explain.folder / "machine.json"),
+                                                 "line": 1, "option": None}
+    assert told["limits"]["executionTimeoutSeconds"]["value"] == 110
+    assert told["limits"]["responseBufferBytes"]["option"] == "--output-buffer-bytes"
+
+
+def test_every_outcome_has_its_status_and_exit_code(explain):
+    told = explain("POST", "/b.page", code=5)
+    assert (told["status"], told["allow"], told["entry"], told["handler"]) == (405, "GET, HEAD", None, None)
+    assert results(told)[-1] == ("*.page", "verb")
+    assert explain("/none", code=4)["status"] == 404
+    told = explain("/a/../../b", code=6)
+    assert (told["status"], told["cause"], told["tried"], told["filePath"]) == (400, "path_above_root", [], "")
+    assert explain("GE T", "/b.page", code=6)["cause"] == "method_malformed"
+    told = explain("/big/up.page/and/more/and/more", code=6)
+    assert (told["status"], told["cause"]) == (414, "url_too_long")
+    assert told["limits"]["maxUrlBytes"]["line"] == 1 and told["chain"][-1]["location"] == "big/up.page"
+
+
+def test_the_host_picks_the_site_and_a_refusal_that_is_an_entry_is_405_too(explain):
+    told = explain("PUT", "http://Example.org:8080/a.page", code=5)
+    assert (told["status"], told["entry"]["type"], told["allow"]) == (405, "weft::HttpMethodNotAllowedHandler", "")
+    assert told["chain"][-1]["file"].endswith("example.org/mapping.json")
+
+
+def test_the_disk_is_asked_where_there_is_a_document_root(explain):
+    assert results(explain("PUT", "/files/a", code=4))[0] == ("/files/*", "resourceType")
+    assert explain("PUT", "/files/a", *explain.root, code=0)["entry"]["path"] == "/files/*"
+    told = explain("/folder?x", *explain.root, code=3)
+    assert (told["status"], told["location"], told["entry"]) == (301, "/folder/?x", None)
+    assert explain("/folder", code=4)["status"] == 404
+    told = explain("/folder/", *explain.root, code=4)
+    assert told["defaultDocument"] == told["filePath"] == "/folder/index.html"
+
+
+def test_a_class_that_cannot_be_used_is_explained_as_such(explain):
+    told = explain("/gone", code=0)
+    assert told["handler"]["lifetime"] is None and 'module "nowhere" is missing' in told["handler"]["error"]
+
+
+def test_a_fiber_is_told_from_a_thread(explain, weft, installation, tmp_path):
+    site = tmp_path / "mappings" / "example.org" / "mapping.json"
+    site.write_text('{"httpHandlers": [{"add": {"verb": "*", "path": "*.async", "type": "samples::HelloAsync, hello"}}]}')
+    assert explain("http://example.org/a.async", code=0)["handler"]["runsOn"] == "fiber"
+    text = weft("explain", "--mappings", tmp_path / "mappings", "--modules", installation.modules, "/a.page")
+    assert "disk:      nothing exists: --document-root was not given" in text.stdout
+    assert "  runs       on a thread of the pool, the body read whole before\n" in text.stdout
+    assert f"  maxRequestBytes         1000  {explain.folder}/machine.json:1\n" in text.stdout
+
+
+def test_wrong_mappings_are_told_and_nothing_is_explained(weft, tmp_path):
+    write(tmp_path, {"machine.json": "{"})
+    result = weft("explain", "--mappings", tmp_path, "/")
+    assert result.returncode == 1 and result.stdout == ""
+    assert result.stderr.startswith(f"{tmp_path}/machine.json:1:2: error: ")
+
+
+def test_it_is_explained_as_it_is_served(explain, start, installation):
+    """The same requests to a host: their status, and where a class of ours answers, its answer."""
+    host = start(mappings=explain.folder)
+    requests = [("GET", "/a/b.page"), ("GET", "/a/b.page/tail"), ("POST", "/a.page"), ("GET", "/none"),
+                ("GET", "/big/up.page/and/more/and/more"), ("GET", "/folder"), ("GET", "/folder/"), ("PUT", "/files/a")]
+    codes = {200: 0, 301: 3, 404: 4, 405: 5, 414: 6}
+    for method, path in requests:
+        status = host.get(path, method=method, DOCUMENT_ROOT=str(explain.root[1]),
+                          SCRIPT_FILENAME=f"{explain.root[1]}{path}").status
+        if path == "/files/a":
+            assert status == 404  # of the handler that is found
+            status = 200
+        assert explain(method, path, *explain.root, code=codes[status])["status"] == status, path
+
+
 # --- The schema ----------------------------------------------------------------------------------
 
 def without_comments(text):
