@@ -119,6 +119,17 @@ def test_the_mapping_of_the_guide_is_understood_but_for_its_module(tmp_path, bui
     assert len(problems) == 2 and all("module 'shop' is missing" in problem for problem in problems), result.stderr
 
 
+def test_the_commands_of_the_mappings_guide_print_what_it_shows(tmp_path, build_dir):
+    text = (ROOT / "docs" / "guide" / "mappings.md").read_text()
+    shown = re.findall(r"^```sh\n(.*?)^```\n\n```text\n(.*?)^```$", text, re.M | re.S)
+    assert len(shown) == len(blocks(text, "sh")) == 2
+    for script, expected in shown:
+        assert "build/dev" in script
+        script = script.replace("/tmp/mappings", str(tmp_path)).replace("build/dev", str(build_dir))
+        result = run(["bash", "-eu", "-c", script], cwd=ROOT)
+        assert (result.stdout, result.stderr) == (expected.replace("/tmp/mappings", str(tmp_path)), "")
+
+
 def test_the_handlers_of_the_guide_live_as_it_says(tmp_path, build_dir):
     text = (ROOT / "docs" / "guide" / "handlers.md").read_text()
     (tmp_path / "modules").mkdir()

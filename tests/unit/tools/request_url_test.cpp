@@ -37,8 +37,8 @@ TEST_CASE("ParseRequestUrl: the path is decoded once, the query is not") {
 }
 
 TEST_CASE("ParseRequestUrl: what is no URL of a web server") {
-  for (const char* text : {"", "a", "example.org/a", "ftp://h/", "http://", "http:///a", "?a",
-                           "#a", "/%", "/%4", "/%4g", "/%g4", "http://u@/a", "*"}) {
+  for (const char* text : {"", "a", "example.org/a", "ftp://h/", "http://", "http:///a", "?a", "#a",
+                           "/%", "/%4", "/%4g", "/%g4", "http://u@/a", "*"}) {
     CAPTURE(text);
     CHECK(Parsed(text) == "none");
   }
