@@ -159,7 +159,7 @@ class MappingTable {
                                    ResolutionCache* cache = nullptr) const;
 
   /// The entries that the file path of one of this table's resolutions was looked for among, in the order in which they
-  /// are searched; none for a path that was refused. Lifetime: the table's.
+  /// are searched; none for a path that was refused, nor for what a cache knew. Lifetime: the table's.
   [[nodiscard]] std::vector<const Entry*> EntriesOf(const Resolution& resolution) const;
 
   /// The types that any entry names, each once; Entry::type_index points here.
