@@ -72,9 +72,14 @@ FileText ReadMappingFile(const fs::path& path, std::size_t max_bytes) {
                     ? "This is a folder, and must be a file. Rename it or remove it."
                     : "This is no regular file. Replace it by one, or remove it."};
   }
-  std::string text(max_bytes + 1, '\0');
+  // A byte more than it should have: to see its end, and whether it grows. What grows is read on, by doubling.
+  const std::size_t most = max_bytes + 1;
+  std::string text(std::min(most, static_cast<std::size_t>(status.st_size) + 1), '\0');
   std::size_t size = 0;
-  while (size < text.size()) {
+  while (size < most) {
+    if (size == text.size()) {
+      text.resize(std::min(most, 2 * text.size()));
+    }
     const ssize_t count = ::read(file.Value(), text.data() + size, text.size() - size);
     if (count == 0) {
       break;
