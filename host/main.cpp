@@ -3,6 +3,7 @@
 #include <exception>
 #include <iostream>
 
+#include "host/observe/log.hpp"
 #include "host/options/exit_code.hpp"
 #include "host/options/parse.hpp"
 #include "host/supervisor/listener.hpp"
@@ -11,20 +12,25 @@
 #include "host/tools/explain.hpp"
 #include "host/tools/list_modules.hpp"
 
+namespace observe = weft::host::observe;
 namespace options = weft::host::options;
 namespace supervisor = weft::host::supervisor;
 namespace tools = weft::host::tools;
 
 static int Run(const options::ParseResult& parsed) {
+  observe::SetLogLevel(parsed.settings->log_level);
+  for (const std::string& warning : parsed.warnings) {
+    observe::Log(observe::Level::kWarning, warning);
+  }
   switch (parsed.command) {
     case options::Command::kServe:
-      return supervisor::Serve(*parsed.settings, parsed.warnings);
+      return supervisor::Serve(*parsed.settings);
     case options::Command::kModules:
-      return tools::ListModules(*parsed.settings, parsed.warnings);
+      return tools::ListModules(*parsed.settings);
     case options::Command::kCheck:
-      return tools::Check(*parsed.settings, parsed.warnings);
+      return tools::Check(*parsed.settings);
     case options::Command::kExplain:
-      return tools::Explain(*parsed.settings, parsed.arguments, parsed.warnings);
+      return tools::Explain(*parsed.settings, parsed.arguments);
   }
   return options::kExitSoftware;
 }

@@ -5,8 +5,10 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "host/observe/access_log.hpp"
 #include "host/observe/log.hpp"
@@ -106,11 +108,9 @@ int ServeChecked(const Settings& settings) {
 
 }  // namespace
 
-int Serve(const Settings& settings, const std::vector<std::string>& warnings) {
-  observe::SetLogLevel(settings.log_level);
+int Serve(const Settings& settings) {
   // First of all: a signal that ended the process once the sockets are open would leave their files.
   worker::BlockSignals();
-  for (const std::string& warning : warnings) observe::Log(LogLevel::kWarning, warning);
   try {
     return ServeChecked(settings);
   } catch (const ListenError& error) {

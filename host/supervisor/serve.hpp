@@ -1,8 +1,5 @@
 #pragma once
 
-#include <string>
-#include <vector>
-
 #include "host/options/settings.hpp"
 
 namespace weft::host::supervisor {
@@ -13,10 +10,9 @@ namespace weft::host::supervisor {
 /// A stop that is asked for before anybody serves is obeyed all the same, with 0; no file of a socket
 /// is left then.
 ///
-/// Every problem is a line on standard error. `warnings` are logged first.
+/// Every problem is a line on standard error.
 /// Takes over the process's signals and never gives them back.
 /// Threads: call while there is only one. Throws nothing but std::bad_alloc.
-[[nodiscard]] int Serve(const options::Settings& settings,
-                        const std::vector<std::string>& warnings);
+[[nodiscard]] int Serve(const options::Settings& settings);
 
 }  // namespace weft::host::supervisor

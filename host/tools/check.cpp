@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <iostream>
+#include <string>
 #include <utility>
+#include <vector>
 
-#include "host/observe/log.hpp"
 #include "host/options/exit_code.hpp"
 #include "host/tools/handler_types.hpp"
 #include "mappings/loader.hpp"
@@ -40,11 +41,7 @@ Json ToJson(const Problem& problem) {
 
 }  // namespace
 
-int Check(const options::Settings& settings, const std::vector<std::string>& warnings) {
-  observe::SetLogLevel(settings.log_level);
-  for (const auto& warning : warnings) {
-    observe::Log(observe::Level::kWarning, warning);
-  }
+int Check(const options::Settings& settings) {
   auto [problems, types] = mappings::Check(settings.mappings);
   HandlerTypes known(settings.ModuleFolders());
   AddTypes(types, known, problems);

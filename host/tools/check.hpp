@@ -1,8 +1,5 @@
 #pragma once
 
-#include <string>
-#include <vector>
-
 #include "host/options/settings.hpp"
 
 namespace weft::host::tools {
@@ -11,9 +8,7 @@ namespace weft::host::tools {
 /// wrong with them, or probably not what was meant (mappings::Check()), and the types that cannot be used. Returns the
 /// exit code: 1 when anything is an error.
 ///
-/// `warnings` go to standard error first.
 /// Threads: call while there is only one. Throws std::system_error where the system refuses a process or a pipe.
-[[nodiscard]] int Check(const options::Settings& settings,
-                        const std::vector<std::string>& warnings);
+[[nodiscard]] int Check(const options::Settings& settings);
 
 }  // namespace weft::host::tools

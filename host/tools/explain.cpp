@@ -317,12 +317,7 @@ int RefuseUrl(const std::string& text) {
 
 }  // namespace
 
-int Explain(const options::Settings& settings, const std::vector<std::string>& arguments,
-            const std::vector<std::string>& warnings) {
-  observe::SetLogLevel(settings.log_level);
-  for (const auto& warning : warnings) {
-    observe::Log(observe::Level::kWarning, warning);
-  }
+int Explain(const options::Settings& settings, const std::vector<std::string>& arguments) {
   Explanation told;
   told.method = arguments.size() > 1 ? arguments.front() : "GET";
   told.url = arguments.back();

@@ -11,10 +11,9 @@ namespace weft::host::tools {
 /// chain, each entry that was tried, the one that was chosen, its class, and the limits in force. Returns the exit code
 /// (options/exit_code.hpp).
 ///
-/// `arguments` are a URL, or a method and a URL. `warnings` go to standard error first.
+/// `arguments` are a URL, or a method and a URL.
 /// Threads: call while there is only one. Throws std::system_error where the system refuses a process or a pipe.
 [[nodiscard]] int Explain(const options::Settings& settings,
-                          const std::vector<std::string>& arguments,
-                          const std::vector<std::string>& warnings);
+                          const std::vector<std::string>& arguments);
 
 }  // namespace weft::host::tools

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <string>
 #include <utility>
 
 #include "host/handling/module.hpp"
@@ -43,14 +44,11 @@ void PrintText(std::ostream& out, const Json& module) {
 
 }  // namespace
 
-int ListModules(const options::Settings& settings, const std::vector<std::string>& warnings) {
-  observe::SetLogLevel(settings.log_level);
+int ListModules(const options::Settings& settings) {
   const auto folders = settings.ModuleFolders();
   const auto search = handling::FindModules(folders);
-  for (const auto* const list : {&warnings, &search.warnings}) {
-    for (const auto& warning : *list) {
-      observe::Log(observe::Level::kWarning, warning);
-    }
+  for (const auto& warning : search.warnings) {
+    observe::Log(observe::Level::kWarning, warning);
   }
   if (folders.empty()) {
     observe::Log(observe::Level::kWarning,

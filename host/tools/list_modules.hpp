@@ -1,8 +1,5 @@
 #pragma once
 
-#include <string>
-#include <vector>
-
 #include "host/options/settings.hpp"
 
 namespace weft::host::tools {
@@ -12,9 +9,8 @@ namespace weft::host::tools {
 /// (options/exit_code.hpp): 78 when a module or a folder cannot be used.
 ///
 /// Each module is loaded in a process of its own, so that one that ends the process as it is loaded, or does not
-/// come to an end, is told like any other. `warnings` go to standard error first.
+/// come to an end, is told like any other.
 /// Threads: call while there is only one. Throws std::system_error where the system refuses a process or a pipe.
-[[nodiscard]] int ListModules(const options::Settings& settings,
-                              const std::vector<std::string>& warnings);
+[[nodiscard]] int ListModules(const options::Settings& settings);
 
 }  // namespace weft::host::tools

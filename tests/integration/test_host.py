@@ -243,6 +243,18 @@ def test_flags_win_over_the_file_and_the_file_over_the_environment(processes, in
     serves_on("flag", "--config", with_listen, "--listen", f"unix:{paths['flag']}")
 
 
+@pytest.mark.parametrize("command", ["serve", "check", "explain", "modules"])
+def test_every_command_warns_of_an_unknown_variable_once_at_the_level_of_the_log(installation, run_dir, command):
+    arguments = [command, "--mappings", run_dir / "none"] if command != "modules" else [command]
+    arguments += ["/"] if command == "explain" else []
+    environment = {**os.environ, "WEFT_WROKERS": "3"}
+
+    def warnings(*options):
+        return run_weft(installation, *arguments, *options, env=environment).stderr.count("WEFT_WROKERS")
+    assert warnings() == 1
+    assert warnings("--log-level", "error") == 0
+
+
 # --- Mappings and modules at the start -----------------------------------------------------------------
 
 
