@@ -16,6 +16,7 @@ TemporaryFolder::TemporaryFolder() {
     throw std::system_error(errno, std::generic_category(), "mkdtemp " + name);
   }
   path_ = name;
+  std::filesystem::permissions(path_, std::filesystem::perms(0755));
 }
 
 TemporaryFolder::~TemporaryFolder() {

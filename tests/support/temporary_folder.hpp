@@ -6,7 +6,7 @@
 
 namespace weft::test {
 
-/// A folder that lives as long as the object.
+/// A folder that lives as long as the object. Other users may enter and list it: see AsNobody.
 class TemporaryFolder {
  public:
   TemporaryFolder();

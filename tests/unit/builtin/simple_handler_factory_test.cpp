@@ -15,12 +15,12 @@
 #include <vector>
 
 #include <weft/http_exception.hpp>
+#include "tests/support/as_nobody.hpp"
 #include "tests/support/doctest_values.hpp"
 #include "tests/support/in_place_runtime.hpp"
 #include "tests/support/memory_exchange.hpp"
 #include "tests/support/server_variables.hpp"
 #include "tests/support/temporary_folder.hpp"
-#include "tests/unit/builtin/as_nobody.hpp"
 #include "tests/unit/builtin/test_clock.hpp"
 
 namespace weft::builtin {
@@ -286,7 +286,6 @@ TEST_CASE("SimpleHandlerFactory: a file that may no longer be read is forbidden,
   const TemporaryFolder folder;
   const auto path = folder.Write("a.ashx", Directive("T")).string();
   const test::LaterSystemClock later(SimpleHandlerFactory::kSettled + std::chrono::seconds(1));
-  REQUIRE(chmod(folder.Path().c_str(), 0755) == 0);
   REQUIRE(chmod(path.c_str(), 0644) == 0);
   Subject subject;
   CHECK(subject.TypeOf(path) == "T");

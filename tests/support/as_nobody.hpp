@@ -4,7 +4,8 @@
 
 namespace weft::test {
 
-/// While it lives, this thread may do with files what user `nobody` may, even when the tests run as root.
+/// While it lives, this thread may do with files what user `nobody` may, even when the tests run as root. For any other
+/// user who runs them it changes nothing, and a file with no permissions is closed to that one too.
 class AsNobody {
  public:
   AsNobody() : before_(setfsuid(65534)) {}
