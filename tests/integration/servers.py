@@ -44,6 +44,11 @@ class Installation:
         subprocess.run(["chmod", "-R", "a+rX", target], check=True)
         return copy
 
+    def as_account(self, account):
+        """The options of Popen() that start a copy as `account`; none for None, who started the tests."""
+        return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": [],
+                "env": {**os.environ, "LD_LIBRARY_PATH": str(self.libraries)}} if account else {}
+
 
 class Site:
     """The sample site behind one web server. A subclass says what the server cannot do, and why."""
@@ -106,13 +111,9 @@ class Site:
 
     def start_weft(self):
         """Starts a Weft of its own, for servers that connect to one."""
-        as_account = {}
-        if self.account:
-            as_account = {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": [],
-                          "env": {**os.environ, "LD_LIBRARY_PATH": str(self.installation.libraries)}}
         self.weft = self.processes.start(
             "weft", [self.weft_link, "serve", "--config", self.weft_config, "--listen", f"unix:{self.socket}",
-                     "--workers", "1"], **as_account)
+                     "--workers", "1"], **self.installation.as_account(self.account))
         wait_for("Weft's socket", lambda: self.weft.poll() is not None or self.socket_is_answered())
         assert self.weft.poll() is None, f"weft ended at once with exit code {self.weft.returncode}"
 
