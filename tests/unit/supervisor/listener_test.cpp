@@ -24,12 +24,14 @@
 
 #include "host/options/exit_code.hpp"
 #include "host/options/values.hpp"
+#include "tests/support/temporary_folder.hpp"
 #include "tests/unit/supervisor/test_processes.hpp"
 
 namespace weft::host::supervisor {
 namespace {
 
 using options::Settings;
+using test::TemporaryFolder;
 
 Settings ListenOn(std::initializer_list<std::string> addresses) {
   Settings settings;
@@ -122,7 +124,7 @@ bool IsNonBlockingAndCloseOnExec(int descriptor) {
 
 TEST_CASE("Listener: a Unix socket has its mode whatever the umask, and goes with its file") {
   const TemporaryFolder folder;
-  const std::string path = folder.File("weft.sock");
+  const std::string path = folder / "weft.sock";
   Settings settings = ListenOn({"unix:" + path});
   unsigned mode = 0660;
   SUBCASE("narrow") { mode = 0600; }
@@ -149,7 +151,7 @@ TEST_CASE("Listener: a Unix socket has its mode whatever the umask, and goes wit
 
 TEST_CASE("Listener: a stale socket file is replaced") {
   const TemporaryFolder folder;
-  const std::string path = folder.File("weft.sock");
+  const std::string path = folder / "weft.sock";
   BoundSocket(path).Close();
   REQUIRE(std::filesystem::exists(path));
   const ListeningSockets sockets = OpenListeners(ListenOn({"unix:" + path}));
@@ -158,7 +160,7 @@ TEST_CASE("Listener: a stale socket file is replaced") {
 
 TEST_CASE("Listener: a socket on which somebody answers is left alone") {
   const TemporaryFolder folder;
-  const std::string path = folder.File("weft.sock");
+  const std::string path = folder / "weft.sock";
   const FileDescriptor other = ListeningSocket(path);
   CHECK(RefusalOf(ListenOn({"unix:" + path})) ==
         "69 cannot listen on unix:" + path +
@@ -168,7 +170,7 @@ TEST_CASE("Listener: a socket on which somebody answers is left alone") {
 
 TEST_CASE("Listener: a socket whose backlog is full is left alone") {
   const TemporaryFolder folder;
-  const std::string path = folder.File("weft.sock");
+  const std::string path = folder / "weft.sock";
   const FileDescriptor other = ListeningSocket(path, 0);
   std::vector<FileDescriptor> clients;
   const sockaddr_un name = UnixName(path);
@@ -187,7 +189,7 @@ TEST_CASE("Listener: a socket whose backlog is full is left alone") {
 
 TEST_CASE("Listener: a socket of another kind is left alone") {
   const TemporaryFolder folder;
-  const std::string path = folder.File("weft.sock");
+  const std::string path = folder / "weft.sock";
   const FileDescriptor other = BoundSocket(path, SOCK_DGRAM);
   CHECK(RefusalOf(ListenOn({"unix:" + path})) ==
         "69 cannot listen on unix:" + path +
@@ -198,10 +200,10 @@ TEST_CASE("Listener: a socket of another kind is left alone") {
 
 TEST_CASE("Listener: what is not a socket is left alone") {
   const TemporaryFolder folder;
-  const std::string path = folder.File("weft.sock");
+  const std::string path = folder / "weft.sock";
   SUBCASE("file") { std::ofstream(path) << "precious"; }
   SUBCASE("folder") { std::filesystem::create_directory(path); }
-  SUBCASE("symbolic link") { std::filesystem::create_symlink(folder.File("nothing"), path); }
+  SUBCASE("symbolic link") { std::filesystem::create_symlink(folder / "nothing", path); }
   CHECK(RefusalOf(ListenOn({"unix:" + path})) ==
         "78 cannot listen on unix:" + path +
             ": there is a file that is not a socket: move it away, or choose another path");
@@ -210,7 +212,7 @@ TEST_CASE("Listener: what is not a socket is left alone") {
 
 TEST_CASE("Listener: a path of 107 bytes is the longest") {
   const TemporaryFolder folder;
-  const std::string start = folder.File("");
+  const std::string start = folder.Path().string() + "/";
   const std::string longest = start + std::string(107 - start.size(), 'x');
   CHECK(RefusalOf(ListenOn({"unix:" + longest})) == "0");
   CHECK(RefusalOf(ListenOn({"unix:" + longest + "x"})) ==
@@ -220,7 +222,7 @@ TEST_CASE("Listener: a path of 107 bytes is the longest") {
 
 TEST_CASE("Listener: a missing folder is named") {
   const TemporaryFolder folder;
-  const std::string missing = folder.File("missing");
+  const std::string missing = folder / "missing";
   CHECK(RefusalOf(ListenOn({"unix:" + missing + "/weft.sock"})) ==
         "78 cannot listen on unix:" + missing +
             "/weft.sock: No such file or directory: create the folder " + missing);
@@ -228,10 +230,9 @@ TEST_CASE("Listener: a missing folder is named") {
 
 TEST_CASE("Listener: a folder that the user may not write is named") {
   const TemporaryFolder folder;
-  const std::string locked = folder.File("locked");
+  const std::string locked = folder / "locked";
   std::filesystem::create_directory(locked);
   ::chmod(locked.c_str(), 0555);
-  ::chmod(folder.File("").c_str(), 0755);
   const std::string address = "unix:" + locked + "/weft.sock";
   const std::string refusal = InChild([&address] {
     constexpr uid_t kNobody = 65'534;
@@ -245,7 +246,7 @@ TEST_CASE("Listener: a folder that the user may not write is named") {
 
 TEST_CASE("Listener: a file that was replaced meanwhile is not removed") {
   const TemporaryFolder folder;
-  const std::string path = folder.File("weft.sock");
+  const std::string path = folder / "weft.sock";
   std::optional<ListeningSockets> sockets = OpenListeners(ListenOn({"unix:" + path}));
   std::filesystem::remove(path);
   const FileDescriptor other = ListeningSocket(path);
@@ -255,7 +256,7 @@ TEST_CASE("Listener: a file that was replaced meanwhile is not removed") {
 
 TEST_CASE("Listener: a forked child does not remove the file") {
   const TemporaryFolder folder;
-  const std::string path = folder.File("weft.sock");
+  const std::string path = folder / "weft.sock";
   std::optional<ListeningSockets> sockets = OpenListeners(ListenOn({"unix:" + path}));
   InChild([&sockets] {
     sockets.reset();
@@ -266,7 +267,7 @@ TEST_CASE("Listener: a forked child does not remove the file") {
 
 TEST_CASE("Listener: the file stays when the socket was given away, until the listener dies") {
   const TemporaryFolder folder;
-  const std::string path = folder.File("weft.sock");
+  const std::string path = folder / "weft.sock";
   {
     ListeningSockets sockets = OpenListeners(ListenOn({"unix:" + path}));
     const FileDescriptor socket(sockets.listeners.front().ReleaseDescriptor());
@@ -278,7 +279,7 @@ TEST_CASE("Listener: the file stays when the socket was given away, until the li
 
 TEST_CASE("Listener: when one address fails, the others leave nothing behind") {
   const TemporaryFolder folder;
-  const std::string path = folder.File("weft.sock");
+  const std::string path = folder / "weft.sock";
   CHECK(RefusalOf(ListenOn({"unix:" + path, "unix:/nonexistent/weft.sock"})).substr(0, 2) == "78");
   CHECK_FALSE(std::filesystem::exists(path));
 }
@@ -288,7 +289,7 @@ TEST_CASE("Listener: when one address fails, the others leave nothing behind") {
 #if !defined(__SANITIZE_ADDRESS__)  // the sanitizers need descriptors themselves, to look at types
 TEST_CASE("Listener: when descriptors run out, no socket file stays behind") {
   const TemporaryFolder folder;
-  const std::string path = folder.File("weft.sock");
+  const std::string path = folder / "weft.sock";
   const Settings settings = ListenOn({"unix:" + path});
   const std::string report = InChild([&] {
     const int next = ::dup(STDIN_FILENO);  // the socket's number; its file needs one more
@@ -374,7 +375,7 @@ TEST_CASE("Listener: an address of another machine is refused") {
 
 TEST_CASE("Listener: an inherited socket is taken over, close-on-exec and non-blocking") {
   const TemporaryFolder folder;
-  const std::string path = folder.File("weft.sock");
+  const std::string path = folder / "weft.sock";
   const int inherited = ListeningSocket(path).Release();
   ::fcntl(inherited, F_SETFD, 0);
   {
@@ -406,15 +407,15 @@ TEST_CASE("Listener: a descriptor that is no listening stream socket is refused 
     reason = "the socket is connected or only bound, not listening";
   }
   SUBCASE("only bound") {
-    descriptor = BoundSocket(folder.File("weft.sock"));
+    descriptor = BoundSocket(folder / "weft.sock");
     reason = "the socket is connected or only bound, not listening";
   }
   SUBCASE("datagram") {
-    descriptor = BoundSocket(folder.File("weft.sock"), SOCK_DGRAM);
+    descriptor = BoundSocket(folder / "weft.sock", SOCK_DGRAM);
     reason = "the socket is not a stream socket";
   }
   SUBCASE("sequenced packets") {
-    descriptor = BoundSocket(folder.File("weft.sock"), SOCK_SEQPACKET);
+    descriptor = BoundSocket(folder / "weft.sock", SOCK_SEQPACKET);
     REQUIRE(::listen(descriptor.Number(), 1) == 0);
     reason = "the socket is not a stream socket";
   }
@@ -443,7 +444,7 @@ void PutOnDescriptorZero(const FileDescriptor& socket) { ::dup2(socket.Number(),
 
 TEST_CASE("Listener: without --listen a listening socket on descriptor 0 means spawned") {
   const TemporaryFolder folder;
-  const std::string path = folder.File("weft.sock");
+  const std::string path = folder / "weft.sock";
   const FileDescriptor socket = ListeningSocket(path);
   CHECK(InChild([&socket, &path] {
           PutOnDescriptorZero(socket);
@@ -460,7 +461,7 @@ TEST_CASE("Listener: without --listen a listening socket on descriptor 0 means s
 
 TEST_CASE("Listener: --listen fd:0 takes the same socket, but not as spawned") {
   const TemporaryFolder folder;
-  const FileDescriptor socket = ListeningSocket(folder.File("weft.sock"));
+  const FileDescriptor socket = ListeningSocket(folder / "weft.sock");
   CHECK(InChild([&socket] {
           PutOnDescriptorZero(socket);
           const ListeningSockets sockets = OpenListeners(ListenOn({"fd:0"}));
@@ -499,8 +500,8 @@ TEST_CASE(
   const TemporaryFolder folder;
   const std::string report = InChild([&folder] {
     std::vector<FileDescriptor> passed;
-    passed.push_back(ListeningSocket(folder.File("a.sock")));
-    passed.push_back(ListeningSocket(folder.File("b.sock")));
+    passed.push_back(ListeningSocket(folder / "a.sock"));
+    passed.push_back(ListeningSocket(folder / "b.sock"));
     PassAsSystemd(passed, std::to_string(::getpid()), "2");
     const ListeningSockets sockets = OpenListeners(Settings{});
     std::string text = sockets.spawned ? "spawned" : "";
@@ -513,8 +514,8 @@ TEST_CASE(
     }
     return text;
   });
-  CHECK(report ==
-        "fd:3 (unix:" + folder.File("a.sock") + ") fd:4 (unix:" + folder.File("b.sock") + ") ");
+  CHECK(report == "fd:3 (unix:" + (folder / "a.sock").string() +
+                      ") fd:4 (unix:" + (folder / "b.sock").string() + ") ");
 }
 
 TEST_CASE("Listener: sockets of systemd that are meant for another process are not taken") {
@@ -554,8 +555,8 @@ TEST_CASE("Listener: a socket of systemd that does not listen is refused") {
 
 TEST_CASE("Listener: --listen beats what is inherited") {
   const TemporaryFolder folder;
-  const FileDescriptor socket = ListeningSocket(folder.File("inherited.sock"));
-  const std::string address = "unix:" + folder.File("own.sock");
+  const FileDescriptor socket = ListeningSocket(folder / "inherited.sock");
+  const std::string address = "unix:" + (folder / "own.sock").string();
   CHECK(InChild([&socket, &address] {
           PutOnDescriptorZero(socket);
           return OpenListeners(ListenOn({address})).listeners.front().Address();

@@ -29,6 +29,7 @@
 #include "host/options/exit_code.hpp"
 #include "host/options/values.hpp"
 #include "host/worker/mapping_reload.hpp"
+#include "tests/support/temporary_folder.hpp"
 #include "tests/unit/supervisor/test_processes.hpp"
 
 namespace weft::host::supervisor {
@@ -36,6 +37,7 @@ namespace {
 
 using options::Settings;
 using std::chrono::milliseconds;
+using test::TemporaryFolder;
 
 using TestWorker = std::function<int(const WorkerLaunch&, EventPipe&)>;
 
@@ -299,7 +301,7 @@ TEST_CASE(
     "Supervisor: a worker holds its sockets, pipes and lock, and nothing of the supervisor's") {
   const TemporaryFolder folder;
   Settings settings = Workers(3);  // the third starts while the second has a pipe
-  settings.listen = {options::UnixAddress{folder.File("weft.sock")}};
+  settings.listen = {options::UnixAddress{folder / "weft.sock"}};
   std::set<int> before;
   SupervisedHost host(
       settings,
@@ -534,7 +536,7 @@ TestWorker DrainingWorker(const Gate& gate) {
 
 TEST_CASE("Supervisor: takes no more connections from the moment of the stop") {
   const TemporaryFolder folder;
-  const std::string path = folder.File("weft.sock");
+  const std::string path = folder / "weft.sock";
   Settings settings = Workers(1);
   settings.listen = {options::UnixAddress{path}};
   const Gate gate;
