@@ -26,7 +26,7 @@ enum class Role : std::uint16_t { kResponder = 1, kAuthorizer = 2, kFilter = 3 }
 
 enum class ProtocolStatus : std::uint8_t {
   kRequestComplete = 0,
-  kCantMpxConn = 1,
+  // 1, FCGI_CANT_MPX_CONN, is for who takes one request at a time.
   kOverloaded = 2,
   kUnknownRole = 3,
 };
