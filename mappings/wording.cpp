@@ -50,25 +50,43 @@ std::optional<std::string_view> CompletedName(std::string_view start,
 
 bool IsContinuationByte(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
 
+/// How many bytes the control character takes that `text` begins with; 0 for any other.
+std::size_t ControlBytes(std::string_view text) {
+  const auto at = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  if (at(0) < 0x20 || at(0) == 0x7F) {
+    return 1;
+  }
+  // U+0080 to U+009F are controls too: a terminal obeys them.
+  return text.size() > 1 && at(0) == 0xC2 && at(1) >= 0x80 && at(1) < 0xA0 ? 2 : 0;
+}
+
 }  // namespace
 
-std::string Quoted(std::string_view text) {
+void AppendEscaped(std::string& to, char byte) {
   constexpr std::string_view kHex = "0123456789abcdef";
+  const auto value = static_cast<unsigned char>(byte);
+  to += "\\x";
+  to += kHex[value >> 4U];
+  to += kHex[value & 0x0FU];
+}
+
+std::string Quoted(std::string_view text) {
   std::size_t length = std::min(text.size(), kQuotedBytes);
   const bool cut = length < text.size();
   while (cut && length > 0 && IsContinuationByte(text[length])) {
     --length;
   }
   std::string quoted = "\"";
-  for (const char c : text.substr(0, length)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7F) {
-      quoted += "\\x";
-      quoted += kHex[byte >> 4U];
-      quoted += kHex[byte & 0x0FU];
-    } else {
-      quoted += c;
+  text = text.substr(0, length);
+  while (!text.empty()) {
+    const std::size_t escaped = ControlBytes(text);
+    for (const char c : text.substr(0, escaped)) {
+      AppendEscaped(quoted, c);
     }
+    if (escaped == 0) {
+      quoted += text.front();
+    }
+    text.remove_prefix(std::max<std::size_t>(escaped, 1));
   }
   return quoted + (cut ? "...\"" : "\"");
 }

@@ -9,6 +9,9 @@
 /// Pieces of the sentences that problems are told in.
 namespace weft::mappings {
 
+/// Appends `\xNN`, the byte in two hexadecimal digits.
+void AppendEscaped(std::string& to, char byte);
+
 /// `text` in double quotes, fit for one line of a terminal or a log: control characters are
 /// escaped, and what is longer than `kQuotedBytes` is cut.
 [[nodiscard]] std::string Quoted(std::string_view text);

@@ -7,6 +7,8 @@
 #include <optional>
 #include <utility>
 
+#include "mappings/wording.hpp"
+
 namespace weft::host::options {
 namespace {
 
@@ -104,16 +106,13 @@ ListenAddress ParseDescriptorAddress(std::string_view text, std::string_view res
 }  // namespace
 
 std::string Quoted(std::string_view text) {
-  constexpr std::string_view kHexDigits = "0123456789abcdef";
   std::string quoted = "'";
   for (const char c : text.substr(0, kLongestQuote)) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte >= 0x20 && byte < 0x7f) {
       quoted += c;
     } else {
-      quoted += "\\x";
-      quoted += kHexDigits[byte >> 4U];
-      quoted += kHexDigits[byte & 0xfU];
+      mappings::AppendEscaped(quoted, c);
     }
   }
   if (text.size() > kLongestQuote) quoted += "...";

@@ -15,6 +15,7 @@ using weft::mappings::UnknownKey;
 TEST_CASE("Quoted: control characters are escaped and long texts are cut between characters") {
   CHECK(Quoted("a") == "\"a\"");
   CHECK(Quoted("a\n\x1b\x7f") == "\"a\\x0a\\x1b\\x7f\"");
+  CHECK(Quoted("\u009b1m \u00a0\xc2") == "\"\\xc2\\x9b1m \u00a0\xc2\"");
   CHECK(Quoted(std::string(60, 'a')) == "\"" + std::string(60, 'a') + "\"");
   CHECK(Quoted(std::string(61, 'a')) == "\"" + std::string(60, 'a') + "...\"");
   CHECK(Quoted(std::string(59, 'a') + "\u00e9") == "\"" + std::string(59, 'a') + "...\"");
