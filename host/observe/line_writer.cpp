@@ -80,18 +80,33 @@ void LineWriter::RunThread() {
 }
 
 void LineWriter::WriteAll(std::string_view lines) noexcept {
-  while (!lines.empty()) {
-    const auto count = WritePiece(descriptor_, lines);
+  // Its rest is lost: completed now, it could follow the line of another process.
+  std::string_view end_of_cut_line = line_is_cut_ ? "\n" : "";
+  auto error = WriteUntilError(end_of_cut_line);
+  if (!error) {
+    error = WriteUntilError(lines);
+  }
+  if (error) {
+    Lose(lines, *error);
+  }
+}
+
+/// Takes what was written off the front of `text`. Returns what kept the rest of it from being written, if anything.
+std::optional<int> LineWriter::WriteUntilError(std::string_view& text) noexcept {
+  while (!text.empty()) {
+    const auto count = WritePiece(descriptor_, text);
     if (count < 0) {
-      Lose(lines, errno);
-      return;
+      return errno;
     }
-    lines.remove_prefix(static_cast<std::size_t>(count));
+    if (count > 0) {
+      line_is_cut_ = text[static_cast<std::size_t>(count) - 1] != '\n';
+    }
+    text.remove_prefix(static_cast<std::size_t>(count));
     if (count == 0 && !WaitForReader()) {
-      Lose(lines, kNobodyReads);
-      return;
+      return kNobodyReads;
     }
   }
+  return std::nullopt;
 }
 
 /// False when there is no more time for that.

@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -12,7 +13,7 @@ namespace weft::host::observe {
 
 /// Writes whole lines to a descriptor on a thread of its own, so that a reader who does not read (a full
 /// pipe, a slow disk) never holds up who logs. What does not fit in the buffer is dropped, and counted in a
-/// line of its own.
+/// line of its own. A line that a full disk has cut stays cut, and the next begins on a line of its own.
 ///
 /// Threads: Write() from any.
 class LineWriter {
@@ -44,6 +45,7 @@ class LineWriter {
  private:
   void RunThread();
   void WriteAll(std::string_view lines) noexcept;
+  std::optional<int> WriteUntilError(std::string_view& text) noexcept;
   bool WaitForReader() noexcept;
   void Lose(std::string_view lines, int error) noexcept;
   void TellOfLoss() noexcept;
@@ -61,6 +63,7 @@ class LineWriter {
   // The thread's own.
   std::size_t lost_ = 0;
   int loss_error_ = 0;
+  bool line_is_cut_ = false;
   Clock::time_point told_at_;
   std::thread thread_;
 };

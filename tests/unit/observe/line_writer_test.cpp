@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
@@ -19,6 +20,7 @@
 
 #include "tests/support/captured_stderr.hpp"
 #include "tests/support/doctest_values.hpp"
+#include "tests/support/temporary_folder.hpp"
 
 namespace weft::host::observe {
 namespace {
@@ -369,6 +371,56 @@ TEST_CASE("LineWriter: loss after loss is told of at once, and then now and then
   CHECK(captured.Text() ==
         "weft: 1 lines of the log of the test could not be written: No space left on device\n"
         "weft: 4 lines of the log of the test could not be written: No space left on device\n");
+}
+
+/// While it lives, this process's files take no byte beyond `bytes`: they are full for it, as a disk is for all.
+class FullAt {
+ public:
+  explicit FullAt(rlim_t bytes) {
+    struct sigaction ignore {};
+    ignore.sa_handler = SIG_IGN;
+    REQUIRE(sigaction(SIGXFSZ, &ignore, &signal_before_) == 0);
+    REQUIRE(getrlimit(RLIMIT_FSIZE, &limit_before_) == 0);
+    const rlimit limit{bytes, limit_before_.rlim_max};
+    REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+  }
+  FullAt(const FullAt&) = delete;
+  FullAt& operator=(const FullAt&) = delete;
+  ~FullAt() {
+    setrlimit(RLIMIT_FSIZE, &limit_before_);
+    sigaction(SIGXFSZ, &signal_before_, nullptr);
+  }
+
+ private:
+  struct sigaction signal_before_ {};
+  rlimit limit_before_{};
+};
+
+TEST_CASE(
+    "LineWriter: after a line that a full disk has cut, the next begins on a line of its own") {
+  const test::TemporaryFolder folder;
+  const auto path = folder / "log";
+  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  REQUIRE(file >= 0);
+  const test::CapturedStderr captured;
+  {
+    LineWriter writer(file, "the log of the test");
+    writer.Write("whole");
+    FlushAll(writer);
+    {
+      const FullAt limit(8);
+      writer.Write("cut");
+      FlushAll(writer);
+      writer.Write("lost");
+      FlushAll(writer);
+    }
+    writer.Write("next");
+    FlushAll(writer);
+    CHECK(test::ReadWholeFile(path) == "whole\ncu\nnext\n");
+    writer.Write("last");
+  }
+  close(file);
+  CHECK(test::ReadWholeFile(path) == "whole\ncu\nnext\nlast\n");
 }
 
 TEST_CASE("LineWriter: lines that nobody has read at its end are told of") {
