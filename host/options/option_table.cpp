@@ -161,6 +161,12 @@ void AppendProcesses(std::vector<Option>& table) {
       "Workers that end before they are ready, one after the other, until the host gives up. Once "
       "any was ready, dead workers are replaced for ever."));
 
+  table.push_back(Quantity<Duration>(
+      kGroup, "start-timeout", &Settings::start_timeout, {0ms, 24h},
+      "How long a worker may take to load its modules and be ready; then it is killed and has "
+      "failed "
+      "to start. 0ms: for ever. Nobody watches over the process of --workers 0."));
+
   constexpr Bounds<milliseconds> kDrain{0ms, 24h};
   Option drain = Special(kGroup, "drain-timeout", "TIME",
                          FormatDuration(Settings{}.DrainTimeout(/*spawned=*/false)) + "; " +

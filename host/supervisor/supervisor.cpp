@@ -59,20 +59,32 @@ void SetDisposition(int signal, void (*disposition)(int)) {
   ::sigaction(signal, &action, nullptr);
 }
 
-/// The exit code of a host whose workers ended with `status` (of waitpid(2)), each before it was
-/// ready.
-int ExitCodeAfterFailedStarts(int status) {
+/// How a worker ended: its status (of waitpid(2)), and whether it was killed for taking too long to start.
+struct End {
+  int status = 0;
+  bool took_too_long = false;
+
+  /// The kernel does so when memory runs out.
+  [[nodiscard]] bool WasKilledByOthers() const {
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !took_too_long;
+  }
+};
+
+/// The exit code of a host whose workers ended so, each before it was ready.
+int ExitCodeAfterFailedStarts(const End& end) {
+  const int status = end.status;
   if (WIFEXITED(status) && (WEXITSTATUS(status) == options::kExitSystem ||
                             WEXITSTATUS(status) == options::kExitNoPermission)) {
     return WEXITSTATUS(status);
   }
-  const bool was_out_of_memory = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-  return was_out_of_memory ? options::kExitSystem : options::kExitSoftware;
+  return end.WasKilledByOthers() ? options::kExitSystem : options::kExitSoftware;
 }
 
 /// What to do about it.
-std::string AdviceAfterFailedStarts(int status, const std::vector<std::filesystem::path>& modules) {
-  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
+std::string AdviceAfterFailedStarts(const End& end,
+                                    const std::vector<std::filesystem::path>& modules) {
+  const int status = end.status;
+  if (end.WasKilledByOthers()) {
     return "the kernel did so most likely, for want of memory (dmesg tells): grant it more";
   }
   switch (WIFEXITED(status) ? WEXITSTATUS(status) : -1) {
@@ -87,8 +99,9 @@ std::string AdviceAfterFailedStarts(int status, const std::vector<std::filesyste
       for (const std::filesystem::path& folder : modules) {
         folders += (folders.empty() ? "" : ", ") + folder.string();
       }
-      return "a module of " + folders +
-             " most likely ends the process as it is loaded: replace it, or take it away; "
+      return "a module of " + folders + " most likely " +
+             (end.took_too_long ? "does not come to an end" : "ends the process") +
+             " as it is loaded: replace it, or take it away; "
              "--log-level debug names each before it is loaded";
   }
 }
@@ -99,6 +112,7 @@ struct Place {
   Clock::time_point started;
   FileDescriptor ready_pipe;  ///< open until the worker said that it is ready, or cannot any more
   bool was_ready = false;
+  bool took_too_long = false;  ///< to be ready: it was killed
   std::uint64_t mappings = 0;  ///< those that it inherited (Supervisor::mappings_)
   RestartDelay delay;
   std::optional<Clock::time_point> start_at;
@@ -122,6 +136,9 @@ class Supervisor {
   void StartDueWorkers();
   void Start(Place& place);
   [[noreturn]] void BecomeWorker(FileDescriptor ready_pipe) noexcept;
+
+  [[nodiscard]] Clock::time_point StartDeadline(const Place& place) const;
+  void KillLateStarters();
 
   void WaitForEvents();
   [[nodiscard]] int PollTimeout() const;
@@ -193,6 +210,7 @@ int Supervisor::Run() {
   while (true) {
     if (stage_ == Stage::kRunning) {
       StartDueWorkers();
+      KillLateStarters();
     } else if (!AnyAlive()) {
       return exit_code_;
     }
@@ -263,6 +281,7 @@ void Supervisor::Start(Place& place) {
   place.started = Clock::now();
   place.ready_pipe = std::move(read_end);
   place.was_ready = false;
+  place.took_too_long = false;
   place.mappings = mappings_;
 }
 
@@ -301,6 +320,26 @@ void Supervisor::BecomeWorker(FileDescriptor ready_pipe) noexcept {
   ::_exit(exit_code);
 }
 
+/// When the worker is killed unless it is ready; max(): never.
+Clock::time_point Supervisor::StartDeadline(const Place& place) const {
+  const bool is_starting = place.pid > 0 && !place.was_ready && !place.took_too_long;
+  return is_starting && settings_.start_timeout > milliseconds::zero()
+             ? place.started + settings_.start_timeout
+             : Clock::time_point::max();
+}
+
+void Supervisor::KillLateStarters() {
+  const Clock::time_point now = Clock::now();
+  for (Place& place : places_) {
+    if (now < StartDeadline(place)) continue;
+    place.took_too_long = true;
+    log_(LogLevel::kError, "worker " + std::to_string(place.pid) + " was not ready within " +
+                               options::FormatDuration(settings_.start_timeout) +
+                               " (--start-timeout): killing it");
+    ::kill(place.pid, SIGKILL);
+  }
+}
+
 // --- Running ------------------------------------------------------------------------------------
 
 int Supervisor::PollTimeout() const {
@@ -308,6 +347,7 @@ int Supervisor::PollTimeout() const {
   if (stage_ == Stage::kRunning) {
     for (const Place& place : places_) {
       if (place.start_at) next = std::min(next, *place.start_at);
+      next = std::min(next, StartDeadline(place));
     }
   }
   if (next == Clock::time_point::max()) return -1;
@@ -470,10 +510,11 @@ void Supervisor::OnDeath(pid_t pid, int status) {
       return;
     }
     if (++failed_starts_ >= settings_.max_start_failures) {
-      GiveUp(ExitCodeAfterFailedStarts(status),
+      const End end{.status = status, .took_too_long = place.took_too_long};
+      GiveUp(ExitCodeAfterFailedStarts(end),
              line + ": giving up, no worker was ever ready (--max-start-failures " +
                  std::to_string(settings_.max_start_failures) +
-                 "): " + AdviceAfterFailedStarts(status, settings_.ModuleFolders()));
+                 "): " + AdviceAfterFailedStarts(end, settings_.ModuleFolders()));
       return;
     }
   }

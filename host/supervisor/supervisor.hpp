@@ -43,6 +43,9 @@ using NewMappings = std::function<void(std::uint64_t fingerprint)>;
 /// everything as well: one line says what ended the last one and what to do, and 71 or 77 is
 /// returned when the workers did so, 71 after SIGKILL (no memory, most likely), else 70.
 ///
+/// A worker that is not ready when `settings.start_timeout` is over is killed, and has ended before it was
+/// ready: its modules are loaded before it serves, and one that waits for something holds it up without end.
+///
 /// Running: a dead worker is logged and replaced, see RestartDelay, however often: once a worker was
 /// ready, what ends its successors may pass, and others still serve. A worker is told to stop by the
 /// kernel (SIGTERM) when the supervisor dies without a chance to do so.

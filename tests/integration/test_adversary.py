@@ -506,6 +506,17 @@ def test_a_module_that_ends_each_worker_ends_the_host(installation, run_dir, mod
     assert end in lines[-1] and "giving up" in lines[-1] and str(installation.modules) in lines[-1]
 
 
+def test_a_module_that_does_not_come_to_an_end_ends_the_host(installation, run_dir, modules_with):
+    installation = dataclasses.replace(installation, modules=modules_with(
+        "#include <unistd.h>\nWEFT_MODULE(registry) { for (;;) pause(); }"))
+    result = ends_at_once(installation, run_dir, "--workers", 2, "--max-start-failures", 2, "--start-timeout", "200ms")
+    assert result.returncode == 70, result.stderr
+    lines = result.stderr.splitlines()
+    assert len([line for line in lines if "was not ready within 200ms (--start-timeout): killing it" in line]) == 2
+    assert "giving up" in lines[-1] and "does not come to an end" in lines[-1], result.stderr
+    assert str(installation.modules) in lines[-1]
+
+
 def test_workers_that_lack_descriptors_end_the_host(installation, run_dir):
     # Just enough for the supervisor; a worker has one more, its access log.
     result = ends_at_once(installation, run_dir, "--workers", 2, "--access-log", run_dir / "access.log",

@@ -54,6 +54,8 @@ TEST_CASE("Parse: every option sets its own field") {
                                          "7",
                                          "--max-start-failures",
                                          "8",
+                                         "--start-timeout",
+                                         "9s",
                                          "--mappings",
                                          "/srv/map",
                                          "--modules",
@@ -120,6 +122,7 @@ TEST_CASE("Parse: every option sets its own field") {
   CHECK(settings.backlog == 1);
   CHECK(settings.workers == 7);
   CHECK(settings.max_start_failures == 8);
+  CHECK(settings.start_timeout == milliseconds{9'000});
   CHECK(settings.mappings == "/srv/map");
   CHECK(settings.modules == std::vector<std::filesystem::path>{"/srv/modules", "/srv/more"});
   CHECK(settings.handler_pool == 9);

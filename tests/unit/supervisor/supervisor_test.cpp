@@ -252,6 +252,14 @@ TEST_CASE("Supervisor: gives up when no worker becomes ready, and says why and w
     end = "was ended by SIGKILL";
     advice = "memory";
   }
+  SUBCASE("it is never ready") {
+    settings.start_timeout = milliseconds{50};
+    worker = [](const WorkerLaunch&, EventPipe&) -> int {
+      while (true) ::pause();
+    };
+    end = "was not ready within 50ms (--start-timeout): killing it";
+    advice = "a module of /srv/modules most likely does not come to an end as it is loaded";
+  }
   const Gate starts;  // one that does not give up gets a worker that serves, and the test its end
   starts.Open(settings.max_start_failures);
   SupervisedHost host(settings, [&](const WorkerLaunch& launch, EventPipe& events) {
@@ -282,6 +290,55 @@ TEST_CASE("Supervisor: once a worker was ready, it never gives up") {
   host.events.Await("exited with code 3 before it was ready: starting another in 400ms");
   sound.Open();
   host.events.Await("serving");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+}
+
+/// Of the event that says that a worker is ready.
+pid_t ReadyProcessOf(const std::string& event) {
+  return ProcessOf(event.substr(0, event.find(" is ready")));
+}
+
+TEST_CASE(
+    "Supervisor: a worker that is not ready in time is killed and replaced, others serve on") {
+  Settings settings = Workers(2);
+  settings.start_timeout = milliseconds{300};
+  const Gate unsound;
+  SupervisedHost host(settings, [&unsound](const WorkerLaunch& launch, EventPipe& events) {
+    if (!unsound.TryPass()) return ServingWorker(launch, events);
+    // As a worker does while it loads modules: deaf to what asks it to end.
+    for (const int signal : {SIGTERM, SIGINT}) ::signal(signal, SIG_IGN);
+    events.Say("hanging " + Self());
+    while (true) ::pause();
+  });
+  const pid_t first = ReadyProcessOf(host.events.Await("is ready"));
+  const pid_t second = ReadyProcessOf(host.events.Await("is ready"));
+  unsound.Open();
+  ::kill(second, SIGKILL);
+  const std::string hanging = std::to_string(ProcessOf(host.events.Await("hanging")));
+  host.events.Await("worker " + hanging + " was not ready within 300ms (--start-timeout)");
+  host.events.Await("worker " + hanging + " was ended by SIGKILL before it was ready: starting");
+  host.events.Await("is ready");
+  // Ready in time, it has outlived its deadline.
+  CHECK(::kill(first, 0) == 0);
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+}
+
+TEST_CASE("Supervisor: without a deadline a worker may start for ever") {
+  Settings settings = Workers(1);
+  settings.start_timeout = milliseconds{0};
+  const Gate gate;
+  SupervisedHost host(settings, [&gate](const WorkerLaunch& launch, EventPipe& events) {
+    events.Say("starting " + Self());
+    gate.Pass();
+    return ServingWorker(launch, events);
+  });
+  const pid_t worker = ProcessOf(host.events.Await("starting"));
+  host.Signal(SIGUSR2);
+  host.events.Await("ignored");  // it has looked at its deadlines by then
+  gate.Open();
+  CHECK(ProcessOf(host.events.Await("serving")) == worker);
   host.Signal(SIGTERM);
   CHECK(host.AwaitExit() == 0);
 }
