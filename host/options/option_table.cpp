@@ -165,7 +165,8 @@ void AppendProcesses(std::vector<Option>& table) {
       kGroup, "start-timeout", &Settings::start_timeout, {0ms, 24h},
       "How long a worker may take to load its modules and be ready; then it is killed and has "
       "failed "
-      "to start. 0ms: for ever. Nobody watches over the process of --workers 0."));
+      "to start. 0ms: for ever. A process without a supervisor is not watched. The commands beside "
+      "serve give each module as long."));
 
   constexpr Bounds<milliseconds> kDrain{0ms, 24h};
   Option drain = Special(kGroup, "drain-timeout", "TIME",

@@ -130,9 +130,11 @@ Table SomeOptions(std::initializer_list<std::string_view> names) {
   return table;
 }
 
-Table ModulesOptions() { return SomeOptions({"config", "modules", "log-level"}); }
+Table ModulesOptions() { return SomeOptions({"config", "start-timeout", "modules", "log-level"}); }
 
-Table CheckOptions() { return SomeOptions({"config", "mappings", "modules", "log-level"}); }
+Table CheckOptions() {
+  return SomeOptions({"config", "start-timeout", "mappings", "modules", "log-level"});
+}
 
 Table ExplainOptions() {
   Table table = CheckOptions();

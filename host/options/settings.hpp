@@ -70,8 +70,8 @@ struct Settings {
   /// was ready it never does. 5: with the growing delays between them some 1.5 s, and as many as
   /// systemd's StartLimitBurst.
   std::size_t max_start_failures = 5;
-  /// From a worker's start until it is ready, modules loaded; then it is killed and has failed to start. 0: it may
-  /// take for ever. 60s: far above what modules may sensibly take, and within the 90 s of systemd's TimeoutStartSec.
+  /// From a worker's start until it is ready, modules loaded; then it is killed and has failed to start. The other
+  /// commands give each module as long: one that takes longer serves nobody. 0: it may take for ever. 60s: far above what modules may sensibly take, and within the 90 s of systemd's TimeoutStartSec.
   std::chrono::milliseconds start_timeout{60'000};
   /// How long running requests may take to end after a stop was asked for; empty: DrainTimeout().
   std::optional<std::chrono::milliseconds> drain_timeout;

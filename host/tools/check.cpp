@@ -43,7 +43,7 @@ Json ToJson(const Problem& problem) {
 
 int Check(const options::Settings& settings) {
   auto [problems, types] = mappings::Check(settings.mappings);
-  HandlerTypes known(settings.ModuleFolders());
+  HandlerTypes known(settings.ModuleFolders(), settings.start_timeout);
   AddTypes(types, known, problems);
   mappings::SortProblems(problems);
   if (settings.format == options::OutputFormat::kJson) {

@@ -130,7 +130,7 @@ Json Limits(const mappings::FolderSettings* folder, const options::Settings& set
 
 /// The class of the entry, and where and how it will run; null flags are decided by what a factory makes.
 Json Handler(const Entry& entry, const options::Settings& settings) {
-  HandlerTypes types(settings.ModuleFolders());
+  HandlerTypes types(settings.ModuleFolders(), settings.start_timeout);
   const auto answer = types.Find(entry.type);
   Json json = {{"class", entry.type.class_name},
                {"module", entry.type.module.empty() ? Json(nullptr) : Json(entry.type.module)},

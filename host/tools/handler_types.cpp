@@ -46,8 +46,9 @@ std::optional<std::string> NearestClass(std::string_view name,
 
 }  // namespace
 
-HandlerTypes::HandlerTypes(std::vector<std::filesystem::path> folders)
-    : folders_(std::move(folders)), built_in_(DescribeBuiltIn()) {
+HandlerTypes::HandlerTypes(std::vector<std::filesystem::path> folders,
+                           std::chrono::milliseconds load_timeout)
+    : folders_(std::move(folders)), load_timeout_(load_timeout), built_in_(DescribeBuiltIn()) {
   auto search = handling::FindModules(folders_);
   for (const auto& warning : search.warnings) {
     observe::Log(observe::Level::kWarning, warning);
@@ -65,7 +66,7 @@ HandlerTypes::Answer HandlerTypes::Find(const mappings::TypeName& type) {
     if (file == files_.end()) {
       return {MissingModule(type.module), nullptr};
     }
-    known = modules_.emplace(type.module, DescribeModule(*file)).first;
+    known = modules_.emplace(type.module, DescribeModule(*file, load_timeout_)).first;
   }
   const Json& module = known->second;
   if (!module["error"].is_null()) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -25,8 +26,9 @@ class HandlerTypes {
     Json handler_class;  ///< As DescribeClasses() describes it; null where there is an error.
   };
 
-  /// `folders` as for handling::TypeResolver. What is wrong with them goes to the log.
-  explicit HandlerTypes(std::vector<std::filesystem::path> folders);
+  /// `folders` as for handling::TypeResolver; `load_timeout` as for DescribeModule(). What is wrong with the folders
+  /// goes to the log.
+  HandlerTypes(std::vector<std::filesystem::path> folders, std::chrono::milliseconds load_timeout);
 
   /// Throws as DescribeModule().
   [[nodiscard]] Answer Find(const mappings::TypeName& type);
@@ -36,6 +38,7 @@ class HandlerTypes {
   [[nodiscard]] static Answer FindClass(const mappings::TypeName& type, const Json& classes);
 
   std::vector<std::filesystem::path> folders_;
+  std::chrono::milliseconds load_timeout_;
   std::vector<handling::ModuleFile> files_;
   Json built_in_;
   std::map<std::string, Json, std::less<>> modules_;  // those that were asked for

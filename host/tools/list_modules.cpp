@@ -57,7 +57,7 @@ int ListModules(const options::Settings& settings) {
   Json modules = Json::array();
   for (const auto& file : search.files) {
     observe::Log(observe::Level::kDebug, "loading module " + file.path.string());
-    modules.push_back(DescribeModule(file));
+    modules.push_back(DescribeModule(file, settings.start_timeout));
   }
   if (settings.format == options::OutputFormat::kJson) {
     std::cout << Dump({{"modules", modules}, {"warnings", search.warnings}}, 2) << '\n';

@@ -1,26 +1,31 @@
 #include "host/tools/module_report.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <exception>
+#include <limits>
 #include <optional>
 #include <system_error>
+#include <thread>
 
 #include "host/observe/log.hpp"
 #include "host/options/exit_code.hpp"
+#include "host/options/values.hpp"
 
 namespace weft::host::tools {
 
 namespace {
 
-/// What a module may take to load. Its initialisers are to be quick: a worker does not accept before they end.
-constexpr unsigned kLoadSeconds = 30;
+using Clock = std::chrono::steady_clock;
 
 std::system_error SystemError(const char* what) {
   return std::system_error(errno, std::generic_category(), what);
@@ -58,16 +63,13 @@ Json Describe(const handling::ModuleFile& file) {
 }
 
 /// The process that loads one module; it is left without any destructor, a module's may do anything.
-[[noreturn]] void LoadAndTell(const handling::ModuleFile& file, int pipe) noexcept {
+[[noreturn]] void LoadAndTell(const handling::ModuleFile& file, int pipe, pid_t parent) noexcept {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) {
+    _exit(options::kExitOk);
+  }
   // What a module prints is not part of the list.
   dup2(STDERR_FILENO, STDOUT_FILENO);
-  // Whatever who started the command has made of it.
-  signal(SIGALRM, SIG_DFL);
-  sigset_t alarm_alone;
-  sigemptyset(&alarm_alone);
-  sigaddset(&alarm_alone, SIGALRM);
-  sigprocmask(SIG_UNBLOCK, &alarm_alone, nullptr);
-  alarm(kLoadSeconds);
   try {
     const auto text = Dump(Describe(file));
     std::size_t told = 0;
@@ -85,23 +87,51 @@ Json Describe(const handling::ModuleFile& file) {
   _exit(options::kExitOk);
 }
 
-std::string ReadToEnd(int pipe) {
+/// For poll(): negative when there is no deadline.
+int MillisecondsUntil(Clock::time_point deadline) {
+  if (deadline == Clock::time_point::max()) {
+    return -1;
+  }
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+  return static_cast<int>(std::clamp<decltype(left)>(left, 0, std::numeric_limits<int>::max()));
+}
+
+/// What comes until the other end is closed, or time is over.
+std::string ReadUntil(int pipe, Clock::time_point deadline) {
   std::string text;
   std::array<char, 4096> piece;
   for (;;) {
-    const auto count = read(pipe, piece.data(), piece.size());
-    if (count == 0 || (count < 0 && errno != EINTR)) {
+    pollfd readable{pipe, POLLIN, 0};
+    const int ready = poll(&readable, 1, MillisecondsUntil(deadline));
+    if (ready < 0 && errno == EINTR) {
+      continue;
+    }
+    const auto count = ready > 0 ? read(pipe, piece.data(), piece.size()) : 0;
+    if (count <= 0) {
       return text;
     }
-    text.append(piece.data(), count < 0 ? 0 : static_cast<std::size_t>(count));
+    text.append(piece.data(), static_cast<std::size_t>(count));
+  }
+}
+
+/// The status (of waitpid(2)) of a child that has ended before the deadline.
+std::optional<int> AwaitEnd(pid_t child, Clock::time_point deadline) {
+  // It has closed its end of the pipe most likely by ending; only one that did so on purpose is waited for.
+  constexpr std::chrono::milliseconds kPause{1};
+  for (;;) {
+    int status = 0;
+    if (waitpid(child, &status, WNOHANG) == child) {
+      return status;
+    }
+    if (Clock::now() >= deadline) {
+      return std::nullopt;
+    }
+    std::this_thread::sleep_for(kPause);
   }
 }
 
 /// How a process ended, as a part of a sentence.
 std::string EndOf(int status) {
-  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) {
-    return "it took more than " + std::to_string(kLoadSeconds) + " s to load";
-  }
   if (WIFSIGNALED(status)) {
     const char* const name = sigabbrev_np(WTERMSIG(status));
     return "it ends the process as it is loaded, by " +
@@ -132,11 +162,14 @@ std::string Dump(const Json& json, int indentation) {
   return json.dump(indentation, ' ', false, Json::error_handler_t::replace);
 }
 
-Json DescribeModule(const handling::ModuleFile& file) {
+Json DescribeModule(const handling::ModuleFile& file, std::chrono::milliseconds load_timeout) {
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0) {
     throw SystemError("pipe");
   }
+  const auto deadline = load_timeout > std::chrono::milliseconds(0) ? Clock::now() + load_timeout
+                                                                    : Clock::time_point::max();
+  const pid_t parent = getpid();
   const pid_t child = fork();
   if (child < 0) {
     const auto error = SystemError("fork");
@@ -146,21 +179,26 @@ Json DescribeModule(const handling::ModuleFile& file) {
   }
   if (child == 0) {
     close(ends[0]);
-    LoadAndTell(file, ends[1]);
+    LoadAndTell(file, ends[1], parent);
   }
   close(ends[1]);
-  const auto text = ReadToEnd(ends[0]);
+  const auto text = ReadUntil(ends[0], deadline);
   close(ends[0]);
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  const auto status = AwaitEnd(child, deadline);
+  if (!status) {
+    kill(child, SIGKILL);
+    while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+    }
   }
   auto json = Json::parse(text, nullptr, false);
   if (status == 0 && json.is_object()) {
     return json;
   }
   json = Unloaded(file);
-  json["error"] =
-      "module '" + file.name + "' (" + file.path.string() + ") cannot be used: " + EndOf(status);
+  json["error"] = "module '" + file.name + "' (" + file.path.string() + ") cannot be used: " +
+                  (status ? EndOf(*status)
+                          : "it takes more than " + options::FormatDuration(load_timeout) +
+                                " to load (--start-timeout)");
   return json;
 }
 

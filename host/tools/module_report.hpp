@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -19,9 +20,10 @@ using Json = nlohmann::ordered_json;
 /// `buildType`, `links` and `classes`.
 ///
 /// It is loaded in a process of its own, so that one that ends the process as it is loaded, or does not come to an end,
-/// is told like any other.
+/// is told like any other: it may take `load_timeout`; 0: for ever.
 /// Threads: call while there is only one. Throws std::system_error where the system refuses a process or a pipe.
-[[nodiscard]] Json DescribeModule(const handling::ModuleFile& file);
+[[nodiscard]] Json DescribeModule(const handling::ModuleFile& file,
+                                  std::chrono::milliseconds load_timeout);
 
 /// The text of a value; bytes that are no UTF-8 are replaced. A negative indentation: all on one line.
 [[nodiscard]] std::string Dump(const Json& json, int indentation = -1);

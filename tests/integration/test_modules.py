@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from host import Host
+from processes import processes_that_mention, wait_for
 from servers import ROOT
 
 GOOD = """
@@ -136,6 +137,26 @@ def test_a_module_that_cannot_be_used_is_told_with_the_reason_and_the_others_are
     assert text.returncode == 78
     for name, (_, reason) in UNUSABLE.items():
         assert any(line.startswith("  module '") and reason in line for line in text.stdout.splitlines()), name
+
+
+# The second closes what it is told over.
+@pytest.mark.parametrize("before", ["signal(SIGTERM, SIG_IGN);", "for (int i = 3; i < 100; ++i) close(i);"])
+def test_a_module_that_does_not_come_to_an_end_is_told_after_a_while(installation, build, before):
+    folder = build("#include <csignal>\n#include <unistd.h>\n#include <weft/weft.hpp>\n"
+                   f"WEFT_MODULE(registry) {{ {before} for (;;) pause(); }}", "modules", "hangs")
+    result, listed = as_json(installation, "--modules", folder, "--start-timeout", "200ms")
+    assert result.returncode == 78
+    sentence = f"module 'hangs' ({folder}/hangs.so) cannot be used: it takes more than 200ms to load (--start-timeout)"
+    assert [module["error"] for module in listed["modules"]] == [sentence]
+    wait_for("the process that has loaded it to end", lambda: not processes_that_mention(str(folder)))
+
+    site = folder.parent / "mappings" / "default"
+    site.mkdir(parents=True)
+    (site / "mapping.json").write_text(
+        '{ "httpHandlers": [ { "add": { "verb": "*", "path": "/a", "type": "A, hangs" } } ] }')
+    check = subprocess.run([installation.weft, "check", "--mappings", site.parent, "--modules", folder,
+                            "--start-timeout", "200ms"], capture_output=True, text=True, timeout=60)
+    assert check.returncode == 1 and sentence in check.stdout
 
 
 def test_what_a_module_prints_as_it_is_loaded_is_not_part_of_the_list(installation, build):
