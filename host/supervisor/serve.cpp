@@ -1,7 +1,11 @@
 #include "host/supervisor/serve.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <new>
@@ -59,6 +63,39 @@ void LogStart(const ListeningSockets& sockets, std::size_t workers) {
   observe::Log(LogLevel::kInfo, line);
 }
 
+/// Removes the sockets' files of a host that serves in its first process, once: at the stop, at the end, or when a
+/// module or a handler ends the process by exit(), which does not come back here.
+///
+/// One at a time in a process. Threads: Remove() from any, as exit() may be called on any.
+class SocketFiles {
+ public:
+  explicit SocketFiles(ListeningSockets& sockets) {
+    process_ = ::getpid();
+    sockets_ = &sockets;
+    if (std::atexit(&AtExit) != 0) throw std::bad_alloc();  // all that it needs is memory
+  }
+  SocketFiles(const SocketFiles&) = delete;
+  SocketFiles& operator=(const SocketFiles&) = delete;
+  ~SocketFiles() { Remove(); }
+
+  static void Remove() noexcept {
+    if (ListeningSockets* const sockets = sockets_.exchange(nullptr)) sockets->listeners.clear();
+  }
+
+ private:
+  static void AtExit() {
+    // Unset at the end; a child that a module has forked may have an end of its own.
+    if (sockets_.load() == nullptr || process_ != ::getpid()) return;
+    observe::Log(LogLevel::kError,
+                 "a module or a handler ends the process by exit(): mend it, or take it away; "
+                 "--log-level debug names each module before it is loaded");
+    Remove();
+  }
+
+  inline static std::atomic<ListeningSockets*> sockets_{nullptr};
+  inline static pid_t process_ = -1;
+};
+
 bool AccessLogIsSound(const Settings& settings) {
   try {
     observe::AccessLog::Check(settings.access_log);
@@ -96,6 +133,7 @@ int ServeChecked(const Settings& settings) {
     return Supervise(settings, std::move(sockets), worker_main, observe::Log, new_mappings);
   }
   mappings.reset();
+  const SocketFiles files(sockets);
   std::vector<int> descriptors;
   for (Listener& listener : sockets.listeners) {
     descriptors.push_back(listener.ReleaseDescriptor());
@@ -103,7 +141,7 @@ int ServeChecked(const Settings& settings) {
   return worker::RunWorker({.settings = settings,
                             .listening_sockets = std::move(descriptors),
                             .spawned = sockets.spawned,
-                            .on_stop = [&sockets] { sockets.listeners.clear(); }});
+                            .on_stop = &SocketFiles::Remove});
 }
 
 }  // namespace
