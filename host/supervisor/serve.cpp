@@ -118,14 +118,9 @@ int ServeChecked(const Settings& settings) {
   if (workers > 0) {
     // A worker that replaces another inherits the last sound mappings by fork(), lest wrong files keep it from
     // serving.
-    const WorkerMain worker_main = [&settings, &mappings](const WorkerLaunch& launch) {
-      return worker::RunWorker({.settings = settings,
-                                .listening_sockets = launch.listening_sockets,
-                                .ready_descriptor = launch.ready_descriptor,
-                                .spawned = launch.spawned,
-                                .last_mappings = mappings,
-                                .report_descriptor = launch.report_descriptor,
-                                .watch_lock = launch.watch_lock});
+    const WorkerMain worker_main = [&mappings](worker::WorkerStart start) {
+      start.last_mappings = mappings;
+      return worker::RunWorker(start);
     };
     const NewMappings new_mappings = [&settings, &mappings](std::uint64_t fingerprint) {
       if (Mappings sound = FoundSound(settings, fingerprint)) mappings = std::move(sound);

@@ -296,19 +296,19 @@ void Supervisor::BecomeWorker(FileDescriptor ready_pipe) noexcept {
     for (const int signal : kIgnoredByWorkers) SetDisposition(signal, SIG_IGN);
     ::pthread_sigmask(SIG_SETMASK, &inherited_mask_, nullptr);
 
-    WorkerLaunch launch;
-    launch.spawned = spawned_;
-    launch.ready_descriptor = ready_pipe.Release();
-    launch.report_descriptor = reports_writer_.Release();
-    launch.watch_lock = watch_lock_.Release();
+    worker::WorkerStart start{.settings = settings_,
+                              .ready_descriptor = ready_pipe.Release(),
+                              .spawned = spawned_,
+                              .report_descriptor = reports_writer_.Release(),
+                              .watch_lock = watch_lock_.Release()};
     reports_.Close();
     for (Listener& listener : sockets_.listeners) {
-      launch.listening_sockets.push_back(listener.ReleaseDescriptor());
+      start.listening_sockets.push_back(listener.ReleaseDescriptor());
     }
     sockets_.listeners.clear();
     places_.clear();
     signals_.Close();
-    exit_code = worker_main_(launch);
+    exit_code = worker_main_(std::move(start));
   } catch (const std::exception& error) {
     log_(LogLevel::kError,
          "worker " + std::to_string(::getpid()) + " ends by an exception: " + error.what());

@@ -3,28 +3,16 @@
 #include <cstdint>
 #include <functional>
 #include <string_view>
-#include <vector>
 
 #include "host/options/settings.hpp"
 #include "host/supervisor/listener.hpp"
+#include "host/worker/worker.hpp"
 
 namespace weft::host::supervisor {
 
-/// What a worker gets to start with. It owns the descriptors and closes them.
-struct WorkerLaunch {
-  std::vector<int> listening_sockets;
-  /// The worker writes one byte here when it accepts connections, then closes it; -1: nobody waits.
-  int ready_descriptor = -1;
-  bool spawned = false;
-  /// The worker writes a worker::ReloadReport here after each reload. Shared by all workers.
-  int report_descriptor = -1;
-  /// A file that all workers share; who locks it (fcntl(2)) looks for changed mappings.
-  int watch_lock = -1;
-};
-
-/// Runs a worker to its end and returns its exit code. Called in a child process (or, without a
-/// supervisor, in the first process) while there is one thread.
-using WorkerMain = std::function<int(const WorkerLaunch&)>;
+/// Runs a worker to its end and returns its exit code. Called in a child process while there is one
+/// thread. The descriptors in `start` are the worker's to close; it has no mappings yet.
+using WorkerMain = std::function<int(worker::WorkerStart start)>;
 
 /// Writes one line to the log. Must not start a thread: the supervisor forks.
 using LogLine = std::function<void(options::LogLevel, std::string_view)>;

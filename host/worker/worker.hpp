@@ -15,7 +15,7 @@ struct WorkerStart {
   const options::Settings& settings;
   /// Listening and non-blocking. The worker closes them when it begins to end, so that nobody waits in a queue
   /// that is not served any more.
-  std::vector<int> listening_sockets;
+  std::vector<int> listening_sockets{};
   /// Gets one byte when the worker accepts, and is then closed; -1: nobody waits for it.
   int ready_descriptor = -1;
   /// A web server has spawned the process and sends it its own signals.

@@ -38,8 +38,9 @@ namespace {
 using options::Settings;
 using std::chrono::milliseconds;
 using test::TemporaryFolder;
+using worker::WorkerStart;
 
-using TestWorker = std::function<int(const WorkerLaunch&, EventPipe&)>;
+using TestWorker = std::function<int(const WorkerStart&, EventPipe&)>;
 
 /// A supervisor in a process of its own. Everything that it logs and its workers say arrives in
 /// `events`, in order, and ends when the last of these processes is gone.
@@ -90,7 +91,7 @@ class SupervisedHost {
       sockets.spawned = spawned;
       const int exit_code = Supervise(
           settings, std::move(sockets),
-          [&](const WorkerLaunch& launch) { return worker(launch, events); },
+          [&](const WorkerStart& start) { return worker(start, events); },
           [&](options::LogLevel, std::string_view line) {
             events.Say("log: " + std::string(line));
           },
@@ -121,22 +122,22 @@ pid_t ProcessOf(const std::string& event) {
   return static_cast<pid_t>(std::stol(event.substr(event.rfind(' ') + 1)));
 }
 
-void SayReady(const WorkerLaunch& launch) {
-  if (::write(launch.ready_descriptor, "r", 1) != 1) ::_exit(97);
-  ::close(launch.ready_descriptor);
+void SayReady(const WorkerStart& start) {
+  if (::write(start.ready_descriptor, "r", 1) != 1) ::_exit(97);
+  ::close(start.ready_descriptor);
 }
 
 std::string Self() { return std::to_string(::getpid()); }
 
 /// Serves until SIGTERM or SIGINT, and says which of them it was.
-int ServingWorker(const WorkerLaunch& launch, EventPipe& events) {
+int ServingWorker(const WorkerStart& start, EventPipe& events) {
   sigset_t asked;
   ::sigemptyset(&asked);
   ::sigaddset(&asked, SIGTERM);
   ::sigaddset(&asked, SIGINT);
   ::sigprocmask(SIG_BLOCK, &asked, nullptr);
   events.Say("serving " + Self());
-  SayReady(launch);
+  SayReady(start);
   int signal = 0;
   ::sigwait(&asked, &signal);
   events.Say((signal == SIGTERM ? "ends by TERM " : "ends by INT ") + Self());
@@ -145,10 +146,10 @@ int ServingWorker(const WorkerLaunch& launch, EventPipe& events) {
 
 /// Serves, and takes no notice of `ignored` signals.
 TestWorker DeafWorker(std::vector<int> ignored) {
-  return [ignored = std::move(ignored)](const WorkerLaunch& launch, EventPipe& events) {
+  return [ignored = std::move(ignored)](const WorkerStart& start, EventPipe& events) {
     for (const int signal : ignored) ::signal(signal, SIG_IGN);
     events.Say("serving " + Self());
-    SayReady(launch);
+    SayReady(start);
     while (true) ::pause();
     return 0;
   };
@@ -166,10 +167,10 @@ std::size_t CountOf(const std::string& part, const std::string& text) {
 
 TEST_CASE("Supervisor: starts one worker first, and the others when that one is ready") {
   const Gate gate;  // what the first worker waits for
-  SupervisedHost host(Workers(3), [&gate](const WorkerLaunch& launch, EventPipe& events) {
+  SupervisedHost host(Workers(3), [&gate](const WorkerStart& start, EventPipe& events) {
     events.Say("started " + Self());
     gate.Pass();
-    return ServingWorker(launch, events);
+    return ServingWorker(start, events);
   });
   const pid_t first = ProcessOf(host.events.Await("started"));
   // The answer takes the supervisor once around its loop: had it started others, they were there.
@@ -187,7 +188,7 @@ TEST_CASE("Supervisor: starts one worker first, and the others when that one is 
 }
 
 TEST_CASE("Supervisor: a wrong configuration is reported once and ends with 78") {
-  SupervisedHost host(Workers(4), [](const WorkerLaunch&, EventPipe& events) {
+  SupervisedHost host(Workers(4), [](const WorkerStart&, EventPipe& events) {
     events.Say("problem");
     return options::kExitConfiguration;
   });
@@ -200,8 +201,8 @@ TEST_CASE("Supervisor: a wrong configuration is reported once and ends with 78")
 TEST_CASE("Supervisor: once a worker was ready, 78 is an accident like any other") {
   const Gate sound;
   sound.Open();
-  SupervisedHost host(Workers(2), [&sound](const WorkerLaunch& launch, EventPipe& events) {
-    return sound.TryPass() ? ServingWorker(launch, events) : options::kExitConfiguration;
+  SupervisedHost host(Workers(2), [&sound](const WorkerStart& start, EventPipe& events) {
+    return sound.TryPass() ? ServingWorker(start, events) : options::kExitConfiguration;
   });
   host.events.Await("serving");
   host.events.Await("exited with code 78 before it was ready: starting another in 100ms");
@@ -220,41 +221,41 @@ TEST_CASE("Supervisor: gives up when no worker becomes ready, and says why and w
   std::string end;
   std::string advice = "a module";
   SUBCASE("a signal") {
-    worker = [](const WorkerLaunch&, EventPipe&) -> int { ::raise(SIGALRM), ::_exit(96); };
+    worker = [](const WorkerStart&, EventPipe&) -> int { ::raise(SIGALRM), ::_exit(96); };
     end = "was ended by SIGALRM";
     advice = "/srv/modules";
   }
   SUBCASE("exit code 0") {
-    worker = [](const WorkerLaunch&, EventPipe&) { return 0; };
+    worker = [](const WorkerStart&, EventPipe&) { return 0; };
     end = "exited with code 0";
     advice = "--log-level debug";
   }
   SUBCASE("a fault of Weft") {
-    worker = [](const WorkerLaunch&, EventPipe&) { return options::kExitSoftware; };
+    worker = [](const WorkerStart&, EventPipe&) { return options::kExitSoftware; };
     end = "exited with code 70";
     advice = "report it";
   }
   SUBCASE("the system refuses") {
-    worker = [](const WorkerLaunch&, EventPipe&) { return options::kExitSystem; };
+    worker = [](const WorkerStart&, EventPipe&) { return options::kExitSystem; };
     expected = options::kExitSystem;
     end = "exited with code 71";
     advice = "its own lines";
   }
   SUBCASE("no permission") {
-    worker = [](const WorkerLaunch&, EventPipe&) { return options::kExitNoPermission; };
+    worker = [](const WorkerStart&, EventPipe&) { return options::kExitNoPermission; };
     expected = options::kExitNoPermission;
     end = "exited with code 77";
     advice = "its own lines";
   }
   SUBCASE("SIGKILL") {
-    worker = [](const WorkerLaunch&, EventPipe&) -> int { ::raise(SIGKILL), ::_exit(96); };
+    worker = [](const WorkerStart&, EventPipe&) -> int { ::raise(SIGKILL), ::_exit(96); };
     expected = options::kExitSystem;
     end = "was ended by SIGKILL";
     advice = "memory";
   }
   SUBCASE("it is never ready") {
     settings.start_timeout = milliseconds{50};
-    worker = [](const WorkerLaunch&, EventPipe&) -> int {
+    worker = [](const WorkerStart&, EventPipe&) -> int {
       while (true) ::pause();
     };
     end = "was not ready within 50ms (--start-timeout): killing it";
@@ -262,8 +263,8 @@ TEST_CASE("Supervisor: gives up when no worker becomes ready, and says why and w
   }
   const Gate starts;  // one that does not give up gets a worker that serves, and the test its end
   starts.Open(settings.max_start_failures);
-  SupervisedHost host(settings, [&](const WorkerLaunch& launch, EventPipe& events) {
-    return starts.TryPass() ? worker(launch, events) : ServingWorker(launch, events);
+  SupervisedHost host(settings, [&](const WorkerStart& start, EventPipe& events) {
+    return starts.TryPass() ? worker(start, events) : ServingWorker(start, events);
   });
   CHECK(host.AwaitExit() == expected);
   CHECK(CountOf(end, host.Rest()) == 3);
@@ -280,8 +281,8 @@ TEST_CASE("Supervisor: once a worker was ready, it never gives up") {
   settings.max_start_failures = 1;
   const Gate sound;
   sound.Open();
-  SupervisedHost host(settings, [&sound](const WorkerLaunch& launch, EventPipe& events) {
-    return sound.TryPass() ? ServingWorker(launch, events) : 3;
+  SupervisedHost host(settings, [&sound](const WorkerStart& start, EventPipe& events) {
+    return sound.TryPass() ? ServingWorker(start, events) : 3;
   });
   const pid_t first = ProcessOf(host.events.Await("serving"));
   host.events.Await("is ready");
@@ -304,7 +305,7 @@ TEST_CASE(
   Settings settings = Workers(2);
   settings.start_timeout = milliseconds{300};
   const Gate unsound;
-  SupervisedHost host(settings, [&unsound](const WorkerLaunch& launch, EventPipe& events) {
+  SupervisedHost host(settings, [&unsound](const WorkerStart& launch, EventPipe& events) {
     if (!unsound.TryPass()) return ServingWorker(launch, events);
     // As a worker does while it loads modules: deaf to what asks it to end.
     for (const int signal : {SIGTERM, SIGINT}) ::signal(signal, SIG_IGN);
@@ -329,7 +330,7 @@ TEST_CASE("Supervisor: without a deadline a worker may start for ever") {
   Settings settings = Workers(1);
   settings.start_timeout = milliseconds{0};
   const Gate gate;
-  SupervisedHost host(settings, [&gate](const WorkerLaunch& launch, EventPipe& events) {
+  SupervisedHost host(settings, [&gate](const WorkerStart& launch, EventPipe& events) {
     events.Say("starting " + Self());
     gate.Pass();
     return ServingWorker(launch, events);
@@ -362,16 +363,16 @@ TEST_CASE(
   std::set<int> before;
   SupervisedHost host(
       settings,
-      [&before](const WorkerLaunch& launch, EventPipe& events) {
+      [&before](const WorkerStart& start, EventPipe& events) {
         std::set<int> more = OpenDescriptors();
         for (const int number : before) more.erase(number);
-        more.erase(launch.ready_descriptor);
-        more.erase(launch.report_descriptor);
-        more.erase(launch.watch_lock);
-        for (const int socket : launch.listening_sockets) more.erase(socket);
-        events.Say(std::to_string(launch.listening_sockets.size()) + " socket, " +
+        more.erase(start.ready_descriptor);
+        more.erase(start.report_descriptor);
+        more.erase(start.watch_lock);
+        for (const int socket : start.listening_sockets) more.erase(socket);
+        events.Say(std::to_string(start.listening_sockets.size()) + " socket, " +
                    std::to_string(more.size()) + " others");
-        return ServingWorker(launch, events);
+        return ServingWorker(start, events);
       },
       /*spawned=*/false, [&before](EventPipe&) { before = OpenDescriptors(); });
   for (int i = 0; i < 3; ++i) CHECK(host.events.Await("others") == "1 socket, 0 others");
@@ -382,7 +383,7 @@ TEST_CASE(
 TEST_CASE("Supervisor: a worker can be signalled, whatever the supervisor inherited") {
   SupervisedHost host(
       Workers(1),
-      [](const WorkerLaunch& launch, EventPipe& events) {
+      [](const WorkerStart& start, EventPipe& events) {
         sigset_t mask;
         ::sigprocmask(SIG_SETMASK, nullptr, &mask);
         std::string report = "signals:";
@@ -395,7 +396,7 @@ TEST_CASE("Supervisor: a worker can be signalled, whatever the supervisor inheri
                                                     : " handled";
         }
         events.Say(report + (sigismember(&mask, SIGALRM) == 1 ? ", rest kept" : ", rest changed"));
-        return ServingWorker(launch, events);
+        return ServingWorker(start, events);
       },
       /*spawned=*/false,
       [](EventPipe&) {
@@ -440,7 +441,7 @@ TEST_CASE("Supervisor: replaces a worker that was killed") {
 }
 
 TEST_CASE("Supervisor: waits longer each time when workers die young") {
-  SupervisedHost host(Workers(1), [](const WorkerLaunch&, EventPipe&) { return 3; });
+  SupervisedHost host(Workers(1), [](const WorkerStart&, EventPipe&) { return 3; });
   host.events.Await("exited with code 3 before it was ready: starting another in 100ms");
   host.events.Await("exited with code 3 before it was ready: starting another in 200ms");
   host.events.Await("exited with code 3 before it was ready: starting another in 400ms");
@@ -449,7 +450,7 @@ TEST_CASE("Supervisor: waits longer each time when workers die young") {
 }
 
 TEST_CASE("Supervisor: a worker's exception is logged and ends that worker alone") {
-  SupervisedHost host(Workers(1), [](const WorkerLaunch&, EventPipe&) -> int {
+  SupervisedHost host(Workers(1), [](const WorkerStart&, EventPipe&) -> int {
     throw std::runtime_error("no such luck");
   });
   CHECK(CountOf("ends by an exception", host.events.Await("no such luck")) == 1);
@@ -460,7 +461,7 @@ TEST_CASE("Supervisor: a worker's exception is logged and ends that worker alone
 
 TEST_CASE("Supervisor: a process that a dead worker left behind does not hold it up") {
   const Gate gate;
-  SupervisedHost host(Workers(1), [&gate](const WorkerLaunch&, EventPipe&) {
+  SupervisedHost host(Workers(1), [&gate](const WorkerStart&, EventPipe&) {
     if (::fork() == 0) {  // it keeps the ready pipe open
       gate.Pass();
       ::_exit(0);
@@ -514,7 +515,7 @@ TEST_CASE("Supervisor: as process 1 it collects the orphans of its workers") {
   REQUIRE(shared != MAP_FAILED);
   auto* const orphan = new (shared) pid_t{-1};
 
-  const TestWorker worker = [&](const WorkerLaunch& launch, EventPipe& events) {
+  const TestWorker worker = [&](const WorkerStart& start, EventPipe& events) {
     if (first_worker.TryPass()) {
       const pid_t child = ::fork();
       if (child == 0) {
@@ -522,7 +523,7 @@ TEST_CASE("Supervisor: as process 1 it collects the orphans of its workers") {
         ::_exit(0);
       }
       *orphan = child;
-      SayReady(launch);
+      SayReady(start);
       return 0;
     }
     orphan_may_end.Open();
@@ -531,7 +532,7 @@ TEST_CASE("Supervisor: as process 1 it collects the orphans of its workers") {
     int tries = 0;
     while (::kill(*orphan, 0) == 0 && ++tries < kTries) ::poll(nullptr, 0, 10);
     events.Say(tries < kTries ? "collected" : "still there");
-    return ServingWorker(launch, events);
+    return ServingWorker(start, events);
   };
   SupervisedHost host(Workers(1), worker, /*spawned=*/false, BecomeProcessOne);
   const std::string start = host.events.Await("process");
@@ -562,7 +563,7 @@ TEST_CASE("Supervisor: SIGTERM and SIGQUIT let the workers end") {
 
 TEST_CASE("Supervisor: can be stopped before a worker is ready") {
   const Gate never;
-  SupervisedHost host(Workers(2), [&never](const WorkerLaunch&, EventPipe& events) {
+  SupervisedHost host(Workers(2), [&never](const WorkerStart&, EventPipe& events) {
     events.Say("started");
     never.Pass();
     return 0;
@@ -584,8 +585,8 @@ int ConnectUnix(const std::string& path) {
 
 /// Serves; after SIGTERM it goes on until the gate opens.
 TestWorker DrainingWorker(const Gate& gate) {
-  return [&gate](const WorkerLaunch& launch, EventPipe& events) {
-    ServingWorker(launch, events);
+  return [&gate](const WorkerStart& start, EventPipe& events) {
+    ServingWorker(start, events);
     gate.Pass();
     return 0;
   };
@@ -690,9 +691,9 @@ TEST_CASE("Supervisor: spawned, its workers have process groups of their own") {
   SUBCASE("by hand") { spawned = false; }
   SupervisedHost host(
       Workers(1),
-      [](const WorkerLaunch& launch, EventPipe& events) {
+      [](const WorkerStart& start, EventPipe& events) {
         events.Say(::getpgrp() == ::getpid() ? "own group" : "inherited group");
-        return ServingWorker(launch, events);
+        return ServingWorker(start, events);
       },
       spawned);
   CHECK(host.events.Await("group") == (spawned ? "own group" : "inherited group"));
@@ -705,19 +706,19 @@ TEST_CASE("Supervisor: spawned, its workers have process groups of their own") {
 
 /// A worker that takes each SIGHUP for an order and answers as `answer` says: a report, or its own end.
 TestWorker ReloadingWorker(const std::function<worker::ReloadReport(worker::ReloadOrder)>& answer) {
-  return [answer](const WorkerLaunch& launch, EventPipe& events) {
+  return [answer](const WorkerStart& start, EventPipe& events) {
     sigset_t signals;
     ::sigemptyset(&signals);
     for (const int signal : {SIGHUP, SIGTERM}) ::sigaddset(&signals, signal);
     ::sigprocmask(SIG_BLOCK, &signals, nullptr);
-    SayReady(launch);
+    SayReady(start);
     siginfo_t info{};
     while (::sigwaitinfo(&signals, &info) == SIGHUP) {
       const bool adopts = info.si_code == SI_QUEUE && info.si_value.sival_int == 1;
       events.Say(std::string(adopts ? "adopts " : "checks ") + Self());
       auto report = answer(adopts ? worker::ReloadOrder::kAdopt : worker::ReloadOrder::kCheck);
       report.process = ::getpid();
-      if (::write(launch.report_descriptor, &report, sizeof report) != sizeof report) ::_exit(97);
+      if (::write(start.report_descriptor, &report, sizeof report) != sizeof report) ::_exit(97);
     }
     return 0;
   };
@@ -760,16 +761,16 @@ TEST_CASE("Supervisor: what a worker found by itself is adopted by the others") 
   const Gate others_are_there;
   const Gate finder;
   finder.Open();
-  SupervisedHost host(Workers(2), [&](const WorkerLaunch& launch, EventPipe& events) {
+  SupervisedHost host(Workers(2), [&](const WorkerStart& start, EventPipe& events) {
     if (finder.TryPass()) {
-      SayReady(launch);
+      SayReady(start);
       others_are_there.Pass();
       auto report = Accepted(8);
       report.process = ::getpid();
-      if (::write(launch.report_descriptor, &report, sizeof report) != sizeof report) ::_exit(97);
+      if (::write(start.report_descriptor, &report, sizeof report) != sizeof report) ::_exit(97);
       return PauseUntilKilled();
     }
-    return ReloadingWorker([](worker::ReloadOrder) { return Accepted(8); })(launch, events);
+    return ReloadingWorker([](worker::ReloadOrder) { return Accepted(8); })(start, events);
   });
   AwaitReady(host, 2);
   others_are_there.Open();
@@ -814,10 +815,10 @@ TEST_CASE("Supervisor: another worker reloads when the first dies of it") {
 TEST_CASE("Supervisor: a SIGHUP before any worker is ready is obeyed by the first that is") {
   const Gate gate;
   const auto reloading = ReloadingWorker([](worker::ReloadOrder) { return Accepted(10); });
-  SupervisedHost host(Workers(1), [&](const WorkerLaunch& launch, EventPipe& events) {
+  SupervisedHost host(Workers(1), [&](const WorkerStart& start, EventPipe& events) {
     events.Say("started");
     gate.Pass();
-    return reloading(launch, events);
+    return reloading(start, events);
   });
   host.events.Await("started");
   host.Signal(SIGHUP);
