@@ -16,7 +16,8 @@ void RegisterHandlers(IHandlerRegistry& registry, ResolveType resolve_type,
   AddHandler<HttpMethodNotAllowedHandler>(registry, "weft::HttpMethodNotAllowedHandler");
   registry.AddFactory(
       "weft::SimpleHandlerFactory",
-      std::make_unique<SimpleHandlerFactory>(std::move(resolve_type), options.ashx_check_interval));
+      std::make_unique<SimpleHandlerFactory>(std::move(resolve_type), options.ashx_check_interval,
+                                             options.ashx_files));
 }
 
 }  // namespace weft::builtin

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string_view>
@@ -17,6 +18,8 @@ using ResolveType = std::function<CreateHandler(std::string_view type_text)>;
 struct Options {
   /// How long what a `.ashx` file says is used before the file is looked at again; 0: at every request.
   std::chrono::nanoseconds ashx_check_interval = std::chrono::seconds(1);
+  /// `.ashx` files that are remembered; at that many all are forgotten.
+  std::size_t ashx_files = 10'000;
 };
 
 /// Adds the classes that ship with the host, under the names that the built-in mappings use.

@@ -62,8 +62,11 @@ struct SimpleHandlerFactory::Look {
 };
 
 SimpleHandlerFactory::SimpleHandlerFactory(ResolveType resolve_type,
-                                           std::chrono::nanoseconds check_interval)
-    : resolve_type_(std::move(resolve_type)), check_interval_(check_interval) {}
+                                           std::chrono::nanoseconds check_interval,
+                                           std::size_t max_files)
+    : resolve_type_(std::move(resolve_type)),
+      check_interval_(check_interval),
+      max_files_(max_files) {}
 
 std::unique_ptr<IHttpHandler> SimpleHandlerFactory::Content::Create() const {
   if (!error.empty()) {
@@ -131,7 +134,7 @@ SimpleHandlerFactory::Content SimpleHandlerFactory::Check(const std::string& pat
     known->second.checked_at = now;
     return known->second.content;
   }
-  if (files_.size() >= kMaxFiles && known == files_.end()) {
+  if (files_.size() >= max_files_ && known == files_.end()) {
     files_.clear();
   }
   files_.insert_or_assign(path, File{content, look.version, look.is_settled, now, false});

@@ -22,15 +22,15 @@ namespace weft::builtin {
 /// not there is not remembered.
 class SimpleHandlerFactory final : public IHttpHandlerFactory {
  public:
-  /// Remembered files; at that many all are forgotten. A site has fewer, and only files that exist count.
-  static constexpr std::size_t kMaxFiles = 10'000;
   /// A directive takes a line; what is larger than this is no `.ashx` file.
   static constexpr std::size_t kMaxFileBytes = 64 * 1024;
   /// A file that had changed less than this before it was read is read again at the next check, whatever its times
   /// say: it may have been written once more within one tick of the file system's clock. 2 s is FAT's, the coarsest.
   static constexpr std::chrono::seconds kSettled{2};
 
-  SimpleHandlerFactory(ResolveType resolve_type, std::chrono::nanoseconds check_interval);
+  /// At `max_files` remembered ones all are forgotten; only files that exist count.
+  SimpleHandlerFactory(ResolveType resolve_type, std::chrono::nanoseconds check_interval,
+                       std::size_t max_files = Options().ashx_files);
 
   /// Throws HttpException: 404 and 403 as RegularFile does, 500 with `file:line:column: sentence` for a file that
   /// names no class.
@@ -69,6 +69,7 @@ class SimpleHandlerFactory final : public IHttpHandlerFactory {
 
   ResolveType resolve_type_;
   std::chrono::nanoseconds check_interval_;
+  std::size_t max_files_;
   std::unordered_map<std::string, File, Hash, std::equal_to<>> files_;
 };
 

@@ -214,6 +214,9 @@ void AppendHandlers(std::vector<Option>& table) {
       kGroup, "ashx-check-interval", &Settings::ashx_check_interval, {0ms, 1h},
       "How long what a .ashx file says is used before the file is looked at again; 0ms: at every "
       "request."));
+  table.push_back(Quantity<Count>(
+      kGroup, "ashx-files", &Settings::ashx_files, {1, 1'000'000},
+      "Files of .ashx that are remembered, per worker; at that many all are forgotten."));
   Option debug = Special(
       kGroup, "debug", "on|off", Settings{}.debug ? "on" : "off",
       "Show details of errors to clients on this machine (loopback).",
@@ -251,6 +254,10 @@ void AppendLimits(std::vector<Option>& table) {
   table.push_back(Quantity<Size>(kGroup, "max-buffered-bytes", &Settings::max_buffered_bytes,
                                  {kMebi, 1'024 * kGibi},
                                  "Bytes of bodies that a worker holds in memory; beyond it 503."));
+  table.push_back(Quantity<Size>(
+      kGroup, "memory-reserve", &Settings::memory_reserve, {128 * kKibi, kGibi},
+      "Memory that a worker puts by for when the system has no more: it then takes no new "
+      "connections, and ends those that it has."));
 }
 
 void AppendTimeouts(std::vector<Option>& table) {

@@ -93,6 +93,9 @@ struct Settings {
   /// How long what a `.ashx` file says is used before the file is looked at again; 0: at every request. 1s: an edit
   /// shows at once to who edits, and a file costs one look a second, on a thread, whatever its load.
   std::chrono::milliseconds ashx_check_interval{1'000};
+  /// `.ashx` files that are remembered, per worker; at that many all are forgotten. 10,000: some megabytes, and more
+  /// than a site has; only files that exist count.
+  std::size_t ashx_files = 10'000;
   /// Show details of errors to clients on the loopback interface. Off: they name files and code.
   bool debug = false;
 
@@ -121,6 +124,9 @@ struct Settings {
   /// Bytes of all bodies that a worker holds in memory; beyond it 503. 1G: some thirty of the
   /// largest bodies at once, and within the memory of a small machine.
   std::size_t max_buffered_bytes = std::size_t{1} << 30;
+  /// Bytes that a worker puts by for when the system has no more memory: what must not fail, to wait for the next
+  /// event and to end connections, is served from it. 512K: its requests take more, and may fail.
+  std::size_t memory_reserve = 524'288;
 
   // Timeouts.
 

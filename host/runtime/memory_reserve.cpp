@@ -1,7 +1,6 @@
 #include "host/runtime/memory_reserve.hpp"
 
-#include <atomic>
-#include <cstddef>
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -12,19 +11,19 @@ namespace {
 
 /// In blocks that malloc() takes from its heap, and gives from it again: the system is not asked for any of it.
 constexpr std::size_t kBlockBytes = 16 * 1024;
-constexpr std::size_t kBlocks = 32;
-/// So many are enough to take on something new again: memory that was freed is scattered.
-constexpr std::size_t kEnoughBlocks = 8;
+/// One part in so many of the reserve is enough to take on something new again: memory that was freed is scattered.
+constexpr std::size_t kEnoughPart = 4;
 
-std::atomic<void*> g_blocks[kBlocks];
+std::vector<std::atomic<void*>>* g_blocks =
+    nullptr;  // for GiveUpABlock(), which takes no arguments
 std::atomic<bool> g_spent{false};
 
 /// Frees a block, and the allocation is tried again; without one it fails.
 void GiveUpABlock() {
   g_spent.store(true, std::memory_order_relaxed);
   // From the back: Refill() counts from the front.
-  for (std::size_t i = kBlocks; i-- > 0;) {
-    if (void* const taken = g_blocks[i].exchange(nullptr)) {
+  for (std::size_t i = g_blocks->size(); i-- > 0;) {
+    if (void* const taken = (*g_blocks)[i].exchange(nullptr)) {
       std::free(taken);
       return;
     }
@@ -34,14 +33,17 @@ void GiveUpABlock() {
 
 }  // namespace
 
-MemoryReserve::MemoryReserve() {
+MemoryReserve::MemoryReserve(std::size_t bytes)
+    : blocks_(std::max<std::size_t>(bytes / kBlockBytes, 1)) {
+  g_blocks = &blocks_;
   Refill();
   std::set_new_handler(&GiveUpABlock);
 }
 
 MemoryReserve::~MemoryReserve() {
   std::set_new_handler(nullptr);
-  for (auto& block : g_blocks) {
+  g_blocks = nullptr;
+  for (auto& block : blocks_) {
     std::free(block.exchange(nullptr));
   }
   g_spent.store(false, std::memory_order_relaxed);
@@ -49,7 +51,7 @@ MemoryReserve::~MemoryReserve() {
 
 void MemoryReserve::Refill() noexcept {
   std::size_t there = 0;
-  for (auto& block : g_blocks) {
+  for (auto& block : blocks_) {
     if (block.load() == nullptr) {
       void* const memory = std::malloc(kBlockBytes);
       if (memory == nullptr) {
@@ -60,7 +62,7 @@ void MemoryReserve::Refill() noexcept {
     }
     ++there;
   }
-  if (there >= kEnoughBlocks) {
+  if (there >= (blocks_.size() + kEnoughPart - 1) / kEnoughPart) {
     g_spent.store(false, std::memory_order_relaxed);
   }
 }

@@ -1,5 +1,9 @@
 #pragma once
 
+#include <atomic>
+#include <cstddef>
+#include <vector>
+
 namespace weft::host::runtime {
 
 /// Memory that is put by for the moment when the system has no more: what must not fail, as to wait for the next
@@ -10,7 +14,8 @@ namespace weft::host::runtime {
 /// Threads: Spent() and the allocations from any; the rest on one.
 class MemoryReserve {
  public:
-  MemoryReserve();
+  /// `bytes` are put by in blocks of 16 KiB, one at least.
+  explicit MemoryReserve(std::size_t bytes);
   MemoryReserve(const MemoryReserve&) = delete;
   MemoryReserve& operator=(const MemoryReserve&) = delete;
   ~MemoryReserve();
@@ -19,6 +24,9 @@ class MemoryReserve {
   void Refill() noexcept;
   /// Whether it was given up: take on nothing that costs memory.
   static bool Spent() noexcept;
+
+ private:
+  std::vector<std::atomic<void*>> blocks_;
 };
 
 }  // namespace weft::host::runtime

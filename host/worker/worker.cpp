@@ -103,7 +103,8 @@ int OpenSignals() {
 class Worker {
  public:
   explicit Worker(const WorkerStart& start)
-      : start_(start),
+      : reserve_(start.settings.memory_reserve),
+        start_(start),
         settings_(start.settings),
         access_log_(settings_.access_log),
         runtime_(RuntimeOptions(settings_)),
@@ -143,7 +144,7 @@ class Worker {
     builtin::RegisterHandlers(
         resolver_.BuiltIn(),
         [this](std::string_view type_text) { return ResolveHandler(type_text); },
-        {.ashx_check_interval = settings_.ashx_check_interval});
+        {.ashx_check_interval = settings_.ashx_check_interval, .ashx_files = settings_.ashx_files});
     // Where nobody looks for changes, files that changed since the last reload are not taken by the way.
     const bool may_be_ahead = settings_.reload_interval > std::chrono::milliseconds(0);
     if (!may_be_ahead && start_.last_mappings && Apply(start_.last_mappings).accepted) {

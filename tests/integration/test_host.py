@@ -255,6 +255,13 @@ def test_every_command_warns_of_an_unknown_variable_once_at_the_level_of_the_log
     assert warnings("--log-level", "error") == 0
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_memory_reserve_is_as_large_as_it_is_told(start, workers):
+    host = start("--memory-reserve", "128m", workers=workers)
+    assert says_hello(host.get("/hello.ashx"))  # it has started
+    assert memory_of(host.workers()[0] if workers else host.process.pid, "VmRSS") > 128 * KIB  # KiB
+
+
 # --- Mappings and modules at the start -----------------------------------------------------------------
 
 

@@ -64,6 +64,8 @@ TEST_CASE("Parse: every option sets its own field") {
                                          "/srv/more",
                                          "--ashx-check-interval",
                                          "0ms",
+                                         "--ashx-files",
+                                         "11",
                                          "--handler-pool",
                                          "9",
                                          "--reload-interval",
@@ -86,6 +88,8 @@ TEST_CASE("Parse: every option sets its own field") {
                                          "8k",
                                          "--max-buffered-bytes",
                                          "2M",
+                                         "--memory-reserve",
+                                         "3M",
                                          "--header-timeout",
                                          "500ms",
                                          "--idle-timeout",
@@ -127,6 +131,7 @@ TEST_CASE("Parse: every option sets its own field") {
   CHECK(settings.modules == std::vector<std::filesystem::path>{"/srv/modules", "/srv/more"});
   CHECK(settings.handler_pool == 9);
   CHECK(settings.ashx_check_interval == milliseconds{0});
+  CHECK(settings.ashx_files == 11);
   CHECK(settings.reload_interval == milliseconds{0});
   CHECK(settings.max_connections == 2);
   CHECK(settings.max_requests == 3);
@@ -137,6 +142,7 @@ TEST_CASE("Parse: every option sets its own field") {
   CHECK(settings.stdin_buffer_bytes == 65'536);
   CHECK(settings.output_buffer_bytes == 8 * 1024);
   CHECK(settings.max_buffered_bytes == 2 * 1024 * 1024);
+  CHECK(settings.memory_reserve == 3 * 1024 * 1024);
   CHECK(settings.header_timeout == milliseconds{500});
   CHECK(settings.idle_timeout == milliseconds{120'000});
   CHECK(settings.body_timeout == milliseconds{3'000});
