@@ -96,11 +96,10 @@ void WriteProblems(const std::vector<mappings::Problem>& problems) {
   WriteToStandardError(lines, kPatience);
 }
 
-std::string Timestamp() {
-  const auto now = std::chrono::system_clock::now();
-  const auto seconds = std::chrono::system_clock::to_time_t(now);
+std::string Timestamp(std::chrono::system_clock::time_point time) {
+  const auto seconds = std::chrono::system_clock::to_time_t(time);
   const auto milliseconds =
-      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
+      std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count() % 1000;
   std::tm utc{};
   gmtime_r(&seconds, &utc);
   std::array<char, 40> text{};
@@ -108,6 +107,12 @@ std::string Timestamp() {
   std::snprintf(text.data() + length, text.size() - length, ".%03dZ",
                 static_cast<int>(milliseconds));
   return text.data();
+}
+
+std::string EscapedControls(std::string_view text) {
+  std::string escaped;
+  AppendEscaped(escaped, text, false);
+  return escaped;
 }
 
 std::string Escaped(std::string_view text) {

@@ -47,8 +47,12 @@ class LogThread {
   LineWriter writer_;
 };
 
-/// `2026-11-22T20:24:51.123Z`, now.
-std::string Timestamp();
+/// `2026-11-22T20:24:51.123Z`: RFC 3339, in UTC.
+std::string Timestamp(
+    std::chrono::system_clock::time_point time = std::chrono::system_clock::now());
+
+/// `text` with control characters escaped, so that it stays one line, and no terminal obeys it.
+std::string EscapedControls(std::string_view text);
 
 /// `text` with control characters, quotes and backslashes escaped as in JSON, so that it stays one line and
 /// one quoted value.

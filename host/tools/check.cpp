@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "host/observe/problem_json.hpp"
 #include "host/options/exit_code.hpp"
 #include "host/tools/handler_types.hpp"
 #include "mappings/loader.hpp"
@@ -31,14 +32,6 @@ void AddTypes(const std::vector<mappings::TypeMention>& types, HandlerTypes& kno
   }
 }
 
-Json ToJson(const Problem& problem) {
-  return {{"file", problem.where.file},
-          {"line", problem.where.line},
-          {"column", problem.where.column},
-          {"severity", problem.severity == Problem::Severity::kError ? "error" : "warning"},
-          {"message", problem.sentence}};
-}
-
 }  // namespace
 
 int Check(const options::Settings& settings) {
@@ -49,7 +42,7 @@ int Check(const options::Settings& settings) {
   if (settings.format == options::OutputFormat::kJson) {
     auto list = Json::array();
     for (const auto& problem : problems) {
-      list.push_back(ToJson(problem));
+      list.push_back(observe::ToJson(problem));
     }
     std::cout << Dump(list, 2) << '\n';
   } else {
