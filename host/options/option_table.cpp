@@ -156,6 +156,17 @@ void AppendProcesses(std::vector<Option>& table) {
   workers.bounds = BoundsText<Count>(kWorkers);
   table.push_back(std::move(workers));
 
+  table.push_back(
+      Special(kGroup, "control", "PATH", "none",
+              "Unix socket where the supervisor answers `weft status`, for its own user alone.",
+              [](Settings& settings, std::string_view text) {
+                if (!text.starts_with('/') || text.find('\0') != std::string_view::npos) {
+                  // Relative, it would mean another file to a command in another folder.
+                  throw BadValue(Quoted(text) +
+                                 " is no absolute path: write it like /run/weft/control.sock");
+                }
+                settings.control = text;
+              }));
   table.push_back(Quantity<Count>(
       kGroup, "max-start-failures", &Settings::max_start_failures, {1, 1'000},
       "Workers that end before they are ready, one after the other, until the host gives up. Once "

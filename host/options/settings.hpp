@@ -64,6 +64,9 @@ struct Settings {
 
   // Processes.
 
+  /// The path of the Unix socket where the supervisor answers `weft status`; empty: none. No default: there is no path
+  /// that two hosts of one user could share.
+  std::string control;
   /// Worker processes; 0 serves in the first process; empty: WorkerCount() decides.
   std::optional<std::size_t> workers;
   /// Workers that end before they are ready, one after the other, until the host gives up; once any

@@ -105,10 +105,6 @@ sockaddr_un UnixSocketAddress(const std::string& path, const std::string& addres
   return name;
 }
 
-/// Makes room at the path: removes a socket file that nobody listens on, and refuses anything else.
-///
-/// Connecting is the only way to ask. A second instance that does the same at the same moment can
-/// still remove a socket just bound; a lock file would close the gap and litter every folder.
 /// How long an address that is taken is tried again: workers of a supervisor that was killed have it for a moment
 /// longer, and a restart must not fail for that.
 constexpr std::chrono::milliseconds kTakenPatience{1000};
@@ -126,6 +122,10 @@ int WhileTaken(Attempt attempt) {
   }
 }
 
+/// Makes room at the path: removes a socket file that nobody listens on, and refuses anything else.
+///
+/// Connecting is the only way to ask. A second instance that does the same at the same moment can
+/// still remove a socket just bound; a lock file would close the gap and litter every folder.
 void RemoveStaleFile(const std::string& path, const sockaddr_un& name, const std::string& address) {
   struct stat status {};
   if (::lstat(path.c_str(), &status) != 0) return;  // nothing there; else bind() tells why
@@ -186,15 +186,13 @@ void RemoveStaleFile(const std::string& path, const sockaddr_un& name, const std
   }
 }
 
-Listener OpenUnix(const options::UnixAddress& unix_address, const Settings& settings) {
-  const std::string address = options::ToString(unix_address);
-  const std::string& path = unix_address.path;
+/// `address`: for messages.
+Listener OpenUnix(const std::string& path, const std::string& address, mode_t mode, int backlog) {
   const sockaddr_un name = UnixSocketAddress(path, address);
   RemoveStaleFile(path, name, address);
 
   FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket.IsOpen()) FailForSystem(address, errno);
-  const auto mode = static_cast<mode_t>(settings.socket_mode);
   // The umask gives the file its mode as it appears: with chmod() alone it would be open to all for
   // a moment.
   const mode_t old_umask = ::umask(0777 & ~mode);
@@ -218,9 +216,7 @@ Listener OpenUnix(const options::UnixAddress& unix_address, const Settings& sett
     Fail(options::kExitNoPermission, address, ErrorText(errno),
          "its mode cannot be set: choose another folder");
   }
-  if (::listen(socket.Number(), static_cast<int>(settings.backlog)) != 0) {
-    FailForSystem(address, errno);
-  }
+  if (::listen(socket.Number(), backlog) != 0) FailForSystem(address, errno);
   return Listener(std::move(socket), address, std::move(file));
 }
 
@@ -536,7 +532,9 @@ ListeningSockets OpenListeners(const Settings& settings) {
   for (std::size_t i = 0; i < settings.listen.size(); ++i) {
     const ListenAddress& address = settings.listen[i];
     if (const auto* unix_address = std::get_if<options::UnixAddress>(&address)) {
-      sockets.listeners.push_back(OpenUnix(*unix_address, settings));
+      sockets.listeners.push_back(OpenUnix(unix_address->path, options::ToString(address),
+                                           static_cast<mode_t>(settings.socket_mode),
+                                           static_cast<int>(settings.backlog)));
     } else if (const auto* tcp = std::get_if<options::TcpAddress>(&address)) {
       if (tcp->host == "*") {
         sockets.listeners.push_back(OpenEveryTcp(*tcp, settings));
@@ -549,6 +547,12 @@ ListeningSockets OpenListeners(const Settings& settings) {
     }
   }
   return sockets;
+}
+
+Listener OpenControl(const std::string& path) {
+  constexpr mode_t kOwnerAlone = 0600;
+  constexpr int kBacklog = 128;
+  return OpenUnix(path, "--control " + path, kOwnerAlone, kBacklog);
 }
 
 void EnsureStandardDescriptors() {

@@ -78,6 +78,8 @@ struct ListeningSockets {
   /// Whether a web server (mod_fcgid, lighttpd, spawn-fcgi) started us with the socket on
   /// descriptor 0, and no --listen said so.
   bool spawned = false;
+  /// Where the supervisor answers (OpenControl()); not for the workers.
+  std::optional<Listener> control{};
 };
 
 /// Opens what `settings.listen` names. When it names nothing: the sockets that systemd passed
@@ -104,6 +106,11 @@ struct ListeningSockets {
 ///
 /// Throws ListenError. Threads: call before any other thread exists (umask, environment).
 [[nodiscard]] ListeningSockets OpenListeners(const options::Settings& settings);
+
+/// Opens the Unix socket of `--control`, as one of `--listen` is opened, for this user alone (mode 0600).
+///
+/// Throws ListenError. Threads: call before any other thread exists (umask).
+[[nodiscard]] Listener OpenControl(const std::string& path);
 
 /// Opens /dev/null on each of descriptors 0, 1 and 2 that is closed, as FastCGI allows a web server
 /// to leave 1 and 2. Else the next socket becomes descriptor 2, and log lines go to a client.

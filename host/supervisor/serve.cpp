@@ -49,7 +49,7 @@ Mappings FoundSound(const Settings& settings, std::uint64_t fingerprint) try {
   return nullptr;
 }
 
-void LogStart(const ListeningSockets& sockets, std::size_t workers) {
+void LogStart(const ListeningSockets& sockets, std::size_t workers, const std::string& control) {
   std::string line = "listening on ";
   for (const Listener& listener : sockets.listeners) {
     if (&listener != &sockets.listeners.front()) line += ", ";
@@ -60,6 +60,7 @@ void LogStart(const ListeningSockets& sockets, std::size_t workers) {
   } else {
     line += ", " + std::to_string(workers) + (workers == 1 ? " worker" : " workers");
   }
+  if (!control.empty()) line += ", status on " + control;
   observe::Log(LogLevel::kInfo, line);
 }
 
@@ -113,7 +114,16 @@ int ServeChecked(const Settings& settings) {
   if (!mappings || !AccessLogIsSound(settings)) return options::kExitConfiguration;
   ListeningSockets sockets = OpenListeners(settings);
   const std::size_t workers = settings.WorkerCount(sockets.spawned);
-  LogStart(sockets, workers);
+  if (!settings.control.empty()) {
+    if (workers == 0) {
+      observe::Log(LogLevel::kError,
+                   "--control needs a supervisor to answer on it, and there is none: give "
+                   "--workers 1 or more, or leave --control out");
+      return options::kExitConfiguration;
+    }
+    sockets.control.emplace(OpenControl(settings.control));
+  }
+  LogStart(sockets, workers, settings.control);
 
   if (workers > 0) {
     // A worker that replaces another inherits the last sound mappings by fork(), lest wrong files keep it from

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,15 +20,21 @@
 #include <filesystem>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <system_error>
 #include <utility>
+#include <variant>
 
 #include "host/options/exit_code.hpp"
 #include "host/options/values.hpp"
+#include "host/supervisor/control_socket.hpp"
 #include "host/supervisor/file_descriptor.hpp"
+#include "host/supervisor/mappings_state.hpp"
 #include "host/supervisor/restart_delay.hpp"
+#include "host/supervisor/status.hpp"
 #include "host/worker/mapping_reload.hpp"
+#include "host/worker/message.hpp"
 
 namespace weft::host::supervisor {
 namespace {
@@ -35,11 +42,16 @@ namespace {
 using options::LogLevel;
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
+using SystemClock = std::chrono::system_clock;
 
 /// What a worker gets beyond the drain time (and after SIGINT, which leaves no drain time). It then
 /// cancels what is left, gives that a second to clean up, and ends by itself even if some handler
 /// does not; a kill before that would take its last words and the requests' records.
 constexpr milliseconds kKillGrace{2'000};
+
+/// Messages that are read in a round, of a worker that does not stop sending. More than its socket holds, so that all
+/// is read that a dead one has left.
+constexpr int kMaxMessages = 1'024;
 
 constexpr std::array kHandledSignals{SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
 constexpr std::array kIgnoredByWorkers{SIGHUP, SIGUSR1, SIGUSR2};
@@ -110,12 +122,17 @@ std::string AdviceAfterFailedStarts(const End& end,
 struct Place {
   pid_t pid = -1;  ///< -1: empty
   Clock::time_point started;
-  FileDescriptor ready_pipe;  ///< open until the worker said that it is ready, or cannot any more
+  FileDescriptor channel;  ///< its messages (worker/message.hpp), as long as it can send any
   bool was_ready = false;
   bool took_too_long = false;  ///< to be ready: it was killed
-  std::uint64_t mappings = 0;  ///< those that it inherited (Supervisor::mappings_)
+  std::uint64_t mappings = 0;  ///< those that it serves with, or began with (Supervisor::mappings_)
   RestartDelay delay;
   std::optional<Clock::time_point> start_at;
+
+  // For the status.
+  std::size_t starts = 0;
+  SystemClock::time_point since = SystemClock::now();  ///< the last change of what it does
+  std::optional<WorkerEnd> last_end;
 };
 
 class Supervisor {
@@ -132,31 +149,37 @@ class Supervisor {
   enum class Stage { kRunning, kDraining, kHurrying, kKilling };
 
   void TakeOverSignals();
-  void OpenReports();
+  void OpenWatchLock();
   void StartDueWorkers();
   void Start(Place& place);
-  [[noreturn]] void BecomeWorker(FileDescriptor ready_pipe) noexcept;
+  [[noreturn]] void BecomeWorker(FileDescriptor channel) noexcept;
 
   [[nodiscard]] Clock::time_point StartDeadline(const Place& place) const;
   void KillLateStarters();
 
   void WaitForEvents();
-  [[nodiscard]] int PollTimeout() const;
+  [[nodiscard]] int PollTimeout(Clock::time_point now) const;
   void ReadSignals();
   void OnSignal(int signal, pid_t sender);
-  void ReadReadyPipe(Place& place);
-  void ReadReports();
-  void OnReport(const worker::ReloadReport& report);
+  void ReadMessages(Place& place) noexcept;
+  void OnReady(Place& place);
+  void OnReport(Place& place, worker::ReloadReport report);
   static void HaveAdopted(const Place& place);
   void AskForReload();
   void Reap();
-  void OnDeath(pid_t pid, int status);
+  void Collect(pid_t pid);
+  void OnDeath(Place& place, int status);
   void GiveUp(int exit_code, const std::string& line);
 
   void Stop(Stage stage);
   void KillWhenOverdue();
   void SendToAll(int signal) const;
   [[nodiscard]] bool AnyAlive() const;
+  [[nodiscard]] bool Lives(pid_t pid) const;
+
+  [[nodiscard]] std::string Answer(std::string_view request) const;
+  [[nodiscard]] HostStatus Status() const;
+  [[nodiscard]] WorkerStatus StatusOf(const Place& place) const;
 
   const options::Settings& settings_;
   const WorkerMain& worker_main_;
@@ -166,15 +189,20 @@ class Supervisor {
   const bool spawned_;
   const pid_t own_pid_ = ::getpid();
 
+  const SystemClock::time_point since_ = SystemClock::now();
+
   ListeningSockets sockets_;
+  std::optional<ControlSocket> control_;
   std::vector<Place> places_;
   FileDescriptor signals_;
-  FileDescriptor reports_;         ///< ReloadReports of all workers
-  FileDescriptor reports_writer_;  ///< for the workers
-  FileDescriptor watch_lock_;      ///< for the workers
-  std::uint64_t mappings_ = 0;     ///< The fingerprint of the last new ones; 0: those of the start.
-  bool reload_wanted_ = false;     ///< and no worker is ready
-  pid_t asked_ = -1;               ///< The worker that is to reload; -1: none.
+  FileDescriptor watch_lock_;     ///< for the workers
+  std::uint64_t mappings_ = 0;    ///< The fingerprint of the last new ones; 0: those of the start.
+  MappingsState mappings_state_;  ///< for the status
+  bool reload_wanted_ = false;    ///< and no worker is ready
+  pid_t asked_ = -1;              ///< The worker that is to reload; -1: none.
+  std::vector<pollfd>
+      events_;  ///< has room for all that there are, so that a round needs no memory
+  std::vector<char> packet_ = std::vector<char>(worker::kMaxMessageBytes);
   sigset_t inherited_mask_{};
   bool any_was_ready_ = false;
   std::size_t failed_starts_ = 0;  ///< as long as none was ready
@@ -193,7 +221,14 @@ Supervisor::Supervisor(const options::Settings& settings, ListeningSockets socke
       drain_timeout_(settings.DrainTimeout(sockets.spawned)),
       spawned_(sockets.spawned),
       sockets_(std::move(sockets)),
-      places_(std::max<std::size_t>(1, settings.WorkerCount(spawned_))) {}
+      places_(std::max<std::size_t>(1, settings.WorkerCount(spawned_))) {
+  events_.reserve(1 + places_.size() + ControlSocket::kMaxEvents);
+  if (sockets_.control) {
+    control_.emplace(std::move(*sockets_.control),
+                     [this](std::string_view request) { return Answer(request); });
+    sockets_.control.reset();
+  }
+}
 
 Supervisor::~Supervisor() {
   // Only an exception finds workers here; they must not outlive the process that answers for them.
@@ -205,7 +240,7 @@ Supervisor::~Supervisor() {
 
 int Supervisor::Run() {
   TakeOverSignals();
-  OpenReports();
+  OpenWatchLock();
   places_.front().start_at = Clock::now();
   while (true) {
     if (stage_ == Stage::kRunning) {
@@ -239,11 +274,7 @@ void Supervisor::TakeOverSignals() {
   if (!signals_.IsOpen()) throw SystemError("signalfd");
 }
 
-void Supervisor::OpenReports() {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) throw SystemError("pipe2");
-  reports_ = FileDescriptor(ends[0]);
-  reports_writer_ = FileDescriptor(ends[1]);
+void Supervisor::OpenWatchLock() {
   // Without it every worker looks for changes.
   watch_lock_ = FileDescriptor(::memfd_create("weft-watch", MFD_CLOEXEC));
 }
@@ -267,27 +298,31 @@ void Supervisor::StartDueWorkers() {
 
 void Supervisor::Start(Place& place) {
   std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) throw SystemError("pipe2");
-  FileDescriptor read_end(ends[0]);
-  FileDescriptor write_end(ends[1]);
+  // One each: who sends is beyond doubt, and none can crowd out the others' messages.
+  constexpr int kKind = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
+  if (::socketpair(AF_UNIX, kKind, 0, ends.data()) != 0) throw SystemError("socketpair");
+  FileDescriptor own_end(ends[0]);
+  FileDescriptor workers_end(ends[1]);
   std::fflush(nullptr);  // what is buffered would be written by the child once more
   const pid_t pid = ::fork();
   if (pid < 0) throw SystemError("fork");
   if (pid == 0) {
-    read_end.Close();
-    BecomeWorker(std::move(write_end));
+    own_end.Close();
+    BecomeWorker(std::move(workers_end));
   }
   place.pid = pid;
   place.started = Clock::now();
-  place.ready_pipe = std::move(read_end);
+  place.channel = std::move(own_end);
   place.was_ready = false;
   place.took_too_long = false;
+  place.since = SystemClock::now();
+  ++place.starts;
   place.mappings = mappings_;
 }
 
 /// Never returns, so that nothing of the supervisor's runs twice. Ends by _exit(): handlers'
 /// modules may have static objects, whose destructors must not meet threads that still run.
-void Supervisor::BecomeWorker(FileDescriptor ready_pipe) noexcept {
+void Supervisor::BecomeWorker(FileDescriptor channel) noexcept {
   int exit_code = options::kExitSoftware;
   try {
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -297,11 +332,10 @@ void Supervisor::BecomeWorker(FileDescriptor ready_pipe) noexcept {
     ::pthread_sigmask(SIG_SETMASK, &inherited_mask_, nullptr);
 
     worker::WorkerStart start{.settings = settings_,
-                              .ready_descriptor = ready_pipe.Release(),
+                              .supervisor = channel.Release(),
                               .spawned = spawned_,
-                              .report_descriptor = reports_writer_.Release(),
                               .watch_lock = watch_lock_.Release()};
-    reports_.Close();
+    control_.reset();
     for (Listener& listener : sockets_.listeners) {
       start.listening_sockets.push_back(listener.ReleaseDescriptor());
     }
@@ -342,8 +376,9 @@ void Supervisor::KillLateStarters() {
 
 // --- Running ------------------------------------------------------------------------------------
 
-int Supervisor::PollTimeout() const {
+int Supervisor::PollTimeout(Clock::time_point now) const {
   Clock::time_point next = kill_at_;
+  if (control_) next = std::min(next, control_->NextDeadline(now));
   if (stage_ == Stage::kRunning) {
     for (const Place& place : places_) {
       if (place.start_at) next = std::min(next, *place.start_at);
@@ -357,40 +392,71 @@ int Supervisor::PollTimeout() const {
 }
 
 void Supervisor::WaitForEvents() {
-  std::vector<pollfd> events{{.fd = signals_.Number(), .events = POLLIN, .revents = 0},
-                             {.fd = reports_.Number(), .events = POLLIN, .revents = 0}};
-  const std::size_t pipes = events.size();
+  const Clock::time_point now = Clock::now();
+  events_.clear();
+  events_.push_back({.fd = signals_.Number(), .events = POLLIN, .revents = 0});
   for (const Place& place : places_) {
-    // A negative number (no pipe) is what poll() passes over.
-    events.push_back({.fd = place.ready_pipe.Number(), .events = POLLIN, .revents = 0});
+    // A negative number (no channel) is what poll() passes over.
+    events_.push_back({.fd = place.channel.Number(), .events = POLLIN, .revents = 0});
   }
-  if (::poll(events.data(), events.size(), PollTimeout()) < 0) {
+  const std::size_t of_control = events_.size();
+  if (control_) control_->AppendEvents(events_, now);
+  if (::poll(events_.data(), events_.size(), PollTimeout(now)) < 0) {
     if (errno == EINTR) return;
     throw SystemError("poll");
   }
-  // Pipes first: of a worker that became ready and died, both are known by now.
+  // Messages first: of a worker that became ready and died, both are known by now.
   for (std::size_t i = 0; i < places_.size(); ++i) {
-    if (events[pipes + i].revents != 0) ReadReadyPipe(places_[i]);
+    if (events_[1 + i].revents != 0) ReadMessages(places_[i]);
   }
-  if (events[1].revents != 0) ReadReports();
-  if (events.front().revents != 0) ReadSignals();
+  if (events_.front().revents != 0) ReadSignals();
+  // Last: it tells of all this.
+  if (control_) control_->Handle(std::span(events_).subspan(of_control), Clock::now());
 }
 
-void Supervisor::ReadReadyPipe(Place& place) {
-  char byte = 0;
-  const ssize_t count = ::read(place.ready_pipe.Number(), &byte, 1);
-  if (count < 0 && (errno == EINTR || errno == EAGAIN)) return;  // poll() tells again
-  place.ready_pipe.Close();
-  if (count != 1) return;  // it died, or closed the pipe silently: the next death counts as early
+/// A worker runs its handlers' code: nothing that comes from it is trusted, and what cannot be read is passed over.
+void Supervisor::ReadMessages(Place& place) noexcept {
+  for (int i = 0; i < kMaxMessages && place.channel.IsOpen(); ++i) {
+    const ssize_t count =
+        ::recv(place.channel.Number(), packet_.data(), packet_.size(), MSG_DONTWAIT | MSG_TRUNC);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno == EAGAIN) return;
+    if (count <=
+        0) {  // it died, or has closed its end: if it was not ready, its death counts as early
+      place.channel.Close();
+      return;
+    }
+    const auto size = static_cast<std::size_t>(count);
+    if (size > packet_.size()) continue;  // cut
+    try {
+      std::optional<worker::Message> message =
+          worker::Decode(std::string_view(packet_.data(), size));
+      if (!message) continue;
+      if (auto* const report = std::get_if<worker::ReloadReport>(&*message)) {
+        OnReport(place, std::move(*report));
+      } else {
+        OnReady(place);
+      }
+    } catch (const std::exception&) {
+      // No memory. The worker serves all the same, and the next message may be read.
+    }
+  }
+}
+
+void Supervisor::OnReady(Place& place) {
+  if (place.was_ready) return;
   place.was_ready = true;
-  log_(LogLevel::kInfo, "worker " + std::to_string(place.pid) + " is ready");
+  place.since = SystemClock::now();
+  mappings_state_.OnServing(place.since);
   if (reload_wanted_) AskForReload();
   // A new one may have begun before it could be told.
   if (place.mappings != mappings_) HaveAdopted(place);
-  if (std::exchange(any_was_ready_, true) || stage_ != Stage::kRunning) return;
-  for (Place& other : places_) {
-    if (other.pid < 0) other.start_at = Clock::now();
+  if (!std::exchange(any_was_ready_, true) && stage_ == Stage::kRunning) {
+    for (Place& other : places_) {
+      if (other.pid < 0) other.start_at = Clock::now();
+    }
   }
+  log_(LogLevel::kInfo, "worker " + std::to_string(place.pid) + " is ready");
 }
 
 void Supervisor::ReadSignals() {
@@ -424,23 +490,25 @@ void Supervisor::OnSignal(int signal, pid_t sender) {
   }
 }
 
-void Supervisor::ReadReports() {
-  worker::ReloadReport report;
-  // Each was written whole, and so is read whole.
-  while (::read(reports_.Number(), &report, sizeof(report)) == ssize_t{sizeof(report)}) {
-    OnReport(report);
-  }
-}
-
-void Supervisor::OnReport(const worker::ReloadReport& report) {
-  const bool was_asked = report.process == asked_;
+void Supervisor::OnReport(Place& place, worker::ReloadReport report) {
+  const bool is_reload = report.cause == worker::ReloadReport::Cause::kReload;
+  const bool was_asked = is_reload && place.pid == asked_;
   if (was_asked) asked_ = -1;
-  if (report.accepted == 0 || stage_ != Stage::kRunning) return;
-  if (report.fingerprint == mappings_ && !was_asked) return;  // it has adopted them
-  mappings_ = report.fingerprint;
-  if (new_mappings_) new_mappings_(report.fingerprint);
-  for (const Place& place : places_) {
-    if (place.pid > 0 && place.pid != report.process) HaveAdopted(place);
+  if (stage_ != Stage::kRunning) return;
+  const std::uint64_t fingerprint = report.fingerprint;
+  // Else it has adopted those, or has begun with what the others have, or will have soon.
+  const bool is_new_table = is_reload && report.accepted && (fingerprint != mappings_ || was_asked);
+  if (is_reload && report.accepted) place.mappings = fingerprint;
+  mappings_state_.OnReport(std::move(report), {.worker = place.pid,
+                                               .is_new_table = is_new_table,
+                                               .reporter_lives = Lives(mappings_state_.Reporter()),
+                                               .now = Clock::now(),
+                                               .time = SystemClock::now()});
+  if (!is_new_table) return;
+  mappings_ = fingerprint;
+  if (new_mappings_) new_mappings_(fingerprint);
+  for (const Place& other : places_) {
+    if (other.pid > 0 && other.pid != place.pid) HaveAdopted(other);
   }
 }
 
@@ -466,39 +534,51 @@ void Supervisor::AskForReload() {
 /// process has some. As process 1 of a container it also inherits orphans of the workers, which
 /// nobody else would collect.
 void Supervisor::Reap() {
-  int status = 0;
   for (const Place& place : places_) {
-    const pid_t pid = place.pid;
-    if (pid > 0 && ::waitpid(pid, &status, WNOHANG) == pid) OnDeath(pid, status);
+    siginfo_t ended{};
+    // Left to be collected, so that its number stays its own while its last words are read.
+    if (place.pid > 0 &&
+        ::waitid(P_PID, static_cast<id_t>(place.pid), &ended, WEXITED | WNOHANG | WNOWAIT) == 0) {
+      Collect(ended.si_pid);
+    }
   }
   if (own_pid_ != 1) return;
-  while (true) {
-    const pid_t pid = ::waitpid(-1, &status, WNOHANG);
-    if (pid <= 0) return;
-    OnDeath(pid, status);
+  siginfo_t ended{};
+  while (::waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid > 0) {
+    Collect(std::exchange(ended.si_pid, 0));
   }
 }
 
-void Supervisor::OnDeath(pid_t pid, int status) {
+/// Of a child that has ended; 0: none has.
+void Supervisor::Collect(pid_t pid) {
+  if (pid <= 0) return;
   const auto found = std::find_if(places_.begin(), places_.end(),
                                   [pid](const Place& place) { return place.pid == pid; });
-  if (found == places_.end()) return;  // an orphan that process 1 inherited
-  Place& place = *found;
-  if (place.ready_pipe.IsOpen()) ReadReadyPipe(place);
-  place.ready_pipe.Close();
-  place.pid = -1;
+  const bool is_worker = found != places_.end();  // else an orphan that process 1 inherited
+  if (is_worker) ReadMessages(*found);
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  if (is_worker) OnDeath(*found, status);
+}
+
+void Supervisor::OnDeath(Place& place, int status) {
+  const pid_t pid = std::exchange(place.pid, -1);
+  place.channel.Close();
 
   const bool was_killed = WIFSIGNALED(status);
   const int exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  std::string line = "worker " + std::to_string(pid);
+  std::string reason;
   if (was_killed) {
-    line += " was ended by " + SignalName(WTERMSIG(status));
-    if (WCOREDUMP(status)) line += " (core dumped)";
+    reason = "was ended by " + SignalName(WTERMSIG(status));
+    if (WCOREDUMP(status)) reason += " (core dumped)";
   } else {
-    line += " exited with code " + std::to_string(exit_code);
+    reason = "exited with code " + std::to_string(exit_code);
   }
   const auto lived = std::chrono::duration_cast<milliseconds>(Clock::now() - place.started);
-  line += place.was_ready ? " after " + options::FormatDuration(lived) : " before it was ready";
+  reason += place.was_ready ? " after " + options::FormatDuration(lived) : " before it was ready";
+  std::string line = "worker " + std::to_string(pid) + " " + reason;
+  place.since = SystemClock::now();
+  place.last_end = {.pid = pid, .at = place.since, .status = status, .reason = std::move(reason)};
 
   if (stage_ != Stage::kRunning) {
     log_(LogLevel::kInfo, line);
@@ -538,6 +618,9 @@ void Supervisor::GiveUp(int exit_code, const std::string& line) {
 // --- Stopping -----------------------------------------------------------------------------------
 
 void Supervisor::Stop(Stage stage) {
+  if (stage_ == Stage::kRunning) {
+    for (Place& place : places_) place.since = SystemClock::now();
+  }
   stage_ = stage;
   sockets_.listeners.clear();
   const bool is_graceful = stage == Stage::kDraining;
@@ -567,6 +650,51 @@ void Supervisor::SendToAll(int signal) const {
 bool Supervisor::AnyAlive() const {
   return std::any_of(places_.begin(), places_.end(),
                      [](const Place& place) { return place.pid > 0; });
+}
+
+bool Supervisor::Lives(pid_t pid) const {
+  return pid > 0 && std::any_of(places_.begin(), places_.end(),
+                                [pid](const Place& place) { return place.pid == pid; });
+}
+
+// --- The status ---------------------------------------------------------------------------------
+
+std::string Supervisor::Answer(std::string_view request) const {
+  if (request == "status") return ToJson(Status());
+  if (request.size() > ControlSocket::kMaxRequestBytes) {
+    return ErrorToJson("the request has more than " +
+                       std::to_string(ControlSocket::kMaxRequestBytes) +
+                       " bytes: send a line with the word status");
+  }
+  return ErrorToJson("unknown request " + options::Quoted(request) +
+                     ": send a line with the word status");
+}
+
+HostStatus Supervisor::Status() const {
+  HostStatus status{.pid = own_pid_,
+                    .since = since_,
+                    .stage = stage_ == Stage::kRunning    ? HostStatus::Stage::kRunning
+                             : stage_ == Stage::kDraining ? HostStatus::Stage::kDraining
+                                                          : HostStatus::Stage::kStopping,
+                    .mappings_directory = settings_.mappings.string(),
+                    .mappings = &mappings_state_};
+  for (const Listener& listener : sockets_.listeners) status.listen.push_back(listener.Address());
+  for (const Place& place : places_) status.workers.push_back(StatusOf(place));
+  return status;
+}
+
+WorkerStatus Supervisor::StatusOf(const Place& place) const {
+  using State = WorkerStatus::State;
+  const bool stops = stage_ != Stage::kRunning;
+  WorkerStatus status{.since = place.since, .starts = place.starts, .last_end = place.last_end};
+  if (place.pid < 0) {
+    status.state = stops ? State::kEnded : State::kWaiting;
+    return status;
+  }
+  status.pid = place.pid;
+  status.state = stops ? State::kEnding : place.was_ready ? State::kReady : State::kStarting;
+  if (status.state == State::kReady) status.newest_mappings = place.mappings == mappings_;
+  return status;
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "host/worker/mapping_reload.hpp"
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
@@ -63,14 +62,22 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
         apply_(std::move(apply)),
         report_(std::move(report)),
         fingerprinter_(options_.directory, mappings::LoadLimits{}.folders),
-        watch_(options_.interval > milliseconds(0) ? fingerprinter_.Take() : 0) {
-    status_.serving_since = std::chrono::system_clock::now();
-  }
+        looked_at_(Clock::now()),
+        first_look_(options_.interval > milliseconds(0) ? fingerprinter_.Take() : 0),
+        watch_(first_look_) {}
 
-  void Start(const std::vector<mappings::Problem>& refused) {
-    if (!refused.empty() && options_.interval > milliseconds(0)) {
-      last_refusal_ = TextOf(refused);
+  void Start(const AtStart& start) {
+    if (!start.refused.empty() && options_.interval > milliseconds(0)) {
+      last_refusal_ = TextOf(start.refused);
       retry_at_ = Clock::now() + kRetry;
+    }
+    if (start.was_read) {
+      Tell({.cause = ReloadReport::Cause::kStart,
+            .accepted = start.refused.empty(),
+            .fingerprint = first_look_,
+            .read_at = looked_at_,
+            .problem_count = start.refused.size(),
+            .problems = start.refused});
     }
     thread_ = std::thread([self = shared_from_this()] { self->Run(); });
   }
@@ -103,11 +110,6 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
     } else {
       thread_.detach();
     }
-  }
-
-  ReloadStatus Status() const {
-    const std::scoped_lock lock(mutex_);
-    return status_;
   }
 
  private:
@@ -143,6 +145,9 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
     if (!discarded_.empty()) {
       until = std::min(until, Clock::now() + kDiscardTick);
     }
+    if (unsent_) {
+      until = std::min(until, Clock::now() + kReportRetry);
+    }
     std::unique_lock lock(mutex_);
     const auto is_awaited = [this] { return stopping_ || requested_; };
     if (until == Clock::time_point::max()) {
@@ -156,18 +161,30 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
   void Work() {
     // Nobody else has a share of these, so nobody can get one.
     std::erase_if(discarded_, [](const auto& table) { return table.use_count() == 1; });
+    TellUnsent();
     std::optional<ReloadOrder> order;
     {
       const std::scoped_lock lock(mutex_);
       order = std::exchange(requested_, std::nullopt);
     }
     if (order) {
-      Reload(*order == ReloadOrder::kCheck ? Cause::kCheck : Cause::kAdopt, fingerprinter_.Take());
+      Reload(*order == ReloadOrder::kCheck ? Cause::kCheck : Cause::kAdopt);
     } else if (options_.interval > milliseconds(0) && Clock::now() >= look_at_) {
       LookForChanges();
     }
     if (retry_at_ && Clock::now() >= *retry_at_) {
-      Reload(Cause::kRetry, fingerprinter_.Take());
+      Reload(Cause::kRetry);
+    }
+  }
+
+  void Tell(ReloadReport report) {
+    unsent_ = std::move(report);
+    TellUnsent();
+  }
+
+  void TellUnsent() {
+    if (unsent_ && report_(*unsent_)) {
+      unsent_.reset();
     }
   }
 
@@ -191,7 +208,7 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
         look_at_ = now + ChangeWatch::kSettled;
         break;
       case ChangeWatch::Next::kRead:
-        Reload(Cause::kChange, fingerprint);
+        Reload(Cause::kChange, fingerprint, began);
         look_at_ = Clock::now() + rest;
         break;
     }
@@ -208,7 +225,13 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
     return leads_ || options_.lock < 0;
   }
 
-  void Reload(Cause cause, std::uint64_t fingerprint) {
+  void Reload(Cause cause) {
+    const auto looked_at = Clock::now();
+    Reload(cause, fingerprinter_.Take(), looked_at);
+  }
+
+  /// `fingerprint`: of the files, from `looked_at` on.
+  void Reload(Cause cause, std::uint64_t fingerprint, Clock::time_point looked_at) {
     retry_at_.reset();
     watch_.Read(fingerprint);
     const auto began = Clock::now();
@@ -232,17 +255,21 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
                           mappings::Problem::Severity::kError,
                           "There is no memory for these mappings."});
     }
-    const auto table = SetStatus(applied.accepted, problems);
     if (applied.accepted) {
+      ++table_;
       last_refusal_.clear();
-      LogAccepted(cause, table, problems, Clock::now() - began);
+      LogAccepted(cause, problems, Clock::now() - began);
     } else {
       LogRefused(cause, problems, types_are_wrong);
       if (options_.interval > milliseconds(0) || cause == Cause::kAdopt || cause == Cause::kRetry) {
         retry_at_ = Clock::now() + kRetry;
       }
     }
-    report_({::getpid(), applied.accepted ? 1U : 0U, fingerprint, problems.size()});
+    Tell({.accepted = applied.accepted,
+          .fingerprint = fingerprint,
+          .read_at = looked_at,
+          .problem_count = problems.size(),
+          .problems = std::move(problems)});
   }
 
   /// Nothing: the worker ends.
@@ -276,29 +303,12 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
     wake_.notify_all();
   }
 
-  /// The number of the table that serves.
-  std::uint64_t SetStatus(bool accepted, const std::vector<mappings::Problem>& problems) {
-    const auto now = std::chrono::system_clock::now();
-    const std::scoped_lock lock(mutex_);
-    if (accepted) {
-      ++status_.table;
-      status_.serving_since = now;
-    }
-    status_.last_outcome =
-        accepted ? ReloadStatus::Outcome::kLoaded : ReloadStatus::Outcome::kRefused;
-    status_.last_at = now;
-    status_.problem_count = problems.size();
-    const auto kept = std::min(problems.size(), ReloadStatus::kMaxProblems);
-    status_.problems.assign(problems.begin(), problems.begin() + static_cast<std::ptrdiff_t>(kept));
-    return status_.table;
-  }
-
-  void LogAccepted(Cause cause, std::uint64_t table, const std::vector<mappings::Problem>& problems,
+  void LogAccepted(Cause cause, const std::vector<mappings::Problem>& problems,
                    Clock::duration took) const {
     const bool is_quiet = cause == Cause::kAdopt && options_.is_supervised;
     std::string line = "the mappings were reloaded in " +
                        std::to_string(std::chrono::ceil<milliseconds>(took).count()) +
-                       " ms, this is table " + std::to_string(table) + " of this process";
+                       " ms, this is table " + std::to_string(table_) + " of this process";
     if (!problems.empty()) {
       line += ", with " + Counted(problems.size(), "warning");
     }
@@ -336,11 +346,15 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
 
   // The thread's own, once it runs.
   mappings::Fingerprinter fingerprinter_;
+  const Clock::time_point looked_at_;  // for the first time
+  const std::uint64_t first_look_;
   ChangeWatch watch_;
   bool leads_ = false;
   Clock::time_point look_at_;
   std::optional<Clock::time_point> retry_at_;
   std::string last_refusal_;
+  std::uint64_t table_ = 1;  // that serves; 1 is that of the start
+  std::optional<ReloadReport> unsent_;
   std::vector<std::shared_ptr<const void>> discarded_;
 
   std::thread thread_;  // the reactor's
@@ -351,7 +365,6 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
   std::optional<Applied> applied_;
   bool stopping_ = false;
   bool ended_ = false;
-  ReloadStatus status_;
 };
 
 MappingReload::MappingReload(Options options, boost::asio::io_context& io, Apply apply,
@@ -361,14 +374,10 @@ MappingReload::MappingReload(Options options, boost::asio::io_context& io, Apply
 
 MappingReload::~MappingReload() { thread_->Leave(); }
 
-void MappingReload::Start(const std::vector<mappings::Problem>& refused) {
-  thread_->Start(refused);
-}
+void MappingReload::Start(const AtStart& start) { thread_->Start(start); }
 
 void MappingReload::Request(ReloadOrder order) noexcept { thread_->Request(order); }
 
 void MappingReload::Stop() noexcept { thread_->Stop(); }
-
-ReloadStatus MappingReload::Status() const { return thread_->Status(); }
 
 }  // namespace weft::host::worker

@@ -1,44 +1,17 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include <boost/asio/io_context.hpp>
 #include <chrono>
-#include <cstddef>
-#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <vector>
 
+#include "host/worker/message.hpp"
 #include "mappings/mapping_table.hpp"
 #include "mappings/problem.hpp"
 
 namespace weft::host::worker {
-
-/// What a worker's reloads have come to so far.
-struct ReloadStatus {
-  enum class Outcome { kNone, kLoaded, kRefused };
-
-  /// The most problems that are kept. 100: more than anybody reads; the log has all.
-  static constexpr std::size_t kMaxProblems = 100;
-
-  /// Counts the tables that this worker has served with; 1 is that of its start.
-  std::uint64_t table = 1;
-  std::chrono::system_clock::time_point serving_since{};
-  Outcome last_outcome = Outcome::kNone;  ///< Of the last reload.
-  std::chrono::system_clock::time_point last_at{};
-  std::size_t problem_count = 0;              ///< That it found, warnings as well.
-  std::vector<mappings::Problem> problems{};  ///< The first of them.
-};
-
-/// A worker's word to its supervisor about a reload. Written whole, for it is shorter than PIPE_BUF.
-struct ReloadReport {
-  pid_t process = -1;
-  std::uint32_t accepted = 0;
-  std::uint64_t fingerprint = 0;  ///< Of the files that were read (mappings::Fingerprinter).
-  std::uint64_t problem_count = 0;
-};
 
 /// Who is told of a reload, in the value that goes with a SIGHUP (sigqueue(3)): a plain kill(2) has none.
 enum class ReloadOrder : int {
@@ -58,6 +31,8 @@ enum class ReloadOrder : int {
 class MappingReload {
  public:
   static constexpr std::chrono::milliseconds kRetry{10'000};
+  /// When a report that could not be taken is given again.
+  static constexpr std::chrono::milliseconds kReportRetry{250};
   /// Looking takes no more than one part in so many of a processor, or less often is looked.
   static constexpr int kLookShare = 20;
   /// How long the destructor waits for a thread that a file system holds.
@@ -81,8 +56,9 @@ class MappingReload {
   };
   /// Takes a sound table into service, or refuses it. Called on the reactor. Must not throw but std::bad_alloc.
   using Apply = std::function<Applied(std::shared_ptr<const mappings::MappingTable>)>;
-  /// Called on the thread after each reload. Must not throw.
-  using Report = std::function<void(const ReloadReport&)>;
+  /// Called on the thread after each reload, and by Start(). False: it could not be taken, and is given once more,
+  /// unless there is a newer one by then. Must not throw but std::bad_alloc.
+  using Report = std::function<bool(const ReloadReport&)>;
 
   /// Looks at the files: from now on they are watched, so read those of the start afterwards. `io` must outlive
   /// this object. Blocks on files.
@@ -92,15 +68,19 @@ class MappingReload {
   /// Waits for the thread, no longer than kFarewell.
   ~MappingReload();
 
-  /// Starts the thread. `refused`: what is wrong with the files, when the worker serves with another table than
-  /// theirs; it was logged. Throws std::system_error when there is no thread to be had.
-  void Start(const std::vector<mappings::Problem>& refused);
+  /// What the worker's start came to, about the files since the constructor looked at them.
+  struct AtStart {
+    bool was_read = true;  ///< Not: it took over a table, and did not look at them.
+    /// What is wrong with them: the worker serves with another table than theirs. It was logged. Empty: nothing is.
+    std::vector<mappings::Problem> refused{};
+  };
+
+  /// Reports the start, and starts the thread. Throws std::system_error when there is no thread to be had.
+  void Start(const AtStart& start);
   /// Asks for a reload. Several that come before it begins are one.
   void Request(ReloadOrder order) noexcept;
   /// Nothing is applied from now on.
   void Stop() noexcept;
-
-  [[nodiscard]] ReloadStatus Status() const;
 
  private:
   class Thread;

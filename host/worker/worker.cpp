@@ -33,6 +33,7 @@
 #include "host/runtime/memory_reserve.hpp"
 #include "host/runtime/runtime.hpp"
 #include "host/worker/mapping_reload.hpp"
+#include "host/worker/message.hpp"
 #include "mappings/loader.hpp"
 #include "mappings/type_name.hpp"
 
@@ -127,7 +128,7 @@ class Worker {
       return options::kExitConfiguration;
     }
     if (reload_) {
-      reload_->Start(refused_at_start_);
+      reload_->Start(read_at_start_);
     }
     WaitForSignal();
     for (const int socket : start_.listening_sockets) {
@@ -148,6 +149,7 @@ class Worker {
     // Where nobody looks for changes, files that changed since the last reload are not taken by the way.
     const bool may_be_ahead = settings_.reload_interval > std::chrono::milliseconds(0);
     if (!may_be_ahead && start_.last_mappings && Apply(start_.last_mappings).accepted) {
+      read_at_start_.was_read = false;
       return true;
     }
     auto loaded = mappings::Load(settings_.mappings);
@@ -164,7 +166,7 @@ class Worker {
       return false;
     }
     Log(Level::kError, "the mapping files are wrong: this worker serves with those of before");
-    refused_at_start_ = std::move(problems);
+    read_at_start_.refused = std::move(problems);
     return true;
   }
 
@@ -187,20 +189,18 @@ class Worker {
     if (settings_.mappings.empty()) {
       return;
     }
-    const int descriptor = start_.report_descriptor;
+    const int supervisor = start_.supervisor;
     reload_.emplace(
         MappingReload::Options{.directory = settings_.mappings,
                                .interval = settings_.reload_interval,
                                .lock = start_.watch_lock,
-                               .is_supervised = descriptor >= 0},
+                               .is_supervised = supervisor >= 0},
         runtime_.Io(),
         [this](std::shared_ptr<const mappings::MappingTable> table) {
           return Apply(std::move(table));
         },
-        [descriptor](const ReloadReport& report) {
-          if (descriptor >= 0 && write(descriptor, &report, sizeof report) != sizeof report) {
-            Log(Level::kWarning, "the supervisor does not learn of this reload");
-          }
+        [supervisor](const ReloadReport& report) {
+          return supervisor < 0 || TrySend(supervisor, report);
         });
   }
 
@@ -232,7 +232,7 @@ class Worker {
     // A web server that spawns sends SIGINT to its whole group and means itself; SIGUSR1 means this process.
     const bool stops =
         number == SIGTERM || number == SIGQUIT || (number == SIGUSR1 && start_.spawned);
-    const bool alone = start_.ready_descriptor < 0 && !start_.spawned;
+    const bool alone = start_.supervisor < 0 && !start_.spawned;
     if (stops && alone && cancel_at_) {
       Stop(std::chrono::milliseconds(0));  // asked a second time, and there is no supervisor
     } else if (stops) {
@@ -247,7 +247,7 @@ class Worker {
   }
 
   void Reload(const signalfd_siginfo& info) {
-    const bool adopts = info.ssi_code == SI_QUEUE && start_.report_descriptor >= 0 &&
+    const bool adopts = info.ssi_code == SI_QUEUE && start_.supervisor >= 0 &&
                         info.ssi_int == static_cast<int>(ReloadOrder::kAdopt);
     if (!reload_) {
       Log(Level::kInfo, "SIGHUP: there are no mapping files to be reloaded (--mappings)");
@@ -332,9 +332,8 @@ class Worker {
   }
 
   void SayReady() {
-    if (start_.ready_descriptor >= 0) {
-      static_cast<void>(!write(start_.ready_descriptor, "r", 1));
-      close(start_.ready_descriptor);
+    if (start_.supervisor >= 0) {
+      static_cast<void>(TrySend(start_.supervisor, Ready{}));  // nobody has filled it yet
     }
   }
 
@@ -349,7 +348,7 @@ class Worker {
   handling::TypeResolver resolver_;
   pipeline::Pipeline pipeline_;
   std::shared_ptr<const handling::HandlerTable> handlers_;  // that the pipeline serves with
-  std::vector<mappings::Problem> refused_at_start_;
+  MappingReload::AtStart read_at_start_;
   fastcgi::Responder responder_;
   fastcgi::Server server_;
   boost::asio::posix::stream_descriptor signals_;

@@ -16,8 +16,9 @@ struct WorkerStart {
   /// Listening and non-blocking. The worker closes them when it begins to end, so that nobody waits in a queue
   /// that is not served any more.
   std::vector<int> listening_sockets{};
-  /// Gets one byte when the worker accepts, and is then closed; -1: nobody waits for it.
-  int ready_descriptor = -1;
+  /// Where the worker sends its messages (message.hpp): that it accepts, and what its reloads come to. Never waited for.
+  /// -1: there is no supervisor.
+  int supervisor = -1;
   /// A web server has spawned the process and sends it its own signals.
   bool spawned = false;
   /// Called when the worker begins to end, before it closes the sockets; may be empty. Where their files go: a
@@ -26,8 +27,6 @@ struct WorkerStart {
   /// What the host served with last: for a worker that replaces another while the files are wrong, or where only
   /// SIGHUP reloads them. Null: the files alone count.
   std::shared_ptr<const mappings::MappingTable> last_mappings{};
-  /// Gets a ReloadReport (mapping_reload.hpp) after each reload, without waiting; -1: there is no supervisor.
-  int report_descriptor = -1;
   /// The file whose lock makes one worker of the host the one that looks for changed mappings; -1: this is.
   int watch_lock = -1;
 };

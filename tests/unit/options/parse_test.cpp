@@ -52,6 +52,8 @@ TEST_CASE("Parse: every option sets its own field") {
                                          "1",
                                          "--workers",
                                          "7",
+                                         "--control",
+                                         "/run/control.sock",
                                          "--max-start-failures",
                                          "8",
                                          "--start-timeout",
@@ -125,6 +127,7 @@ TEST_CASE("Parse: every option sets its own field") {
   CHECK(settings.socket_mode == 0600);
   CHECK(settings.backlog == 1);
   CHECK(settings.workers == 7);
+  CHECK(settings.control == "/run/control.sock");
   CHECK(settings.max_start_failures == 8);
   CHECK(settings.start_timeout == milliseconds{9'000});
   CHECK(settings.mappings == "/srv/map");
@@ -363,6 +366,7 @@ TEST_CASE("Parse: weft check takes no argument") {
   CHECK(Refusal(ParseArguments({"check", "/a"})) ==
         "weft: unexpected argument '/a': options start with '--'; see 'weft check --help'");
 }
+
 
 TEST_CASE("Parse: weft modules takes its own options, and the server's file and environment") {
   const ParseResult result =

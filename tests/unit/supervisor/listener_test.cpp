@@ -149,6 +149,31 @@ TEST_CASE("Listener: a Unix socket has its mode whatever the umask, and goes wit
   CHECK_FALSE(std::filesystem::exists(path));
 }
 
+TEST_CASE("OpenControl: is for its user alone, and otherwise as any other Unix socket") {
+  const TemporaryFolder folder;
+  const std::string path = folder.File("control.sock");
+  BoundSocket(path);  // a stale file
+  {
+    const mode_t old_umask = ::umask(0);
+    const Listener listener = OpenControl(path);
+    ::umask(old_umask);
+    struct stat status {};
+    REQUIRE(::stat(path.c_str(), &status) == 0);
+    CHECK((status.st_mode & 07777) == 0600);
+    CHECK(ConnectUnix(path) == 0);
+    try {
+      const Listener second = OpenControl(path);
+      FAIL("a live socket was replaced");
+    } catch (const ListenError& error) {
+      CHECK(error.ExitCode() == options::kExitUnavailable);
+      CHECK(std::string(error.what()) == "cannot listen on --control " + path +
+                                             ": another process answers there: stop it first, or "
+                                             "choose another path");
+    }
+  }
+  CHECK(ConnectUnix(path) == ENOENT);
+}
+
 TEST_CASE("Listener: a stale socket file is replaced") {
   const TemporaryFolder folder;
   const std::string path = folder / "weft.sock";

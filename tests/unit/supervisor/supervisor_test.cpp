@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -19,6 +20,7 @@
 #include <filesystem>
 #include <functional>
 #include <new>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -29,6 +31,7 @@
 #include "host/options/exit_code.hpp"
 #include "host/options/values.hpp"
 #include "host/worker/mapping_reload.hpp"
+#include "host/worker/message.hpp"
 #include "tests/support/temporary_folder.hpp"
 #include "tests/unit/supervisor/test_processes.hpp"
 
@@ -86,9 +89,10 @@ class SupervisedHost {
  private:
   int Run(const Settings& settings, const TestWorker& worker, bool spawned) {
     try {
-      ListeningSockets sockets;
-      if (!settings.listen.empty()) sockets = OpenListeners(settings);
+      ListeningSockets sockets =
+          settings.listen.empty() ? ListeningSockets{} : OpenListeners(settings);
       sockets.spawned = spawned;
+      if (!settings.control.empty()) sockets.control.emplace(OpenControl(settings.control));
       const int exit_code = Supervise(
           settings, std::move(sockets),
           [&](const WorkerStart& start) { return worker(start, events); },
@@ -123,8 +127,7 @@ pid_t ProcessOf(const std::string& event) {
 }
 
 void SayReady(const WorkerStart& start) {
-  if (::write(start.ready_descriptor, "r", 1) != 1) ::_exit(97);
-  ::close(start.ready_descriptor);
+  if (!worker::TrySend(start.supervisor, worker::Ready{})) ::_exit(97);
 }
 
 std::string Self() { return std::to_string(::getpid()); }
@@ -358,16 +361,16 @@ std::set<int> OpenDescriptors() {
 TEST_CASE(
     "Supervisor: a worker holds its sockets, pipes and lock, and nothing of the supervisor's") {
   const TemporaryFolder folder;
-  Settings settings = Workers(3);  // the third starts while the second has a pipe
+  Settings settings = Workers(3);  // the third starts while the second has a channel
   settings.listen = {options::UnixAddress{folder / "weft.sock"}};
+  settings.control = folder / "control.sock";
   std::set<int> before;
   SupervisedHost host(
       settings,
       [&before](const WorkerStart& start, EventPipe& events) {
         std::set<int> more = OpenDescriptors();
         for (const int number : before) more.erase(number);
-        more.erase(start.ready_descriptor);
-        more.erase(start.report_descriptor);
+        more.erase(start.supervisor);
         more.erase(start.watch_lock);
         for (const int socket : start.listening_sockets) more.erase(socket);
         events.Say(std::to_string(start.listening_sockets.size()) + " socket, " +
@@ -462,7 +465,7 @@ TEST_CASE("Supervisor: a worker's exception is logged and ends that worker alone
 TEST_CASE("Supervisor: a process that a dead worker left behind does not hold it up") {
   const Gate gate;
   SupervisedHost host(Workers(1), [&gate](const WorkerStart&, EventPipe&) {
-    if (::fork() == 0) {  // it keeps the ready pipe open
+    if (::fork() == 0) {  // it keeps the channel open
       gate.Pass();
       ::_exit(0);
     }
@@ -716,16 +719,17 @@ TestWorker ReloadingWorker(const std::function<worker::ReloadReport(worker::Relo
     while (::sigwaitinfo(&signals, &info) == SIGHUP) {
       const bool adopts = info.si_code == SI_QUEUE && info.si_value.sival_int == 1;
       events.Say(std::string(adopts ? "adopts " : "checks ") + Self());
-      auto report = answer(adopts ? worker::ReloadOrder::kAdopt : worker::ReloadOrder::kCheck);
-      report.process = ::getpid();
-      if (::write(start.report_descriptor, &report, sizeof report) != sizeof report) ::_exit(97);
+      const auto report =
+          answer(adopts ? worker::ReloadOrder::kAdopt : worker::ReloadOrder::kCheck);
+      if (!worker::TrySend(start.supervisor, report)) ::_exit(97);
     }
     return 0;
   };
 }
 
 worker::ReloadReport Accepted(std::uint64_t fingerprint) {
-  return {.accepted = 1, .fingerprint = fingerprint};
+  return {
+      .accepted = true, .fingerprint = fingerprint, .read_at = std::chrono::steady_clock::now()};
 }
 
 void AwaitReady(SupervisedHost& host, int count) {
@@ -765,9 +769,7 @@ TEST_CASE("Supervisor: what a worker found by itself is adopted by the others") 
     if (finder.TryPass()) {
       SayReady(start);
       others_are_there.Pass();
-      auto report = Accepted(8);
-      report.process = ::getpid();
-      if (::write(start.report_descriptor, &report, sizeof report) != sizeof report) ::_exit(97);
+      if (!worker::TrySend(start.supervisor, Accepted(8))) ::_exit(97);
       return PauseUntilKilled();
     }
     return ReloadingWorker([](worker::ReloadOrder) { return Accepted(8); })(start, events);
@@ -783,7 +785,7 @@ TEST_CASE("Supervisor: what a worker found by itself is adopted by the others") 
 
 TEST_CASE("Supervisor: what one worker refuses is no matter of the others") {
   SupervisedHost host(Workers(3), ReloadingWorker([](worker::ReloadOrder) {
-                        return worker::ReloadReport{.problem_count = 1};
+                        return worker::ReloadReport{.fingerprint = 7, .problem_count = 1};
                       }));
   AwaitReady(host, 3);
   for (int i = 0; i < 3; ++i) {
@@ -828,6 +830,243 @@ TEST_CASE("Supervisor: a SIGHUP before any worker is ready is obeyed by the firs
   host.events.Await("new mappings 10");
   host.Signal(SIGTERM);
   CHECK(host.AwaitExit() == 0);
+}
+
+// --- The status ---------------------------------------------------------------------------------
+
+using Json = nlohmann::json;
+
+/// Sends `request` to the socket and reads until it is closed. It waits for a host that still starts.
+std::string Asked(const std::string& path, std::string_view request) {
+  const FileDescriptor client(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  path.copy(name.sun_path, sizeof(name.sun_path) - 1);
+  REQUIRE(::connect(client.Number(), reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0);
+  REQUIRE(::send(client.Number(), request.data(), request.size(), MSG_NOSIGNAL) ==
+          static_cast<ssize_t>(request.size()));
+  std::string answer;
+  std::array<char, 4096> piece{};
+  while (true) {
+    pollfd event{.fd = client.Number(), .events = POLLIN, .revents = 0};
+    REQUIRE(::poll(&event, 1, kPatienceMilliseconds) == 1);
+    const ssize_t count = ::recv(client.Number(), piece.data(), piece.size(), 0);
+    REQUIRE(count >= 0);
+    if (count == 0) return answer;
+    answer.append(piece.data(), static_cast<std::size_t>(count));
+  }
+}
+
+/// A host with a control socket.
+class AskedHost {
+ public:
+  AskedHost(std::size_t workers, const TestWorker& worker) : host_(With(workers), worker) {}
+  SupervisedHost* operator->() { return &host_; }
+
+  Json Status() const { return Json::parse(Asked(path_, "status\n")); }
+  [[nodiscard]] const std::string& Path() const { return path_; }
+
+  /// The status once `condition` holds for it: what a worker has said may be on its way.
+  Json StatusWhen(const std::function<bool(const Json&)>& condition) const {
+    Json status = Status();
+    for (int i = 0; i < 3'000 && !condition(status); ++i) {
+      ::poll(nullptr, 0, 10);
+      status = Status();
+    }
+    CAPTURE(status.dump(2));
+    REQUIRE(condition(status));
+    return status;
+  }
+
+ private:
+  Settings With(std::size_t workers) {
+    path_ = folder_.File("control.sock");
+    Settings settings = Workers(workers);
+    settings.control = path_;
+    settings.mappings = "/srv/mappings";
+    return settings;
+  }
+
+  TemporaryFolder folder_;
+  std::string path_;
+  SupervisedHost host_;
+};
+
+worker::ReloadReport Refused(std::uint64_t fingerprint, const std::string& sentence) {
+  worker::ReloadReport report = Accepted(fingerprint);
+  report.accepted = false;
+  report.problem_count = 1;
+  report.problems = {{{"mapping.json", 3, 4}, mappings::Problem::Severity::kError, sentence}};
+  return report;
+}
+
+TEST_CASE("Supervisor: tells its workers, from before they are ready until they have ended") {
+  const Gate ready;
+  const Gate may_end;
+  AskedHost host(2, [&](const WorkerStart& start, EventPipe& events) {
+    events.Say("started " + Self());
+    ready.Pass();
+    return DrainingWorker(may_end)(start, events);
+  });
+  const pid_t first = ProcessOf(host->events.Await("started"));
+  Json status = host.Status();
+  CHECK(status["stage"] == "running");
+  CHECK(status["mappings"]["directory"] == "/srv/mappings");
+  CHECK(status["mappings"]["outcome"] == "none");
+  CHECK(status["mappings"]["servingSince"].is_null());
+  REQUIRE(status["workers"].size() == 2);
+  CHECK(status["workers"][0]["pid"] == first);
+  CHECK(status["workers"][0]["state"] == "starting");
+  CHECK(status["workers"][0]["newestMappings"].is_null());
+  CHECK(status["workers"][1]["pid"].is_null());
+  CHECK(status["workers"][1]["state"] == "waiting");
+  CHECK(status["workers"][1]["starts"] == 0);
+
+  ready.Open(3);
+  for (int i = 0; i < 2; ++i) host->events.Await("is ready");
+  status = host.Status();
+  CHECK_FALSE(status["mappings"]["servingSince"].is_null());
+  for (const Json& worker : status["workers"]) {
+    CHECK(worker["state"] == "ready");
+    CHECK(worker["starts"] == 1);
+    CHECK(worker["newestMappings"] == true);
+    CHECK(worker["lastEnd"].is_null());
+  }
+
+  ::kill(first, SIGKILL);
+  host->events.Await("is ready");
+  status = host.Status();
+  const Json& place = status["workers"][0];
+  CHECK(place["pid"] != first);
+  CHECK(place["starts"] == 2);
+  CHECK(place["lastEnd"]["pid"] == first);
+  CHECK(place["lastEnd"]["signal"] == "SIGKILL");
+  CHECK(place["lastEnd"]["exitCode"].is_null());
+  CHECK(place["lastEnd"]["reason"].get<std::string>().starts_with("was ended by SIGKILL after "));
+
+  host->Signal(SIGTERM);
+  for (int i = 0; i < 2; ++i) host->events.Await("ends by TERM");
+  may_end.Open();
+  host->events.Await("exited with code 0");
+  status = host.Status();
+  CHECK(status["stage"] == "draining");
+  std::multiset<std::string> states;
+  for (const Json& worker : status["workers"]) states.insert(worker["state"].get<std::string>());
+  CHECK(states == std::multiset<std::string>{"ended", "ending"});
+  may_end.Open();
+  CHECK(host->AwaitExit() == 0);
+  CHECK(ConnectUnix(host.Path()) == ENOENT);
+}
+
+TEST_CASE("Supervisor: tells what is wrong with mappings, and that it was put right") {
+  const Gate wrong;
+  wrong.Open();
+  AskedHost host(2, ReloadingWorker([&wrong](worker::ReloadOrder) {
+                   return wrong.TryPass() ? Refused(5, "No such class.") : Accepted(6);
+                 }));
+  for (int i = 0; i < 2; ++i) host->events.Await("is ready");
+  host->Signal(SIGHUP);
+  const pid_t checker = ProcessOf(host->events.Await("checks"));
+  const Json refused = host.StatusWhen(
+      [](const Json& status) { return status["mappings"]["outcome"] == "refused"; });
+  CHECK(refused["mappings"]["reportedBy"] == checker);
+  CHECK(refused["mappings"]["tables"] == 1);
+  CHECK(refused["mappings"]["problemCount"] == 1);
+  CHECK(refused["mappings"]["problems"] == Json::parse(R"([{"file": "mapping.json", "line": 3,
+      "column": 4, "severity": "error", "message": "No such class."}])"));
+  for (const Json& worker : refused["workers"]) CHECK(worker["newestMappings"] == true);
+
+  host->Signal(SIGHUP);
+  const Json loaded = host.StatusWhen([](const Json& status) {
+    return status["mappings"]["outcome"] == "loaded" &&
+           status["workers"][0]["newestMappings"] == true &&
+           status["workers"][1]["newestMappings"] == true;
+  });
+  CHECK(loaded["mappings"]["tables"] == 2);
+  CHECK(loaded["mappings"]["problemCount"] == 0);
+  CHECK(loaded["mappings"]["problems"].empty());
+  host->Signal(SIGTERM);
+  CHECK(host->AwaitExit() == 0);
+}
+
+TEST_CASE("Supervisor: tells which worker could not adopt the newest mappings") {
+  AskedHost host(2, ReloadingWorker([](worker::ReloadOrder order) {
+                   return order == worker::ReloadOrder::kCheck ? Accepted(6)
+                                                               : Refused(6, "No memory.");
+                 }));
+  for (int i = 0; i < 2; ++i) host->events.Await("is ready");
+  host->Signal(SIGHUP);
+  const pid_t checker = ProcessOf(host->events.Await("checks"));
+  const Json status =
+      host.StatusWhen([](const Json& now) { return now["mappings"]["outcome"] == "refused"; });
+  CHECK(status["mappings"]["tables"] == 2);
+  CHECK(status["mappings"]["reportedBy"] != checker);
+  for (const Json& worker : status["workers"]) {
+    CHECK(worker["newestMappings"] == (worker["pid"] == checker));
+  }
+  host->Signal(SIGTERM);
+  CHECK(host->AwaitExit() == 0);
+}
+
+TEST_CASE("Supervisor: what a worker says before its death is known, and garbage is passed over") {
+  const Gate first;
+  first.Open();
+  const Gate others;
+  AskedHost host(1, [&](const WorkerStart& start, EventPipe& events) {
+    if (!first.TryPass()) return ServingWorker(start, events);
+    for (const std::string& packet :
+         {std::string("garbage"), std::string(100'000, 'x'), std::string(R"({"kind":"reload"})"),
+          worker::Encode(worker::Ready{}), worker::Encode(worker::Ready{}),
+          worker::Encode(Refused(7, "Last words."))}) {
+      if (::send(start.supervisor, packet.data(), packet.size(), 0) < 0) events.Say("cannot send");
+    }
+    return 3;
+  });
+  CHECK(host->events.Await("exited with code 3").find(" after ") != std::string::npos);
+  host->events.Await("serving");
+  const Json status = host.Status();
+  CHECK(status["mappings"]["outcome"] == "refused");
+  CHECK(status["mappings"]["problems"][0]["message"] == "Last words.");
+  CHECK(status["mappings"]["reportedBy"] == status["workers"][0]["lastEnd"]["pid"]);
+  CHECK(status["workers"][0]["lastEnd"]["exitCode"] == 3);
+  host->Signal(SIGTERM);
+  CHECK(host->AwaitExit() == 0);
+}
+
+TEST_CASE("Supervisor: a worker that does not stop sending, or says nothing, holds up nobody") {
+  const Gate floods;
+  floods.Open();
+  AskedHost host(2, [&floods](const WorkerStart& start, EventPipe&) {
+    SayReady(start);
+    const std::string packet = floods.TryPass() ? worker::Encode(worker::Ready{}) : "";
+    while (::send(start.supervisor, packet.data(), packet.size(), MSG_NOSIGNAL) >= 0 ||
+           errno == EAGAIN) {
+    }
+    // After an empty packet none is read any more.
+    return PauseUntilKilled();
+  });
+  for (int i = 0; i < 2; ++i) host->events.Await("is ready");
+  for (int i = 0; i < 10; ++i) {
+    const Json status = host.Status();
+    for (const Json& worker : status["workers"]) CHECK(worker["state"] == "ready");
+  }
+  host->Signal(SIGTERM);
+  CHECK(host->AwaitExit() == 0);
+}
+
+TEST_CASE("Supervisor: what is no request gets an object with an error") {
+  AskedHost host(1, ServingWorker);
+  host->events.Await("is ready");
+  for (const std::string& request :
+       {std::string("dance\n"), std::string("\n"), std::string("status \n"),
+        std::string("\x00\xff\n", 3), std::string(65'536, 'x')}) {
+    CAPTURE(request.substr(0, 20));
+    const std::string answer = Asked(host.Path(), request);
+    CHECK(answer.ends_with("}\n"));
+    CHECK(Json::parse(answer)["error"].is_string());
+  }
+  host->Signal(SIGTERM);
+  CHECK(host->AwaitExit() == 0);
 }
 
 }  // namespace

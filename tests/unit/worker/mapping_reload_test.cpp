@@ -29,7 +29,6 @@ namespace {
 namespace fs = std::filesystem;
 
 using namespace std::chrono_literals;
-using Outcome = ReloadStatus::Outcome;
 using Table = std::shared_ptr<const mappings::MappingTable>;
 
 /// A reload whose reactor is the test's own thread, while it waits.
@@ -42,7 +41,7 @@ class Reloading {
     Write("GET");
   }
 
-  void Start(const std::vector<mappings::Problem>& refused = {}) {
+  void Start(const MappingReload::AtStart& start = {.was_read = false}) {
     reload_ = std::make_unique<MappingReload>(
         MappingReload::Options{folder / "mappings", interval_, lock_, is_supervised_}, io_,
         [this](Table table) {
@@ -58,10 +57,15 @@ class Reloading {
           return applied;
         },
         [this](const ReloadReport& report) {
+          if (refused_reports > 0) {
+            --refused_reports;
+            return false;
+          }
           last_report = report;
           ++reports;
+          return true;
         });
-    reload_->Start(refused);
+    reload_->Start(start);
   }
 
   void Write(std::string_view verb, std::string_view path = "default/mapping.json") const {
@@ -99,6 +103,7 @@ class Reloading {
   std::atomic<bool> accepts = true;
   Table serving;
   std::atomic<int> reports = 0;
+  std::atomic<int> refused_reports = 0;  ///< How many of the next ones are not taken.
   ReloadReport last_report;
 
  private:
@@ -115,33 +120,71 @@ TEST_CASE("MappingReload: a changed file takes effect by itself, a wrong one doe
   const test::CapturedStderr log;
   Reloading reload(10ms);
   reload.Start();
-  CHECK(reload->Status().last_outcome == Outcome::kNone);
   reload.Write("PUT");
   reload.AwaitReports(1);
-  CHECK(reload.last_report.accepted == 1);
-  CHECK(reload.last_report.process == ::getpid());
+  CHECK(reload.last_report.accepted);
+  CHECK(reload.last_report.cause == ReloadReport::Cause::kReload);
   CHECK(reload.Serves("PUT"));
   CHECK_FALSE(reload.Serves("GET"));
-  CHECK(reload->Status().table == 2);
-  CHECK(reload->Status().last_outcome == Outcome::kLoaded);
+  const auto first_read_at = reload.last_report.read_at;
 
   reload.folder.Write("mappings/default/mapping.json", R"({"httpHandlers": [{}, {"x": 1}]})");
   reload.AwaitReports(2);
-  CHECK(reload.last_report.accepted == 0);
+  CHECK_FALSE(reload.last_report.accepted);
   CHECK(reload.Serves("PUT"));
-  const auto refused = reload->Status();
-  CHECK(refused.table == 2);
-  CHECK(refused.last_outcome == Outcome::kRefused);
-  CHECK(refused.problem_count == 2);
-  CHECK(refused.problems.size() == 2);
+  CHECK(reload.last_report.read_at > first_read_at);
+  CHECK(reload.last_report.problem_count == 2);
+  CHECK(reload.last_report.problems.size() == 2);
   CHECK(log.Text().find("2 problems, which follow") != std::string::npos);
   CHECK(log.Text().find("mapping.json:1:19: error: ") != std::string::npos);
 
   reload.Write("POST");
   reload.AwaitReports(3);
   CHECK(reload.Serves("POST"));
-  CHECK(reload->Status().table == 3);
-  CHECK(reload->Status().problem_count == 0);
+  CHECK(reload.last_report.problem_count == 0);
+  CHECK(log.Text().find("this is table 3 of this process") != std::string::npos);
+}
+
+TEST_CASE("MappingReload: the start is reported, unless the files were not looked at") {
+  const test::CapturedStderr log;
+  Reloading reload(10s);
+  const auto before = std::chrono::steady_clock::now();
+  SUBCASE("read") {
+    reload.Start({});
+    CHECK(reload.reports == 1);
+    CHECK(reload.last_report.accepted);
+    CHECK(reload.last_report.cause == ReloadReport::Cause::kStart);
+    CHECK(reload.last_report.fingerprint != 0);
+    CHECK(reload.last_report.read_at >= before);
+    CHECK(reload.last_report.problem_count == 0);
+  }
+  SUBCASE("wrong: it serves with another table") {
+    reload.Start({.refused = {{{"here", 1, 2}, mappings::Problem::Severity::kError, "No."}}});
+    CHECK(reload.reports == 1);
+    CHECK_FALSE(reload.last_report.accepted);
+    CHECK(reload.last_report.cause == ReloadReport::Cause::kStart);
+    CHECK(reload.last_report.problems.front().sentence == "No.");
+  }
+  SUBCASE("not looked at") {
+    reload.Start({.was_read = false});
+    CHECK(reload.reports == 0);
+  }
+}
+
+TEST_CASE("MappingReload: a report that cannot be taken is given again, the newest alone") {
+  const test::CapturedStderr log;
+  Reloading reload(0ms);
+  reload.Start();
+  reload.refused_reports = 2;
+  reload->Request(ReloadOrder::kCheck);
+  reload.Await([&] { return reload.refused_reports < 2; });
+  reload.Write("PUT");
+  reload->Request(ReloadOrder::kCheck);
+  reload.AwaitReports(1);
+  CHECK(reload.Serves("PUT"));
+  CHECK(reload.last_report.accepted);
+  reload.RunFor(2 * MappingReload::kReportRetry);
+  CHECK(reload.reports == 1);
 }
 
 TEST_CASE("MappingReload: files that do not change are not read again, wrong ones neither") {
@@ -164,7 +207,7 @@ TEST_CASE("MappingReload: a type that cannot be used refuses the whole, and says
   reload.Write("PUT");
   reload->Request(ReloadOrder::kCheck);
   reload.AwaitReports(2);
-  CHECK(reload.last_report.accepted == 0);
+  CHECK_FALSE(reload.last_report.accepted);
   CHECK(reload.Serves("GET"));
   CHECK(log.Text().find("a new one needs a restart") != std::string::npos);
   CHECK(log.Text().find("here:1:2: error: No such type.") != std::string::npos);

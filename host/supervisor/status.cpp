@@ -1,0 +1,124 @@
+#include "host/supervisor/status.hpp"
+
+#include <sys/wait.h>
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "host/observe/log.hpp"
+#include "host/observe/problem_json.hpp"
+#include "host/options/version.hpp"
+
+namespace weft::host::supervisor {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string Line(const Json& json) {
+  // Names of files are any bytes.
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Json TimeToJson(const std::optional<std::chrono::system_clock::time_point>& time) {
+  return time ? Json(observe::Timestamp(*time)) : Json(nullptr);
+}
+
+std::string_view NameOf(HostStatus::Stage stage) {
+  switch (stage) {
+    case HostStatus::Stage::kRunning:
+      return "running";
+    case HostStatus::Stage::kDraining:
+      return "draining";
+    case HostStatus::Stage::kStopping:
+      return "stopping";
+  }
+  return {};
+}
+
+std::string_view NameOf(WorkerStatus::State state) {
+  switch (state) {
+    case WorkerStatus::State::kWaiting:
+      return "waiting";
+    case WorkerStatus::State::kStarting:
+      return "starting";
+    case WorkerStatus::State::kReady:
+      return "ready";
+    case WorkerStatus::State::kEnding:
+      return "ending";
+    case WorkerStatus::State::kEnded:
+      return "ended";
+  }
+  return {};
+}
+
+std::string_view NameOf(MappingsState::Outcome outcome) {
+  switch (outcome) {
+    case MappingsState::Outcome::kNone:
+      return "none";
+    case MappingsState::Outcome::kLoaded:
+      return "loaded";
+    case MappingsState::Outcome::kRefused:
+      return "refused";
+  }
+  return {};
+}
+
+Json EndToJson(const WorkerEnd& end) {
+  Json signal;
+  if (WIFSIGNALED(end.status)) {
+    const char* const name = ::sigabbrev_np(WTERMSIG(end.status));
+    signal = name == nullptr ? std::to_string(WTERMSIG(end.status)) : std::string("SIG") + name;
+  }
+  return {{"pid", end.pid},
+          {"at", TimeToJson(end.at)},
+          {"exitCode", WIFEXITED(end.status) ? Json(WEXITSTATUS(end.status)) : Json(nullptr)},
+          {"signal", std::move(signal)},
+          {"reason", end.reason}};
+}
+
+Json WorkerToJson(const WorkerStatus& worker) {
+  return {
+      {"pid", worker.pid ? Json(*worker.pid) : Json(nullptr)},
+      {"state", NameOf(worker.state)},
+      {"since", TimeToJson(worker.since)},
+      {"starts", worker.starts},
+      {"newestMappings", worker.newest_mappings ? Json(*worker.newest_mappings) : Json(nullptr)},
+      {"lastEnd", worker.last_end ? EndToJson(*worker.last_end) : Json(nullptr)}};
+}
+
+Json MappingsToJson(const std::string& directory, const MappingsState& state) {
+  Json json = {{"directory", directory.empty() ? Json(nullptr) : Json(directory)},
+               {"tables", state.Tables()},
+               {"servingSince", TimeToJson(state.ServingSince())},
+               {"outcome", NameOf(state.LastOutcome())},
+               {"at", TimeToJson(state.At())},
+               {"reportedBy", state.Reporter() > 0 ? Json(state.Reporter()) : Json(nullptr)},
+               {"problemCount", state.ProblemCount()},
+               {"problems", Json::array()}};
+  for (const mappings::Problem& problem : state.Problems()) {
+    json["problems"].push_back(observe::ToJson(problem));
+  }
+  return json;
+}
+
+}  // namespace
+
+std::string ToJson(const HostStatus& status) {
+  Json json = {{"version", options::Version()},
+               {"pid", status.pid},
+               {"since", TimeToJson(status.since)},
+               {"stage", NameOf(status.stage)},
+               {"listen", status.listen},
+               {"mappings", MappingsToJson(status.mappings_directory, *status.mappings)},
+               {"workers", Json::array()}};
+  for (const WorkerStatus& worker : status.workers) {
+    json["workers"].push_back(WorkerToJson(worker));
+  }
+  return Line(json);
+}
+
+std::string ErrorToJson(std::string_view sentence) {
+  return Line(Json::object({{"error", sentence}}));
+}
+
+}  // namespace weft::host::supervisor

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host/supervisor/mappings_state.hpp"
+
+namespace weft::host::supervisor {
+
+/// How a worker ended.
+struct WorkerEnd {
+  pid_t pid = -1;
+  std::chrono::system_clock::time_point at{};
+  int status = 0;        ///< As waitpid(2) gives it.
+  std::string reason{};  ///< "was ended by SIGKILL after 3s"
+};
+
+/// One place for a worker, as it is now.
+struct WorkerStatus {
+  enum class State {
+    kWaiting,   ///< Nobody is there; a worker will be started.
+    kStarting,  ///< It does not accept yet.
+    kReady,     ///< It accepts connections.
+    kEnding,    ///< It was told to end.
+    kEnded,     ///< It has ended, and no other will be started.
+  };
+  State state = State::kWaiting;
+  std::optional<pid_t> pid{};
+  std::chrono::system_clock::time_point since{};  ///< It is in that state.
+  std::size_t starts = 0;                         ///< In this place, so far.
+  /// Whether it serves with the newest mappings; nothing: it does not serve yet, or no more.
+  std::optional<bool> newest_mappings{};
+  std::optional<WorkerEnd> last_end{};  ///< In this place.
+};
+
+/// The host as its supervisor sees it.
+struct HostStatus {
+  enum class Stage { kRunning, kDraining, kStopping };
+
+  pid_t pid = -1;  ///< The supervisor's.
+  std::chrono::system_clock::time_point since{};
+  Stage stage = Stage::kRunning;
+  std::vector<std::string> listen{};  ///< The sockets that it takes connections from.
+  std::string mappings_directory{};   ///< Empty: the built-in mappings alone.
+  const MappingsState* mappings = nullptr;
+  std::vector<WorkerStatus> workers{};
+};
+
+/// The answer to `status`: one JSON object on a line. Times are RFC 3339, in UTC; what there is not is null. The
+/// members are described in docs/guide/running.md. Throws std::bad_alloc.
+[[nodiscard]] std::string ToJson(const HostStatus& status);
+
+/// The answer to what is no request: one JSON object, with `error`, on a line. Throws std::bad_alloc.
+[[nodiscard]] std::string ErrorToJson(std::string_view sentence);
+
+}  // namespace weft::host::supervisor

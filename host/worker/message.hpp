@@ -1,0 +1,56 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "mappings/problem.hpp"
+
+namespace weft::host::worker {
+
+/// A worker's word that it accepts connections.
+struct Ready {};
+
+/// A worker's word about mapping files that it has read.
+struct ReloadReport {
+  enum class Cause {
+    kStart,   ///< For its own start.
+    kReload,  ///< While it served.
+  };
+  Cause cause = Cause::kReload;
+  bool accepted = false;          ///< It serves with them; if not, with those of before.
+  std::uint64_t fingerprint = 0;  ///< Of these files (mappings::Fingerprinter).
+  /// When the reading began, by the steady clock, which all processes of the machine share: of two readings the later
+  /// one knows better.
+  std::chrono::steady_clock::time_point read_at{};
+  std::size_t problem_count = 0;  ///< That were found, warnings as well.
+  /// As many of them as a message holds, errors first.
+  std::vector<mappings::Problem> problems{};
+};
+
+/// What a worker tells its supervisor, through a SOCK_SEQPACKET socket of its own: one packet a message.
+using Message = std::variant<Ready, ReloadReport>;
+
+/// The most bytes of a message. 64 KiB: a socket's buffer (net.core.wmem_default) holds three.
+inline constexpr std::size_t kMaxMessageBytes = 65'536;
+/// The most problems in a message. 100: more than anybody reads; the log has all.
+inline constexpr std::size_t kMaxReportedProblems = 100;
+
+/// The packet. Problems beyond kMaxReportedProblems, or beyond what kMaxMessageBytes hold, are left out, and
+/// `problem_count` tells; a very long sentence is cut.
+[[nodiscard]] std::string Encode(const Message& message);
+
+/// Nothing for what Encode() does not make: a worker runs its handlers' code, so that no packet is trusted.
+/// Throws std::bad_alloc alone.
+[[nodiscard]] std::optional<Message> Decode(std::string_view packet);
+
+/// Sends it without waiting. False: the buffer is full, try again later. A supervisor that is gone counts as told.
+/// Threads: any. Throws std::bad_alloc.
+[[nodiscard]] bool TrySend(int channel, const Message& message);
+
+}  // namespace weft::host::worker
