@@ -11,6 +11,7 @@
 #include "host/tools/check.hpp"
 #include "host/tools/explain.hpp"
 #include "host/tools/list_modules.hpp"
+#include "host/tools/status.hpp"
 
 namespace observe = weft::host::observe;
 namespace options = weft::host::options;
@@ -31,6 +32,8 @@ static int Run(const options::ParseResult& parsed) {
       return tools::Check(*parsed.settings);
     case options::Command::kExplain:
       return tools::Explain(*parsed.settings, parsed.arguments);
+    case options::Command::kStatus:
+      return tools::Status(*parsed.settings);
   }
   return options::kExitSoftware;
 }

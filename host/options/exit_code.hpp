@@ -14,7 +14,8 @@ namespace weft::host::options {
 /// | 3..6 | `explain`: what the request comes to, as below           | -                           |
 /// | 64   | wrong command, option, value, INI key or WEFT_* variable;| no, change the command line |
 /// |      | or nothing to listen on                                  |                             |
-/// | 69   | an address is taken, or a name does not resolve right now| yes, later                  |
+/// | 69   | an address is taken, a name does not resolve right now;  | yes, later                  |
+/// |      | for `status`, nobody answers                             |                             |
 /// | 70   | a fault of Weft itself, or a module that ends each       | perhaps; report it, or      |
 /// |      | worker before it is ready                                | replace the module          |
 /// | 71   | the system refuses: descriptors, memory, processes       | yes, once there is room     |

@@ -18,6 +18,7 @@
 #include "host/options/exit_code.hpp"
 #include "host/options/option_table.hpp"
 #include "host/options/values.hpp"
+#include "host/options/version.hpp"
 #include "mappings/wording.hpp"
 
 namespace weft::host::options {
@@ -142,6 +143,8 @@ Table ExplainOptions() {
   return table;
 }
 
+Table StatusOptions() { return SomeOptions({"config", "control", "log-level"}); }
+
 /// Every command, in the order of the help.
 constexpr std::array kCommands{
     CommandEntry{
@@ -198,6 +201,18 @@ cannot be written.
                  .arguments = " [METHOD] URL",
                  .least_arguments = 1,
                  .most_arguments = 2},
+    CommandEntry{.command = Command::kStatus,
+                 .name = "status",
+                 .summary = "tell how a running host is",
+                 .introduction = "Asks the supervisor of a running host, on the socket of its "
+                                 "--control, for its workers, and\n"
+                                 "for what became of its mapping files. It answers also when every "
+                                 "worker is busy.",
+                 .epilogue = R"(
+Exit codes: 0 it has answered, 64 wrong options, 69 nobody answers there, 74 the output cannot be
+written, 77 no permission.
+)",
+                 .options = StatusOptions},
 };
 
 /// "see 'weft serve --help'"
@@ -509,7 +524,7 @@ ParseResult ParseCommand(const std::vector<std::string>& arguments,
     return result;
   }
   if (command == "--version") {
-    result.output = "weft " WEFT_VERSION "\n";
+    result.output = "weft " + std::string(Version()) + "\n";
     return result;
   }
   if (command.starts_with("--") &&

@@ -56,8 +56,9 @@ TEST_CASE("Help: lists each option exactly once, with its default and its bounds
 }
 
 TEST_CASE("Help: fits 100 columns") {
-  for (const std::string& help : {ParseArguments({"--help"}).output, ParseServe({"-h"}).output,
-                                  ParseArguments({"modules", "-h"}).output}) {
+  for (const std::string& help :
+       {ParseArguments({"--help"}).output, ParseServe({"-h"}).output,
+        ParseArguments({"modules", "-h"}).output, ParseArguments({"status", "-h"}).output}) {
     CHECK_FALSE(help.empty());
     for (const std::string& line : Lines(help)) {
       CAPTURE(line);
@@ -74,6 +75,7 @@ TEST_CASE("Help: is printed beside wrong values, and not beside wrong options") 
 TEST_CASE("Help: names the commands, and each its own") {
   CHECK(ParseArguments({"--help"}).output.find("\n  serve  ") != std::string::npos);
   CHECK(ParseArguments({"--help"}).output.find("\n  modules  ") != std::string::npos);
+  CHECK(ParseArguments({"--help"}).output.find("\n  status  ") != std::string::npos);
   CHECK(ParseServe({"--help"}).output.starts_with("usage: weft serve [OPTION...]\n"));
   const auto modules = ParseArguments({"modules", "--help"}).output;
   CHECK(modules.starts_with("usage: weft modules [OPTION...]\n"));

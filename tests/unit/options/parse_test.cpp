@@ -367,6 +367,24 @@ TEST_CASE("Parse: weft check takes no argument") {
         "weft: unexpected argument '/a': options start with '--'; see 'weft check --help'");
 }
 
+TEST_CASE("Parse: weft status takes the path, from the server's file and environment too") {
+  const ParseResult result = ParseArguments({"status", "--control", "/a", "--format", "json"});
+  REQUIRE_MESSAGE(result.settings, result.error);
+  CHECK(result.command == Command::kStatus);
+  CHECK(result.settings->control == "/a");
+  CHECK(result.settings->format == OutputFormat::kJson);
+  const ParseResult plain = ParseArguments({"status"}, {"WEFT_CONTROL=/b", "WEFT_WORKERS=3"});
+  REQUIRE_MESSAGE(plain.settings, plain.error);
+  CHECK(plain.settings->control == "/b");
+  CHECK(ParseArguments({"status"}).settings->control.empty());
+  for (const std::string command : {"serve", "status"}) {
+    CHECK(Refusal(ParseArguments({command, "--control", "control.sock"})) ==
+          "weft: --control: 'control.sock' is no absolute path: write it like "
+          "/run/weft/control.sock");
+  }
+  CHECK(Refusal(ParseArguments({"status", "/a"})) ==
+        "weft: unexpected argument '/a': options start with '--'; see 'weft status --help'");
+}
 
 TEST_CASE("Parse: weft modules takes its own options, and the server's file and environment") {
   const ParseResult result =

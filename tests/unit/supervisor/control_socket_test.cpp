@@ -14,21 +14,24 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/support/temporary_folder.hpp"
 #include "tests/unit/supervisor/test_processes.hpp"
 
 namespace weft::host::supervisor {
 namespace {
 
 using Clock = ControlSocket::Clock;
+using test::TemporaryFolder;
 
 /// The loop around a control socket, turned by the test, with a clock of its own. It answers with what it was asked.
 class Loop {
  public:
   Loop()
-      : socket(OpenControl(folder_.File("c")), [this](std::string_view request) -> std::string {
-          if (fails) throw std::bad_alloc();
-          return answer.empty() ? "<" + std::string(request) + ">" : answer;
-        }) {
+      : socket(OpenControl((folder_ / "c").string()),
+               [this](std::string_view request) -> std::string {
+                 if (fails) throw std::bad_alloc();
+                 return answer.empty() ? "<" + std::string(request) + ">" : answer;
+               }) {
     events_.reserve(ControlSocket::kMaxEvents);
   }
 
@@ -36,7 +39,7 @@ class Loop {
     FileDescriptor client(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     sockaddr_un name{};
     name.sun_family = AF_UNIX;
-    folder_.File("c").copy(name.sun_path, sizeof(name.sun_path) - 1);
+    (folder_ / "c").string().copy(name.sun_path, sizeof(name.sun_path) - 1);
     REQUIRE(::connect(client.Number(), reinterpret_cast<const sockaddr*>(&name), sizeof(name)) ==
             0);
     return client;

@@ -151,7 +151,7 @@ TEST_CASE("Listener: a Unix socket has its mode whatever the umask, and goes wit
 
 TEST_CASE("OpenControl: is for its user alone, and otherwise as any other Unix socket") {
   const TemporaryFolder folder;
-  const std::string path = folder.File("control.sock");
+  const std::string path = (folder / "control.sock").string();
   BoundSocket(path);  // a stale file
   {
     const mode_t old_umask = ::umask(0);

@@ -880,7 +880,7 @@ class AskedHost {
 
  private:
   Settings With(std::size_t workers) {
-    path_ = folder_.File("control.sock");
+    path_ = (folder_ / "control.sock").string();
     Settings settings = Workers(workers);
     settings.control = path_;
     settings.mappings = "/srv/mappings";

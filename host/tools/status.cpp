@@ -1,0 +1,180 @@
+#include "host/tools/status.hpp"
+
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "host/observe/log.hpp"
+#include "host/options/exit_code.hpp"
+#include "host/options/values.hpp"
+#include "host/tools/status_text.hpp"
+
+namespace weft::host::tools {
+namespace {
+
+/// What the supervisor may take. It answers at once, unless it reads mapping files from a slow disk.
+constexpr std::chrono::seconds kPatience{5};
+/// 16 MiB: a thousand workers are a tenth of one.
+constexpr std::size_t kMaxAnswerBytes = 16 * 1024 * 1024;
+constexpr std::string_view kRequest = "status\n";
+
+/// Ends the command: what to say, and the exit code.
+struct Refusal {
+  int exit_code;
+  std::string sentence;
+};
+
+/// A socket that is closed when it dies.
+class Socket {
+ public:
+  explicit Socket(int number) noexcept : number_(number) {}
+  Socket(const Socket&) = delete;
+  Socket& operator=(const Socket&) = delete;
+  ~Socket() {
+    if (number_ >= 0) ::close(number_);
+  }
+  [[nodiscard]] int Number() const noexcept { return number_; }
+
+ private:
+  int number_;
+};
+
+[[noreturn]] void Fail(const std::string& path, int error) {
+  const auto prefix = "cannot ask " + path + ": ";
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+      throw Refusal{
+          options::kExitUnavailable,
+          prefix + "there is no such socket: is the host running, with --control " + path + "?"};
+    case ECONNREFUSED:
+      throw Refusal{options::kExitUnavailable,
+                    prefix + "nobody listens there any more: start the host again"};
+    case EAGAIN:
+    case ETIMEDOUT:
+      throw Refusal{options::kExitUnavailable,
+                    prefix + "nobody answers within " + options::FormatDuration(kPatience) +
+                        ": its supervisor is stopped, or reads mapping files that are slow to "
+                        "read; try again, and see its log"};
+    case EACCES:
+    case EPERM:
+      throw Refusal{options::kExitNoPermission,
+                    prefix + "this user may not: ask as the user that runs the host"};
+    case ENOTSOCK:
+    case EPROTOTYPE:
+      throw Refusal{options::kExitUnavailable,
+                    prefix + "that is no socket of a supervisor: give the path of its --control"};
+    default:
+      throw Refusal{options::ExitCodeFor({error, std::system_category()}),
+                    prefix + std::system_category().message(error)};
+  }
+}
+
+sockaddr_un Name(const std::string& path) {
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(name.sun_path)) {
+    throw Refusal{options::kExitUsage, "--control has " + std::to_string(path.size()) +
+                                           " bytes, and a socket's path can have " +
+                                           std::to_string(sizeof(name.sun_path) - 1) +
+                                           ": give the path that the host has"};
+  }
+  path.copy(name.sun_path, path.size());
+  return name;
+}
+
+/// The time that is left, for each call that may wait.
+void LimitWaits(int socket, std::chrono::steady_clock::time_point until, const std::string& path) {
+  using std::chrono::microseconds;
+  const auto left = std::chrono::ceil<microseconds>(until - std::chrono::steady_clock::now());
+  if (left <= microseconds::zero()) Fail(path, ETIMEDOUT);
+  const timeval limit{.tv_sec = static_cast<time_t>(left.count() / 1'000'000),
+                      .tv_usec = static_cast<suseconds_t>(left.count() % 1'000'000)};
+  for (const int option : {SO_SNDTIMEO, SO_RCVTIMEO}) {
+    if (::setsockopt(socket, SOL_SOCKET, option, &limit, sizeof(limit)) != 0) Fail(path, errno);
+  }
+}
+
+std::string Ask(const std::string& path) {
+  const auto name = Name(path);
+  const auto until = std::chrono::steady_clock::now() + kPatience;
+  const Socket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (socket.Number() < 0) Fail(path, errno);
+  LimitWaits(socket.Number(), until, path);
+  if (::connect(socket.Number(), reinterpret_cast<const sockaddr*>(&name), sizeof(name)) != 0) {
+    Fail(path, errno);
+  }
+  // It fits in any buffer.
+  if (::send(socket.Number(), kRequest.data(), kRequest.size(), MSG_NOSIGNAL) < 0) {
+    Fail(path, errno == EPIPE || errno == ECONNRESET ? ECONNREFUSED : errno);
+  }
+  std::string answer;
+  std::array<char, 65'536> piece;
+  while (answer.size() <= kMaxAnswerBytes) {
+    LimitWaits(socket.Number(), until, path);
+    const auto count = ::recv(socket.Number(), piece.data(), piece.size(), 0);
+    if (count == 0) break;
+    if (count > 0) {
+      answer.append(piece.data(), static_cast<std::size_t>(count));
+    } else if (errno != EINTR) {
+      Fail(path, errno == ECONNRESET ? ECONNREFUSED : errno);
+    }
+  }
+  if (answer.empty()) {
+    throw Refusal{options::kExitUnavailable,
+                  "cannot ask " + path +
+                      ": the connection ended without an answer: the host has "
+                      "ended, or too many ask at once; try again"};
+  }
+  return answer;
+}
+
+/// What to print.
+std::string Shown(const std::string& answer, const options::Settings& settings) {
+  const auto json = Json::parse(answer, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) {
+    throw Refusal{options::kExitUnavailable,
+                  "what answers on " + settings.control +
+                      " is no supervisor of weft: give the path of its --control"};
+  }
+  if (const auto error = json.find("error"); error != json.end() && error->is_string()) {
+    throw Refusal{options::kExitUnavailable,
+                  "the host refuses to answer: " +
+                      observe::EscapedControls(error->get_ref<const std::string&>())};
+  }
+  if (settings.format == options::OutputFormat::kJson) return answer;
+  if (auto text = StatusText(json)) return std::move(*text);
+  throw Refusal{options::kExitUnavailable,
+                "the host answers in a form that this version of weft does not know: use the "
+                "host's own, or --format json"};
+}
+
+}  // namespace
+
+int Status(const options::Settings& settings) {
+  try {
+    if (settings.control.empty()) {
+      throw Refusal{options::kExitUsage,
+                    "whom to ask is not known: give --control PATH, or WEFT_CONTROL, or the "
+                    "host's --config, as for 'weft serve'"};
+    }
+    std::cout << Shown(Ask(settings.control), settings) << std::flush;
+    return std::cout.good() ? options::kExitOk : options::kExitInputOutput;
+  } catch (const Refusal& refusal) {
+    std::cerr << "weft: " + refusal.sentence + "\n";
+    return refusal.exit_code;
+  }
+}
+
+}  // namespace weft::host::tools

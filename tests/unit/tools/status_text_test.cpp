@@ -1,0 +1,91 @@
+#include "host/tools/status_text.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+namespace weft::host::tools {
+namespace {
+
+Json Example() {
+  return Json::parse(R"({
+    "version": "0.1.0", "pid": 10, "since": "2026-11-22T20:24:51.123Z", "stage": "running",
+    "listen": ["unix:/run/weft.sock", "tcp:127.0.0.1:9000"],
+    "mappings": {
+      "directory": "/etc/weft", "tables": 3, "servingSince": "2026-11-22T20:24:52.123Z",
+      "outcome": "refused", "at": "2026-11-22T20:24:53.123Z", "reportedBy": 12, "problemCount": 2,
+      "problems": [
+        {"file": "a.json", "line": 1, "column": 2, "severity": "error", "message": "No \"x\"."},
+        {"file": "b.json", "line": 0, "column": 0, "severity": "warning", "message": "Odd."}]},
+    "workers": [
+      {"pid": 12, "state": "ready", "since": "2026-11-22T20:24:51.123Z", "starts": 2,
+       "newestMappings": true,
+       "lastEnd": {"pid": 11, "at": "2026-11-22T20:24:50.123Z", "exitCode": null,
+                   "signal": "SIGKILL", "reason": "was ended by SIGKILL after 3s"}},
+      {"pid": null, "state": "waiting", "since": "2026-11-22T20:24:51.123Z", "starts": 0,
+       "newestMappings": null, "lastEnd": null}]})");
+}
+
+TEST_CASE("StatusText: is a table") {
+  CHECK(StatusText(Example()).value_or("") ==
+        R"(weft 0.1.0, process 10, running, since 2026-11-22T20:24:51.123Z
+listening on unix:/run/weft.sock
+listening on tcp:127.0.0.1:9000
+
+mappings: /etc/weft
+  table 3 serves since 2026-11-22T20:24:52.123Z
+  last reload: refused, at 2026-11-22T20:24:53.123Z, says worker 12; the mappings of before serve on; 2 problems
+  a.json:1:2: error: No "x".
+  b.json: warning: Odd.
+
+workers:
+  pid  state    since                     starts  mappings  last end in its place
+  12   ready    2026-11-22T20:24:51.123Z  2       newest    11 was ended by SIGKILL after 3s, at 2026-11-22T20:24:50.123Z
+  -    waiting  2026-11-22T20:24:51.123Z  0       -         -
+)");
+}
+
+TEST_CASE("StatusText: says when problems are left out, and what there is not") {
+  Json status = Example();
+  status["mappings"]["problemCount"] = 300;
+  CHECK(StatusText(status)->find("; 300 problems, of which 2 follow, and all are in the log\n") !=
+        std::string::npos);
+  status["mappings"] = {{"directory", nullptr},    {"tables", 1},
+                        {"servingSince", nullptr}, {"outcome", "none"},
+                        {"at", nullptr},           {"reportedBy", nullptr},
+                        {"problemCount", 0},       {"problems", Json::array()}};
+  status["listen"] = Json::array();
+  status["stage"] = "draining";
+  const std::string text = StatusText(status).value_or("");
+  CHECK(text.find(", draining, since ") != std::string::npos);
+  CHECK(text.find("listening on nothing any more\n") != std::string::npos);
+  CHECK(text.find("mappings: the built-in ones\n  table 1 serves since -\n"
+                  "  not reloaded so far\n\n") != std::string::npos);
+}
+
+TEST_CASE("StatusText: a terminal obeys nothing that comes from files") {
+  Json status = Example();
+  status["mappings"]["problems"][0]["message"] = "\x1b]0;gone\x07\n";
+  const std::string text = StatusText(status).value_or("");
+  CHECK(text.find("error: \\u001b]0;gone\\u0007\\u000a\n") != std::string::npos);
+}
+
+TEST_CASE(
+    "StatusText: members that are not known are passed over, and of another form is nothing") {
+  Json status = Example();
+  status["generations"] = Json::array({1, 2});
+  CHECK(StatusText(status) == StatusText(Example()));
+  for (const char* const name : {"version", "pid", "listen", "mappings", "workers"}) {
+    CAPTURE(name);
+    status = Example();
+    status.erase(name);
+    CHECK_FALSE(StatusText(status).has_value());
+    status = Example();
+    status[name] = Json::array({true});
+    CHECK_FALSE(StatusText(status).has_value());
+  }
+  CHECK_FALSE(StatusText(Json::array()).has_value());
+}
+
+}  // namespace
+}  // namespace weft::host::tools
