@@ -1,5 +1,6 @@
 """What README and docs/ show is true: their handlers compile and answer, their commands run, their options exist."""
 
+import json
 import os
 import re
 import signal
@@ -130,6 +131,47 @@ def test_the_commands_of_the_mappings_guide_print_what_it_shows(tmp_path, build_
         assert (result.stdout, result.stderr) == (expected.replace("/tmp/mappings", str(tmp_path)), "")
 
 
+def test_the_status_of_the_running_guide_has_the_shape_that_it_shows(tmp_path, build_dir):
+    text = (ROOT / "docs" / "guide" / "running.md").read_text()
+    shown = blocks(text, "text")
+    assert len(shown) == 1
+    site = tmp_path / "mappings" / "default"
+    site.mkdir(parents=True)
+    (site / "mapping.json").write_text("{}")
+    control = tmp_path / "control.sock"
+    host = subprocess.Popen([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{tmp_path}/weft.sock", "--control",
+                             control, "--workers", "2", "--mappings", tmp_path / "mappings"])
+
+    def status(*options):
+        return run([build_dir / "bin" / "weft", "status", "--control", control, *options]).stdout
+
+    def workers():
+        return re.findall(r"^  (\d+) +ready ", status(), re.M)
+
+    def shape(lines):
+        lines = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "TIME", lines)
+        lines = re.sub(r"(process|worker) \d+", r"\1 PID", lines)
+        lines = re.sub(r"^  \d+ |\d+ (?=was ended)", "  PID ", lines, flags=re.M)
+        lines = re.sub(r"after \d[\d.]*m?s", "after AGE", lines)
+        return re.sub(" +", " ", lines)
+
+    try:
+        wait_for(lambda: len(workers()) == 2, "two workers")
+        os.kill(int(workers()[1]), signal.SIGKILL)
+        wait_for(lambda: "was ended by" in status() and len(workers()) == 2, "the successor")
+        (site / "mapping.json").write_text('{ "httpHandlers": [\n  { "ad": {} } ] }')
+        wait_for(lambda: "refused" in status(), "the refusal")
+        printed = status().replace(str(tmp_path / "mappings"), "/etc/weft/mappings").replace(str(tmp_path), "/run/weft")
+        assert shape(printed) == shape(shown[0])
+        members = json.loads(status("--format", "json"))
+    finally:
+        host.terminate()
+        assert host.wait(20) == 0
+    table = text[text.index("| member |"):text.index("Further members")]
+    for name in {*members, *members["mappings"], *members["workers"][0]} - {"mappings", "workers"}:
+        assert re.search(rf"`(?:mappings|workers\[\])?\.?{name}`", table), name
+
+
 def test_the_handlers_of_the_guide_live_as_it_says(tmp_path, build_dir):
     text = (ROOT / "docs" / "guide" / "handlers.md").read_text()
     (tmp_path / "modules").mkdir()
@@ -187,7 +229,8 @@ def test_every_cause_is_listed_and_no_other():
 
 
 def test_every_option_that_a_document_names_exists_and_every_file_that_it_links_to(build_dir):
-    help_text = "".join(run([build_dir / "bin" / "weft", command, "--help"]).stdout for command in ("serve", "modules", "check", "explain"))
+    help_text = "".join(run([build_dir / "bin" / "weft", command, "--help"]).stdout for command in ("serve", "modules", "check", "explain",
+                                                                                           "status"))
     of_our_scripts = {"--server", "--port", "--preset", "--test", "--help", "--version", "--build"}
     for document in DOCUMENTS:
         text = document.read_text()
