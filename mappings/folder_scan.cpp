@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "mappings/ascii.hpp"
+#include "mappings/descriptor.hpp"
 #include "mappings/host_name.hpp"
 #include "mappings/mapping_table.hpp"
 #include "mappings/wording.hpp"
@@ -24,23 +25,6 @@ constexpr std::string_view kMappingFile = "mapping.json";
 constexpr std::string_view kMachineFile = "machine.json";
 
 std::string LastReason() { return std::error_code(errno, std::generic_category()).message(); }
-
-class Descriptor {
- public:
-  explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
-  ~Descriptor() {
-    if (descriptor_ >= 0) {
-      ::close(descriptor_);
-    }
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-
-  [[nodiscard]] int Value() const { return descriptor_; }
-
- private:
-  int descriptor_;
-};
 
 struct FileText {
   std::string text;
@@ -86,85 +70,124 @@ FileText ReadMappingFile(const fs::path& path, std::size_t max_bytes) {
   text.resize(size);
   return {std::move(text), std::nullopt};
 }
-/// Reads all files below a directory, in the order of their names.
+/// Reads all files below the folders of one MappingSources.
 class Scanner {
  public:
   Scanner(const LoadLimits& limits, std::vector<Problem>& problems)
       : limits_(limits), problems_(problems) {}
 
-  Found Scan(const fs::path& directory) {
-    std::error_code error;
-    const fs::file_status status = fs::status(directory, error);
-    if (status.type() == fs::file_type::not_found) {
-      Error(directory, "There is no such folder. Create it, or correct the option that names it.");
-    } else if (error) {
-      Error(directory, "This folder cannot be examined: " + error.message() + ".");
-    } else if (!fs::is_directory(status)) {
-      Error(directory,
-            "This must be the folder that holds machine.json and the sites, not a file.");
-    } else {
-      top_real_path_ = fs::canonical(directory, error);
-      ScanTop(directory);
-      for (std::size_t next = 0; next < found_.folders.size() && !stopped_; ++next) {
+  Found Scan(const MappingSources& sources) {
+    has_document_roots_ = !sources.document_roots.empty();
+    if (!sources.directory.empty() &&
+        IsFolder(sources.directory,
+                 "This must be the folder that holds machine.json and the sites, not a file.")) {
+      top_real_path_ = RealPath(sources.directory.string());
+      ScanTop(sources.directory.string());
+    }
+    for (const DocumentRoot& root : sources.document_roots) {
+      AddDocumentRoot(root);
+    }
+    for (std::size_t next = 0; next < found_.folders.size() && !stopped_; ++next) {
+      if (found_.folders[next].in_document_root) {
+        ScanServedFolder(next);
+      } else {
         ScanFolder(next);
       }
     }
+    MarkNeeded();
+    TellServedFoldersOfOneName();
     return std::move(found_);
   }
 
  private:
   struct Item {
     std::string name;
-    fs::path path;
-    fs::file_type type = fs::file_type::none;
+    std::string path;
+    bool is_folder = false;  // or a link to one
     bool is_link = false;
+    std::error_code error;  // of following the link
+  };
+
+  struct Listing {
+    std::vector<Item> items;
     std::error_code error;
   };
 
   // Of the folders in one folder, so that two with one name but for letter case are noticed.
   using Siblings = NameMap<std::string>;
 
-  void Error(const fs::path& path, std::string sentence) {
-    problems_.push_back({{path.string(), 0, 0}, Problem::Severity::kError, std::move(sentence)});
+  void Error(const std::string& path, std::string sentence) {
+    problems_.push_back({{path, 0, 0}, Problem::Severity::kError, std::move(sentence)});
   }
 
-  void Warn(const fs::path& path, std::string sentence) {
-    problems_.push_back({{path.string(), 0, 0}, Problem::Severity::kWarning, std::move(sentence)});
+  void Warn(const std::string& path, std::string sentence) {
+    problems_.push_back({{path, 0, 0}, Problem::Severity::kWarning, std::move(sentence)});
   }
 
-  std::vector<Item> List(const fs::path& directory) {
-    std::vector<Item> items;
+  bool IsFolder(const fs::path& path, std::string_view if_file) {
     std::error_code error;
-    fs::directory_iterator at(directory, error);
-    for (; !error && at != fs::directory_iterator(); at.increment(error)) {
+    const fs::file_status status = fs::status(path, error);
+    if (fs::is_directory(status)) {
+      return true;
+    }
+    if (status.type() == fs::file_type::not_found) {
+      Error(path.string(),
+            "There is no such folder. Create it, or correct the option that names it.");
+    } else if (error) {
+      Error(path.string(), "This folder cannot be examined: " + error.message() + ".");
+    } else {
+      Error(path.string(), std::string(if_file));
+    }
+    return false;
+  }
+
+  static std::string RealPath(const std::string& path) {
+    std::error_code error;
+    const fs::path real_path = fs::canonical(path, error);
+    return error ? path : real_path.string();  // it went this moment
+  }
+
+  /// Folders, links and what may be meant as a mapping file: the rest is not even asked what it is.
+  static Listing List(const std::string& directory) {
+    Listing listing;
+    fs::directory_iterator at(directory, listing.error);
+    for (; !listing.error && at != fs::directory_iterator(); at.increment(listing.error)) {
       Item item;
-      item.path = at->path();
-      item.name = item.path.filename().string();
+      item.path = at->path().string();
+      item.name = item.path.substr(item.path.rfind('/') + 1);
       if (item.name.starts_with("..")) {
         continue;
       }
-      std::error_code link_error;
-      item.is_link = at->is_symlink(link_error);
-      item.type = at->status(item.error).type();
-      items.push_back(std::move(item));
+      std::error_code ignored;
+      item.is_link = at->is_symlink(ignored);
+      item.is_folder = at->is_directory(item.error);
+      if (item.is_folder || item.is_link || EqualsIgnoringCase(item.name, kMappingFile) ||
+          EqualsIgnoringCase(item.name, kMachineFile)) {
+        listing.items.push_back(std::move(item));
+      }
     }
-    if (error) {
-      Error(directory, "This folder cannot be listed: " + error.message() + ".");
-    }
-    std::ranges::sort(items, {}, &Item::name);
-    return items;
+    std::ranges::sort(listing.items, {}, &Item::name);
+    return listing;
   }
 
-  void ScanTop(const fs::path& directory) {
+  std::vector<Item> ListOrTell(const std::string& directory) {
+    Listing listing = List(directory);
+    if (listing.error) {
+      Error(directory, "This folder cannot be listed: " + listing.error.message() + ".");
+    }
+    return std::move(listing.items);
+  }
+
+  void ScanTop(const std::string& directory) {
     Siblings siblings;
-    for (const Item& item : List(directory)) {
+    for (const Item& item : ListOrTell(directory)) {
       if (item.name == kMachineFile) {
         found_.machine = ReadFile(item.path);
       } else if (item.name.starts_with('.')) {
         continue;
-      } else if (item.type == fs::file_type::directory) {
+      } else if (item.is_folder) {
         CheckSiteName(item);
-        AddFolder(item, FoundFolder::kNone, siblings);
+        AddMirroredFolder(item, FoundFolder::kNone, siblings);
       } else if (EqualsIgnoringCase(item.name, kMappingFile)) {
         Warn(item.path,
              "This file is not read here. Name it machine.json to have it apply to all sites, or "
@@ -191,12 +214,11 @@ class Scanner {
 
   void ScanFolder(std::size_t index) {
     Siblings siblings;
-    for (const Item& item : List(found_.folders[index].path)) {
+    for (const Item& item : ListOrTell(found_.folders[index].path)) {
       if (item.name == kMappingFile) {
         found_.folders[index].level = ReadFile(item.path);
-        found_.folders[index].needed = true;
-      } else if (item.type == fs::file_type::directory) {
-        AddFolder(item, index, siblings);
+      } else if (item.is_folder) {
+        AddMirroredFolder(item, index, siblings);
       } else if (EqualsIgnoringCase(item.name, kMachineFile)) {
         Warn(item.path,
              "This file is not read here. In the folders of a site it must be named mapping.json.");
@@ -216,35 +238,16 @@ class Scanner {
     }
   }
 
-  void AddFolder(const Item& item, std::size_t parent, Siblings& siblings) {
-    if (stopped_) {
-      return;
-    }
-    if (found_.folders.size() >= limits_.folders) {
-      Error(item.path, "There are more than " + std::to_string(limits_.folders) +
-                           " folders; this one and all further ones were not read. Remove some, or "
-                           "a symbolic link that multiplies them.");
-      stopped_ = true;
-      return;
-    }
+  void AddMirroredFolder(const Item& item, std::size_t parent, Siblings& siblings) {
     const bool is_site = parent == FoundFolder::kNone;
-    FoundFolder folder;
-    folder.path = item.path;
-    folder.name = item.name;
-    folder.parent = parent;
-    folder.depth = is_site ? 0 : found_.folders[parent].depth + 1;
-    folder.real_path = (is_site ? top_real_path_ : found_.folders[parent].real_path) / item.name;
-    if (item.is_link) {
-      std::error_code error;
-      folder.real_path = fs::canonical(item.path, error);
-    }
+    FoundFolder folder = FolderIn(item, parent);
     if (folder.depth > MappingTable::kMaxFolderDepth) {
       Error(item.path, "This folder is deeper than " +
                            std::to_string(MappingTable::kMaxFolderDepth) +
                            " levels below its site's. Move it up.");
       return;
     }
-    if (LeadsBack(folder)) {
+    if (item.is_link && LeadsBack(folder)) {
       Error(item.path,
             "This folder is, by way of a symbolic link, one that it lies in. Remove the link.");
       return;
@@ -256,19 +259,183 @@ class Scanner {
                            "Merge the two.");
       return;
     }
-    found_.folders.push_back(std::move(folder));
+    if (Add(std::move(folder)) && is_site) {
+      found_.sites[item.name].mirrored = found_.folders.size() - 1;
+    }
   }
 
-  [[nodiscard]] bool LeadsBack(const FoundFolder& folder) const {
-    for (std::size_t at = folder.parent; at != FoundFolder::kNone; at = found_.folders[at].parent) {
-      if (found_.folders[at].real_path.native() == folder.real_path.native()) {
+  // --- Document roots. They are full of other things: what has no effect on a mapping is not told.
+
+  void AddDocumentRoot(const DocumentRoot& root) {
+    if (!IsFolder(root.directory, "This must be the folder of a site's files, not a file.")) {
+      return;
+    }
+    FoundFolder folder;
+    folder.path = root.directory.string();
+    folder.real_path = RealPath(folder.path);
+    folder.name = root.host;
+    folder.in_document_root = true;
+    if (Add(std::move(folder))) {
+      found_.sites[root.host].document_root = found_.folders.size() - 1;
+    }
+  }
+
+  void ScanServedFolder(std::size_t index) {
+    const std::string path = found_.folders[index].path;
+    const Listing listing = List(path);
+    if (listing.error) {
+      TellUnlisted(index, listing.error);
+      return;
+    }
+    for (const Item& item : listing.items) {
+      if (item.name == kMappingFile) {
+        ReadServedFile(index, item.path);
+      } else if (item.name.starts_with('.')) {
+        continue;  // no page's folder: of version control, of editors, of the web server
+      } else if (item.is_folder) {
+        AddServedFolder(item, index);
+      } else if (EqualsIgnoringCase(item.name, kMappingFile)) {
+        WarnOfFile(item, kMappingFile);
+      }
+    }
+  }
+
+  void ReadServedFile(std::size_t index, const std::string& path) {
+    // Told of files, not of folders: only these need to be moved.
+    if (found_.folders[index].depth > MappingTable::kMaxFolderDepth) {
+      Error(path, "The folder of this file is deeper than " +
+                      std::to_string(MappingTable::kMaxFolderDepth) +
+                      " levels below the document root. Move it up.");
+      return;
+    }
+    found_.folders[index].level = ReadFile(path);
+  }
+
+  /// Whoever may not list a folder may serve few files of it, and there are such in many a document root (lost+found):
+  /// an error would take all other mappings away for them. Not so where the system itself is in need, for then there
+  /// may be files that any other day would count.
+  void TellUnlisted(std::size_t index, const std::error_code& error) {
+    const std::string& path = found_.folders[index].path;
+    const bool is_root = found_.folders[index].parent == FoundFolder::kNone;
+    const bool may_not =
+        error == std::errc::permission_denied || error == std::errc::operation_not_permitted;
+    // Nobody serves it under this path either.
+    const bool is_gone = error == std::errc::no_such_file_or_directory ||
+                         error == std::errc::not_a_directory ||
+                         error == std::errc::filename_too_long;
+    if (!is_root && is_gone) {
+      return;
+    }
+    if (is_root || !may_not) {
+      Error(path, "This folder cannot be listed: " + error.message() + ".");
+      return;
+    }
+    // With the permission to search alone its files can be opened by their names.
+    const std::string file = path + "/" + std::string(kMappingFile);
+    std::error_code of_file;
+    const auto type = fs::symlink_status(file, of_file).type();
+    if (type != fs::file_type::none && type != fs::file_type::not_found) {
+      ReadServedFile(index, file);
+    }
+    Warn(path, "This folder cannot be listed: " + error.message() + ". Mapping files " +
+                   (type == fs::file_type::none ? "in it and below it" : "below it") +
+                   " are not read. If there are any, let Weft's user list it.");
+  }
+
+  void AddServedFolder(const Item& item, std::size_t parent) {
+    FoundFolder folder = FolderIn(item, parent);
+    if (item.is_link && LeadsBack(folder)) {
+      Warn(item.path,
+           "This folder is, by way of a symbolic link, one that it lies in: mapping files are not "
+           "looked for below the link.");
+      return;
+    }
+    Add(std::move(folder));
+  }
+
+  // Only where both have mapping files is it a question which of them holds.
+  void TellServedFoldersOfOneName() {
+    auto& folders = found_.folders;
+    NameMap<std::string> siblings;
+    std::size_t parent = FoundFolder::kNone;
+    for (const FoundFolder& folder : folders) {
+      if (!folder.in_document_root || !folder.needed || folder.parent == FoundFolder::kNone) {
+        continue;
+      }
+      if (folder.parent != parent) {
+        siblings.clear();
+        parent = folder.parent;
+      }
+      const auto [sibling, is_new] = siblings.try_emplace(folder.name, folder.name);
+      if (!is_new) {
+        Error(folder.path,
+              "This folder and " + Quoted(sibling->second) +
+                  " beside it differ in letter case only, which does not count in paths, and both "
+                  "have mapping files in them or below. Merge the two, or rename one.");
+      }
+    }
+  }
+
+  // --- Both kinds.
+
+  [[nodiscard]] FoundFolder FolderIn(const Item& item, std::size_t parent) const {
+    const bool is_site = parent == FoundFolder::kNone;
+    FoundFolder folder;
+    folder.path = item.path;
+    folder.name = item.name;
+    folder.parent = parent;
+    folder.depth = is_site ? 0 : found_.folders[parent].depth + 1;
+    folder.in_document_root = !is_site && found_.folders[parent].in_document_root;
+    folder.real_path =
+        item.is_link
+            ? RealPath(item.path)
+            : (is_site ? top_real_path_ : found_.folders[parent].real_path) + "/" + item.name;
+    return folder;
+  }
+
+  bool Add(FoundFolder folder) {
+    if (stopped_) {
+      return false;
+    }
+    if (found_.folders.size() >= limits_.folders) {
+      Error(folder.path,
+            "There are more than " + std::to_string(limits_.folders) + " folders" +
+                (has_document_roots_ ? " in the mappings and the document roots together" : "") +
+                "; this one and all further ones were not read. Remove some, or a symbolic link "
+                "that multiplies them" +
+                (has_document_roots_
+                     ? "; or take the largest root out of --document-root-mappings, and keep its "
+                       "mapping files below --mappings."
+                     : "."));
+      stopped_ = true;
+      return false;
+    }
+    found_.folders.push_back(std::move(folder));
+    return true;
+  }
+
+  // By way of a link one comes back to a folder if that lies at the link's target or below it.
+  [[nodiscard]] bool LeadsBack(const FoundFolder& link) const {
+    for (std::size_t at = link.parent; at != FoundFolder::kNone; at = found_.folders[at].parent) {
+      if (IsAtOrAbove(link.real_path, found_.folders[at].real_path)) {
         return true;
       }
     }
-    return folder.real_path.native() == top_real_path_.native();
+    return !link.in_document_root && IsAtOrAbove(link.real_path, top_real_path_);
   }
 
-  Level ReadFile(const fs::path& path) {
+  // Parents stand before their children, so from the back every child is seen before its parent.
+  void MarkNeeded() {
+    auto& folders = found_.folders;
+    for (std::size_t i = folders.size(); i-- > 0;) {
+      folders[i].needed = folders[i].needed || folders[i].level.has_value();
+      if (folders[i].needed && folders[i].parent != FoundFolder::kNone) {
+        folders[folders[i].parent].needed = true;
+      }
+    }
+  }
+
+  Level ReadFile(const std::string& path) {
     FileText file = ReadMappingFile(path, limits_.file_bytes);
     if (file.fault) {
       Error(path, std::move(*file.fault));
@@ -276,20 +443,27 @@ class Scanner {
       level.complete = false;
       return level;
     }
-    return ReadLevel(file.text, path.string(), problems_);
+    return ReadLevel(file.text, path, problems_);
   }
 
   const LoadLimits& limits_;
   std::vector<Problem>& problems_;
-  fs::path top_real_path_;
+  bool has_document_roots_ = false;
+  std::string top_real_path_;
   Found found_;
   bool stopped_ = false;
 };
+
 }  // namespace
 
-Found FindFiles(const fs::path& directory, const LoadLimits& limits,
+Found FindFiles(const MappingSources& sources, const LoadLimits& limits,
                 std::vector<Problem>& problems) {
-  return directory.empty() ? Found() : Scanner(limits, problems).Scan(directory);
+  return Scanner(limits, problems).Scan(sources);
+}
+
+bool IsAtOrAbove(std::string_view folder, std::string_view path) {
+  return path.starts_with(folder) &&
+         (path.size() == folder.size() || folder.ends_with('/') || path[folder.size()] == '/');
 }
 
 }  // namespace weft::mappings

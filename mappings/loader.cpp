@@ -1,6 +1,7 @@
 #include "mappings/loader.hpp"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <memory>
 #include <optional>
@@ -20,10 +21,6 @@
 
 namespace weft::mappings {
 namespace {
-
-namespace fs = std::filesystem;
-
-constexpr std::string_view kDefaultSite = "default";
 
 /// Turns what was found into the table: applies the levels, each to the chain above it.
 class Assembler {
@@ -59,6 +56,11 @@ class Assembler {
  private:
   static constexpr std::size_t kNoFolder = static_cast<std::size_t>(-1);
 
+  /// What is on the disk of one folder of a site, as numbers in found_->folders, in the order of its levels: the
+  /// mirrored folder, and the document root's own. kNone: there is none; with neither there are only locations for it.
+  using OnDisk = std::array<std::size_t, 2>;
+  static constexpr OnDisk kNowhere{FoundFolder::kNone, FoundFolder::kNone};
+
   void BuildFolders(Level& defaults, Found& found) {
     found_ = &found;
     Below top = Apply({}, defaults.block, defaults.complete);
@@ -70,17 +72,16 @@ class Assembler {
     }
     ListChildren();
     parts_.any_other_site = kNoFolder;
-    for (std::size_t i = 0; i < found.folders.size(); ++i) {
-      if (found.folders[i].parent == FoundFolder::kNone) {
-        const std::size_t site = BuildFolder(top, waiting, {i, "/", 0});
-        parts_.sites.emplace(found.folders[i].name, site);
-        if (EqualsIgnoringCase(found.folders[i].name, kDefaultSite)) {
-          parts_.any_other_site = site;
-        }
+    for (const auto& [host, site] : found.sites) {
+      const std::size_t folder =
+          BuildFolder(top, waiting, {{site.mirrored, site.document_root}, "/", 0});
+      parts_.sites.emplace(host, folder);
+      if (EqualsIgnoringCase(host, kDefaultSite)) {
+        parts_.any_other_site = folder;
       }
     }
     if (parts_.any_other_site == kNoFolder) {
-      parts_.any_other_site = BuildFolder(top, waiting, {FoundFolder::kNone, "/", 0});
+      parts_.any_other_site = BuildFolder(top, waiting, {kNowhere, "/", 0});
     }
   }
 
@@ -101,8 +102,8 @@ class Assembler {
 
   /// A folder of a site.
   struct Place {
-    std::size_t found;  // into found_->folders; kNone: there are only locations for it
-    std::string path;   // in the URL space, with a final slash
+    OnDisk on_disk;
+    std::string path;  // in the URL space, with a final slash
     std::size_t depth;
   };
 
@@ -221,25 +222,27 @@ class Assembler {
 
   /// Adds the folder and all below it; returns its number in parts_.folders.
   std::size_t BuildFolder(Below below, Waiting waiting, const Place& place) {
-    const FoundFolder* folder =
-        place.found == FoundFolder::kNone ? nullptr : &found_->folders[place.found];
-    if (folder != nullptr && folder->level) {
-      if (folder->level->application) {
-        below = BeginApplication(below, *folder->level, place.path);
+    for (const std::size_t found : place.on_disk) {
+      if (found == FoundFolder::kNone || !found_->folders[found].level) {
+        continue;
       }
-      below = Apply(below, folder->level->block, folder->level->complete);
-      Await(*folder->level, waiting);
+      const Level& level = *found_->folders[found].level;
+      if (level.application) {
+        below = BeginApplication(below, level, place.path);
+      }
+      below = Apply(below, level.block, level.complete);
+      Await(level, waiting);
     }
     const std::size_t index = AddFolder(below);
     for (auto& [name, child] : ChildrenOf(place, waiting)) {
-      BuildChild(below, child, {child.found, place.path + name + "/", place.depth + 1}, name,
+      BuildChild(below, child, {child.on_disk, place.path + name + "/", place.depth + 1}, name,
                  index);
     }
     return index;
   }
 
   struct Child {
-    std::size_t found = FoundFolder::kNone;
+    OnDisk on_disk = kNowhere;
     Waiting waiting;
   };
 
@@ -247,9 +250,11 @@ class Assembler {
   std::map<std::string, Child, LessIgnoringCase> ChildrenOf(const Place& place,
                                                             const Waiting& waiting) const {
     std::map<std::string, Child, LessIgnoringCase> children;
-    if (place.found != FoundFolder::kNone) {
-      for (const std::size_t found : children_[place.found]) {
-        children[found_->folders[found].name].found = found;
+    for (std::size_t kind = 0; kind < place.on_disk.size(); ++kind) {
+      if (place.on_disk[kind] != FoundFolder::kNone) {
+        for (const std::size_t found : children_[place.on_disk[kind]]) {
+          children[found_->folders[found].name].on_disk[kind] = found;
+        }
       }
     }
     for (const Awaited& awaited : waiting) {
@@ -297,14 +302,12 @@ class Assembler {
     return parts_.folders.size() - 1;
   }
 
-  // Only folders with a mapping file in or below them. They are listed parents first, so from the back every child
-  // is seen before its parent.
+  // Only folders with a mapping file in or below them.
   void ListChildren() {
-    auto& folders = found_->folders;
+    const auto& folders = found_->folders;
     children_.resize(folders.size());
-    for (std::size_t i = folders.size(); i-- > 0;) {
+    for (std::size_t i = 0; i < folders.size(); ++i) {
       if (folders[i].needed && folders[i].parent != FoundFolder::kNone) {
-        folders[folders[i].parent].needed = true;
         children_[folders[i].parent].push_back(i);
       }
     }
@@ -412,19 +415,19 @@ void SortProblems(std::vector<Problem>& problems) {
   problems.erase(repeated.begin(), repeated.end());
 }
 
-LoadResult Load(const fs::path& directory, const LoadLimits& limits) {
+LoadResult Load(const MappingSources& sources, const LoadLimits& limits) {
   LoadResult result;
   Level defaults = ReadLevel(MachineDefaults(), "", result.problems);
-  Found found = FindFiles(directory, limits, result.problems);
+  Found found = FindFiles(sources, limits, result.problems);
   result.table = Assembler(result.problems).Assemble(std::move(defaults), std::move(found));
   SortProblems(result.problems);
   return result;
 }
 
-CheckResult Check(const fs::path& directory, const LoadLimits& limits) {
+CheckResult Check(const MappingSources& sources, const LoadLimits& limits) {
   CheckResult result;
   Level defaults = ReadLevel(MachineDefaults(), "", result.problems);
-  Found found = FindFiles(directory, limits, result.problems);
+  Found found = FindFiles(sources, limits, result.problems);
   result.types = Assembler(result.problems).Inspect(std::move(defaults), std::move(found));
   SortProblems(result.problems);
   return result;

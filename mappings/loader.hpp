@@ -1,25 +1,14 @@
 #pragma once
 
-#include <cstddef>
-#include <filesystem>
 #include <memory>
 #include <vector>
 
 #include "mappings/mapping_table.hpp"
 #include "mappings/problem.hpp"
+#include "mappings/sources.hpp"
 #include "mappings/type_name.hpp"
 
 namespace weft::mappings {
-
-/// What the loader reads at most.
-struct LoadLimits {
-  /// The largest file: some ten thousand entries. What is larger is another file under this name,
-  /// and reading it would only fill memory.
-  std::size_t file_bytes = 1'048'576;
-  /// The most folders of all sites together, which bounds what symbolic links can multiply. It is
-  /// ten folders each for ten thousand sites.
-  std::size_t folders = 100'000;
-};
 
 struct LoadResult {
   std::shared_ptr<const MappingTable> table;  ///< Null when any problem is an error.
@@ -39,8 +28,7 @@ struct CheckResult {
       types;  ///< Of the entries in force in any folder, the built-in ones aside.
 };
 
-/// Builds the table from the mapping files below `directory`; from the built-in defaults alone when
-/// that is empty.
+/// Builds the table from the mapping files of `sources`; from the built-in defaults alone where those are empty.
 ///
 /// `directory` may hold `machine.json`, and a folder for each site, named by its host name, and
 /// `default` for all other hosts. A site's folders mirror its URL space; each may hold a
@@ -48,20 +36,24 @@ struct CheckResult {
 /// Folders whose names begin with two dots are passed over, as are hidden ones beside the sites:
 /// such are the work of version control and of Kubernetes volumes.
 ///
+/// The folders of a site's document root may hold a `mapping.json` too: each is one level after that of the mirrored
+/// folder. A host with a document root is a site of its own, whether `directory` has a folder for it or not. These trees
+/// are full of other things. Hidden folders are passed over, and those of one name but for letter case where only
+/// one has mapping files; a link back to a folder it lies in is not followed, and of a folder that may not be listed
+/// the mapping file alone is read: both are warned of.
+///
 /// All problems of all files are found in one run; after a syntax error the rest of that file is
 /// not read.
 ///
-/// Threads: any, once at a time for a directory that nobody changes meanwhile; it blocks on files.
-[[nodiscard]] LoadResult Load(const std::filesystem::path& directory,
-                              const LoadLimits& limits = {});
+/// Threads: any, once at a time for folders that nobody changes meanwhile; it blocks on files.
+[[nodiscard]] LoadResult Load(const MappingSources& sources, const LoadLimits& limits = {});
 
 /// Reads the same files, and tells besides what Load() does of all that is probably not what was meant, and that costs
 /// too much to find out at every start: TellUnreachable() and TellRepeatedNames(). Types are told of also where
 /// there are errors.
 ///
 /// Threads: as Load().
-[[nodiscard]] CheckResult Check(const std::filesystem::path& directory,
-                                const LoadLimits& limits = {});
+[[nodiscard]] CheckResult Check(const MappingSources& sources, const LoadLimits& limits = {});
 
 /// Puts problems in the order of file, line and column, and drops those that are told twice.
 void SortProblems(std::vector<Problem>& problems);

@@ -8,6 +8,7 @@
 
 #include "mappings/host_name.hpp"
 #include "mappings/request_path.hpp"
+#include "mappings/sources.hpp"
 
 namespace weft::mappings {
 namespace {
@@ -161,6 +162,11 @@ void MappingTable::NumberTypes() {
 std::size_t MappingTable::FindSite(std::string_view host) const {
   const auto site = sites_.find(HostName(host));
   return site == sites_.end() ? any_other_site_ : site->second;
+}
+
+std::string_view MappingTable::SiteName(std::string_view host) const {
+  const auto site = sites_.find(HostName(host));
+  return site == sites_.end() ? kDefaultSite : std::string_view(site->first);
 }
 
 MappingTable::Match MappingTable::Search(const Folder& folder, std::string_view verb,

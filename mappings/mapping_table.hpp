@@ -162,6 +162,10 @@ class MappingTable {
   /// are searched; none for a path that was refused, nor for what a cache knew. Lifetime: the table's.
   [[nodiscard]] std::vector<const Entry*> EntriesOf(const Resolution& resolution) const;
 
+  /// The name of the site that requests for a host belong to: as its folder, or its document root's host, has it;
+  /// kDefaultSite for every host without a site of its own. `host` is as for Resolve(). Lifetime: the table's.
+  [[nodiscard]] std::string_view SiteName(std::string_view host) const;
+
   /// The types that any entry names, each once; Entry::type_index points here.
   [[nodiscard]] const std::vector<TypeUse>& Types() const { return types_; }
 

@@ -9,6 +9,8 @@
 #include <variant>
 #include <vector>
 
+#include "mappings/sources.hpp"
+
 namespace weft::host::options {
 
 /// `unix:/run/weft.sock`: a Unix socket at an absolute path.
@@ -83,6 +85,9 @@ struct Settings {
 
   /// The folder of machine.json and the sites. Empty: the built-in mappings alone.
   std::filesystem::path mappings;
+  /// The document roots whose own folders may hold mapping files, at most one for a host. Empty: none are looked for
+  /// there. Off by default, for whoever may write below a document root decides with them what runs.
+  std::vector<mappings::DocumentRoot> document_root_mappings;
   /// How often changes of its files are looked for; 0s: never, SIGHUP alone reloads them. 250ms: with the reading,
   /// a change takes effect within a second, and a look at a hundred folders costs a fifth of a millisecond.
   std::chrono::milliseconds reload_interval{250};
@@ -171,8 +176,14 @@ struct Settings {
   // Commands that list something.
 
   OutputFormat format = OutputFormat::kText;
-  /// Where the site's files are, for `weft explain`. Empty: nothing exists. `weft serve` is told by the web server.
+  /// Where the site's files are, for `weft explain`. Empty: where `document_root_mappings` has them, else nothing exists.
+  /// `weft serve` is told by the web server.
   std::filesystem::path document_root;
+
+  /// Where the mapping files lie: `mappings` and `document_root_mappings`.
+  [[nodiscard]] mappings::MappingSources Mappings() const {
+    return {.directory = mappings, .document_roots = document_root_mappings};
+  }
 
   /// `workers`, or else: 0 when spawned (a spawner starts as many processes as it wants and cannot
   /// see ours), one per core otherwise.

@@ -34,7 +34,7 @@ using Mappings = std::shared_ptr<const mappings::MappingTable>;
 
 /// Prints the problems. Null: there is no table.
 Mappings CheckedMappings(const Settings& settings) {
-  mappings::LoadResult loaded = mappings::Load(settings.mappings);
+  mappings::LoadResult loaded = mappings::Load(settings.Mappings());
   observe::WriteProblems(loaded.problems);
   return std::move(loaded.table);
 }
@@ -42,8 +42,8 @@ Mappings CheckedMappings(const Settings& settings) {
 /// The table that a worker has found sound, types included: if the files are still those. If not, it stays
 /// null, for a worker will report of the others too.
 Mappings FoundSound(const Settings& settings, std::uint64_t fingerprint) try {
-  mappings::Fingerprinter fingerprinter(settings.mappings);
-  mappings::LoadResult loaded = mappings::Load(settings.mappings);
+  mappings::Fingerprinter fingerprinter(settings.Mappings());
+  mappings::LoadResult loaded = mappings::Load(settings.Mappings());
   return fingerprinter.Take() == fingerprint ? std::move(loaded.table) : nullptr;
 } catch (const std::bad_alloc&) {
   return nullptr;

@@ -35,7 +35,7 @@ void AddTypes(const std::vector<mappings::TypeMention>& types, HandlerTypes& kno
 }  // namespace
 
 int Check(const options::Settings& settings) {
-  auto [problems, types] = mappings::Check(settings.mappings);
+  auto [problems, types] = mappings::Check(settings.Mappings());
   HandlerTypes known(settings.ModuleFolders(), settings.start_timeout);
   AddTypes(types, known, problems);
   mappings::SortProblems(problems);

@@ -15,6 +15,7 @@
 #include "host/options/values.hpp"
 #include "host/tools/handler_types.hpp"
 #include "host/tools/request_url.hpp"
+#include "mappings/ascii.hpp"
 #include "mappings/explanation.hpp"
 #include "mappings/loader.hpp"
 #include "mappings/route.hpp"
@@ -27,9 +28,9 @@ using mappings::Resource;
 using mappings::Verdict;
 
 /// The files below a document root; none where there is no root.
-class DocumentRoot final : public mappings::ISiteFiles {
+class SiteFiles final : public mappings::ISiteFiles {
  public:
-  explicit DocumentRoot(const std::filesystem::path& root) : root_(root.string()) {
+  explicit SiteFiles(const std::filesystem::path& root) : root_(root.string()) {
     while (root_.ends_with('/')) {
       root_.pop_back();
     }
@@ -55,6 +56,19 @@ class DocumentRoot final : public mappings::ISiteFiles {
   std::string root_;
   bool given_;
 };
+
+/// As given for this request, else as known of its site; empty: neither.
+std::filesystem::path DocumentRootOf(std::string_view site, const options::Settings& settings) {
+  if (!settings.document_root.empty()) {
+    return settings.document_root;
+  }
+  for (const auto& root : settings.document_root_mappings) {
+    if (mappings::EqualsIgnoringCase(root.host, site)) {
+      return root.directory;
+    }
+  }
+  return {};
+}
 
 /// The status that the request comes to before a handler that does something of its own is asked.
 int StatusOf(const mappings::Route& route) {
@@ -155,7 +169,7 @@ Json Handler(const Entry& entry, const options::Settings& settings) {
 struct Explanation {
   std::string method;
   std::string url;
-  bool has_root = false;
+  std::filesystem::path document_root;  // empty: none is known
   const mappings::Route* route = nullptr;
   std::vector<mappings::TriedEntry> tried;
   Json handler;  // null: no entry was chosen
@@ -178,6 +192,8 @@ Json ToJson(const Explanation& told) {
       {"pathInfo", resolution.path_info},
       {"allow", resolution.allow},
       {"location", route.location},
+      {"documentRoot",
+       told.document_root.empty() ? Json(nullptr) : Json(told.document_root.string())},
       {"defaultDocument", route.default_document ? Json(*route.default_document) : Json(nullptr)},
       {"chain", Json::array()},
       {"tried", Json::array()},
@@ -287,9 +303,10 @@ void PrintText(std::ostream& out, const Explanation& told) {
   }
   out << "file path: " << Shown(resolution.file_path)
       << "\npath info: " << Shown(resolution.path_info) << '\n';
-  if (!told.has_root) {
-    out << "disk:      nothing exists: --document-root was not given\n";
-  }
+  out << "disk:      "
+      << (told.document_root.empty() ? "nothing exists: --document-root was not given"
+                                     : Shown(told.document_root.string()))
+      << '\n';
   if (resolution.settings != nullptr) {
     out << "chain:\n";
     for (const auto& level : resolution.settings->levels) {
@@ -325,12 +342,13 @@ int Explain(const options::Settings& settings, const std::vector<std::string>& a
   if (!url) {
     return RefuseUrl(told.url);
   }
-  const auto loaded = mappings::Load(settings.mappings);
+  const auto loaded = mappings::Load(settings.Mappings());
   observe::WriteProblems(loaded.problems);
   if (!loaded.table) {
     return options::kExitProblems;
   }
-  DocumentRoot files(settings.document_root);
+  told.document_root = DocumentRootOf(loaded.table->SiteName(url->host), settings);
+  SiteFiles files(told.document_root);
   const auto route = mappings::FindRoute(*loaded.table,
                                          {.host = url->host,
                                           .method = told.method,
@@ -338,7 +356,6 @@ int Explain(const options::Settings& settings, const std::vector<std::string>& a
                                           .path_info = {},
                                           .query = url->query},
                                          files);
-  told.has_root = !settings.document_root.empty();
   told.route = &route;
   told.tried = mappings::EntriesTried(*loaded.table, route.resolution, told.method, &files);
   if (route.status == 200) {

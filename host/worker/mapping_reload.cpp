@@ -50,6 +50,12 @@ std::string TextOf(const std::vector<mappings::Problem>& problems) {
   return text;
 }
 
+/// To name where no file is to blame.
+std::string Place(const mappings::MappingSources& sources) {
+  return (sources.directory.empty() ? sources.document_roots.front().directory : sources.directory)
+      .string();
+}
+
 }  // namespace
 
 /// What the thread and the others share. The thread holds a share of its own: should a file system hold it when
@@ -61,7 +67,7 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
         io_(io),
         apply_(std::move(apply)),
         report_(std::move(report)),
-        fingerprinter_(options_.directory, mappings::LoadLimits{}.folders),
+        fingerprinter_(options_.sources),
         looked_at_(Clock::now()),
         first_look_(options_.interval > milliseconds(0) ? fingerprinter_.Take() : 0),
         watch_(first_look_) {}
@@ -235,7 +241,7 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
     retry_at_.reset();
     watch_.Read(fingerprint);
     const auto began = Clock::now();
-    auto loaded = mappings::Load(options_.directory);
+    auto loaded = mappings::Load(options_.sources);
     Applied applied;
     if (loaded.table) {
       auto answer = ApplyOnReactor(std::move(loaded.table));
@@ -251,7 +257,7 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
     auto problems = std::move(loaded.problems);
     problems.insert(problems.end(), applied.problems.begin(), applied.problems.end());
     if (!applied.accepted && problems.empty()) {
-      problems.push_back({{options_.directory.string(), 0, 0},
+      problems.push_back({{Place(options_.sources), 0, 0},
                           mappings::Problem::Severity::kError,
                           "There is no memory for these mappings."});
     }

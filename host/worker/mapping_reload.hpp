@@ -2,7 +2,6 @@
 
 #include <boost/asio/io_context.hpp>
 #include <chrono>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "host/worker/message.hpp"
 #include "mappings/mapping_table.hpp"
 #include "mappings/problem.hpp"
+#include "mappings/sources.hpp"
 
 namespace weft::host::worker {
 
@@ -39,7 +39,7 @@ class MappingReload {
   static constexpr std::chrono::milliseconds kFarewell{1'000};
 
   struct Options {
-    std::filesystem::path directory;  ///< As for mappings::Load().
+    mappings::MappingSources sources;  ///< As for mappings::Load(); not empty.
     std::chrono::milliseconds
         interval{};  ///< From one look for changes to the next; 0: none are looked for.
     /// A file that one process at a time locks (fcntl(2)), and with it becomes the one that looks; -1: this is.

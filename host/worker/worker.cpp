@@ -152,7 +152,7 @@ class Worker {
       read_at_start_.was_read = false;
       return true;
     }
-    auto loaded = mappings::Load(settings_.mappings);
+    auto loaded = mappings::Load(settings_.Mappings());
     auto problems = std::move(loaded.problems);
     if (loaded.table) {
       auto applied = Apply(std::move(loaded.table));
@@ -186,12 +186,12 @@ class Worker {
 
   /// Before the files are read for the start, so that no change after it is missed.
   void PrepareReload() {
-    if (settings_.mappings.empty()) {
+    if (settings_.Mappings().Empty()) {
       return;
     }
     const int supervisor = start_.supervisor;
     reload_.emplace(
-        MappingReload::Options{.directory = settings_.mappings,
+        MappingReload::Options{.sources = settings_.Mappings(),
                                .interval = settings_.reload_interval,
                                .lock = start_.watch_lock,
                                .is_supervised = supervisor >= 0},
@@ -250,7 +250,9 @@ class Worker {
     const bool adopts = info.ssi_code == SI_QUEUE && start_.supervisor >= 0 &&
                         info.ssi_int == static_cast<int>(ReloadOrder::kAdopt);
     if (!reload_) {
-      Log(Level::kInfo, "SIGHUP: there are no mapping files to be reloaded (--mappings)");
+      Log(Level::kInfo,
+          "SIGHUP: there are no mapping files to be reloaded (--mappings, "
+          "--document-root-mappings)");
       return;
     }
     reload_->Request(adopts ? ReloadOrder::kAdopt : ReloadOrder::kCheck);

@@ -112,7 +112,7 @@ void MeasureTable(int entries) {
   fs::remove_all(root);
   WriteFiles(root, entries);
   const auto begin = Clock::now();
-  const auto loaded = weft::mappings::Load(root);
+  const auto loaded = weft::mappings::Load({.directory = root});
   const std::chrono::duration<double, std::milli> load_time = Clock::now() - begin;
   fs::remove_all(root);
   if (!loaded.table) {

@@ -28,7 +28,7 @@ class Subject {
     folder_.Write("machine.json", text + "\n] }");
     resolver_.BuiltIn().AddHandler(
         "Known", [this] { return std::make_unique<test::TrackedHandler>(fates_); });
-    auto loaded = mappings::Load(folder_.Path());
+    auto loaded = mappings::Load({.directory = folder_.Path()});
     REQUIRE(loaded.table != nullptr);
     mappings_ = std::move(loaded.table);
     table_ = std::make_unique<HandlerTable>(mappings_, resolver_);
@@ -184,7 +184,7 @@ TEST_CASE("HandlerTable: it keeps its mappings alive") {
     resolver.BuiltIn();
     const test::TemporaryFolder folder;
     folder.Write("machine.json", R"({ "httpHandlers": [ { "clear": {} } ] })");
-    auto loaded = mappings::Load(folder.Path());
+    auto loaded = mappings::Load({.directory = folder.Path()});
     watched = loaded.table;
     const HandlerTable table(std::move(loaded.table), resolver);
     CHECK_FALSE(watched.expired());

@@ -28,7 +28,7 @@ void AwaitNextTick() { std::this_thread::sleep_for(std::chrono::milliseconds(60)
 /// A folder of mappings and what its fingerprint was.
 struct WatchedFolder {
   TemporaryFolder folder;
-  Fingerprinter fingerprinter{folder / "mappings"};
+  Fingerprinter fingerprinter{{.directory = folder / "mappings"}};
   std::uint64_t last = 0;
 
   WatchedFolder() {
@@ -69,7 +69,7 @@ TEST_CASE("Fingerprint: stays the same as long as nothing changes") {
   for (int look = 0; look < 5; ++look) {
     CHECK_FALSE(watched.HasChanged());
   }
-  Fingerprinter another(watched.folder / "mappings");
+  Fingerprinter another({.directory = watched.folder / "mappings"});
   CHECK(another.Take() == watched.last);
 }
 
@@ -177,7 +177,7 @@ TEST_CASE("Fingerprint: shows symbolic links that are swapped, wherever they are
     fs::rename(folder / "link.tmp", link);
   };
   const auto swaps = [&](const fs::path& directory, const fs::path& link, const fs::path& target) {
-    Fingerprinter fingerprinter(directory);
+    Fingerprinter fingerprinter({.directory = directory});
     for (int look = 0; look < 2; ++look) {
       static_cast<void>(fingerprinter.Take());
       AwaitNextTick();
@@ -224,7 +224,7 @@ TEST_CASE("Fingerprint: shows symbolic links that are swapped, wherever they are
   SUBCASE("a link that leads nowhere, and then somewhere") {
     fs::create_directory(folder / "mappings");
     point(folder / "mappings/default", "../three");
-    Fingerprinter fingerprinter(folder / "mappings");
+    Fingerprinter fingerprinter({.directory = folder / "mappings"});
     const auto before = fingerprinter.Take();
     fs::rename(folder / "one", folder / "three");
     CHECK(fingerprinter.Take() != before);
@@ -236,7 +236,7 @@ TEST_CASE("Fingerprint: ends where links lead back or multiply") {
   folder.Write("mappings/default/a/mapping.json", "{}");
   fs::create_directory_symlink("..", folder / "mappings/default/a/up");
   fs::create_directory_symlink(".", folder / "mappings/default/a/here");
-  Fingerprinter fingerprinter(folder / "mappings");
+  Fingerprinter fingerprinter({.directory = folder / "mappings"});
   const auto before = fingerprinter.Take();
   AwaitNextTick();
   CHECK(fingerprinter.Take() == before);
@@ -248,11 +248,131 @@ TEST_CASE("Fingerprint: ends where links lead back or multiply") {
     fs::create_directory_symlink(next, at / "right");
   }
   fs::create_directory(folder / "mappings/many20");
-  Fingerprinter bounded(folder / "mappings", 1'000);
+  Fingerprinter bounded({.directory = folder / "mappings"}, 1'000);
   const auto many = bounded.Take();
   CHECK(many != before);
   AwaitNextTick();
   CHECK(bounded.Take() == many);
+}
+
+/// A document root, and what its fingerprint was.
+struct WatchedRoot {
+  TemporaryFolder folder;
+  Fingerprinter fingerprinter{{.document_roots = {{"default", folder / "www"}}}};
+  std::uint64_t last = 0;
+
+  WatchedRoot() {
+    folder.Write("www/index.html", "");
+    folder.Write("www/shop/mapping.json", "{}");
+    folder.Write("www/pics/cat.jpg", "");
+    AwaitNextTick();
+    last = fingerprinter.Take();
+    AwaitNextTick();
+    last = fingerprinter.Take();
+  }
+
+  /// And remembers what it is now.
+  bool HasChanged() {
+    AwaitNextTick();
+    const std::uint64_t now = fingerprinter.Take();
+    const bool has_changed = now != last;
+    last = now;
+    AwaitNextTick();
+    return has_changed;
+  }
+};
+
+TEST_CASE("Fingerprint: shows what changes in a document root's mapping files") {
+  WatchedRoot root;
+  WriteInPlace(root.folder / "www/shop/mapping.json", "[]");
+  CHECK(root.HasChanged());
+  CHECK_FALSE(root.HasChanged());
+  root.folder.Write("www/pics/mapping.json", "{}");
+  CHECK(root.HasChanged());
+  root.folder.Write("www/new/deep/mapping.json", "{}");
+  CHECK(root.HasChanged());
+  fs::remove(root.folder / "www/new/deep/mapping.json");
+  CHECK(root.HasChanged());
+  fs::rename(root.folder / "www/shop", root.folder / "www/store");
+  CHECK(root.HasChanged());
+  fs::remove_all(root.folder / "www");
+  CHECK(root.HasChanged());
+  root.folder.Write("www/mapping.json", "{}");
+  CHECK(root.HasChanged());
+  std::string deep = "www";
+  for (int i = 0; i < 70; ++i) {
+    deep += "/d";
+  }
+  root.folder.Write(deep + "/mapping.json", "{}");
+  CHECK(root.HasChanged());  // which Load() refuses
+}
+
+TEST_CASE("Fingerprint: a document root's other files and folders come and go unseen") {
+  WatchedRoot root;
+  root.folder.Write("www/pics/dog.jpg", "");
+  root.folder.Write("www/uploads/today/file", "");
+  root.folder.Write("www/.git/mapping.json", "{}");
+  root.folder.Write("www/shop/.hidden/mapping.json", "{}");
+  root.folder.Write("www/machine.json", "{}");
+  fs::create_symlink("nowhere", root.folder / "www/link");
+  fs::create_symlink("../index.html", root.folder / "www/pics/link.html");
+  CHECK_FALSE(root.HasChanged());
+  fs::remove_all(root.folder / "www/uploads");
+  fs::permissions(root.folder / "www/pics", fs::perms::owner_all);
+  CHECK_FALSE(root.HasChanged());
+  // One that the loader warns of does count.
+  root.folder.Write("www/pics/Mapping.json", "{}");
+  CHECK(root.HasChanged());
+}
+
+TEST_CASE("Fingerprint: goes by no link of a document root back to where that lies") {
+  WatchedRoot root;
+  fs::create_directory_symlink(".", root.folder / "www/shop/self");
+  fs::create_directory_symlink(root.folder / "www", root.folder / "www/shop/top");
+  fs::create_directory_symlink(root.folder.Path(), root.folder / "www/shop/above");
+  fs::create_directory_symlink("/", root.folder / "www/shop/root");
+  root.folder.Write("elsewhere/sub/file", "");
+  fs::create_directory_symlink(root.folder / "elsewhere", root.folder / "www/out");
+  fs::create_directory_symlink(root.folder / "elsewhere", root.folder / "elsewhere/sub/back");
+  CHECK_FALSE(root.HasChanged());
+  root.folder.Write("beside/mapping.json", "{}");
+  CHECK_FALSE(root.HasChanged());
+  // Of other links the target counts.
+  root.folder.Write("elsewhere/sub/mapping.json", "{}");
+  CHECK(root.HasChanged());
+}
+
+TEST_CASE("Fingerprint: shows that there are too many folders, which the loader is to tell") {
+  TemporaryFolder folder;
+  for (int i = 0; i < 9; ++i) {
+    fs::create_directories(folder / ("www/" + std::to_string(i)));
+  }
+  Fingerprinter fingerprinter({.document_roots = {{"default", folder / "www"}}}, 10);
+  const auto before = fingerprinter.Take();
+  CHECK(fingerprinter.Take() == before);
+  fs::create_directory(folder / "www/9");
+  const auto beyond = fingerprinter.Take();
+  CHECK(beyond != before);
+  fs::create_directory(folder / "www/10");
+  CHECK(fingerprinter.Take() == beyond);
+  fs::remove(folder / "www/10");
+  fs::remove(folder / "www/9");
+  AwaitNextTick();
+  CHECK(fingerprinter.Take() == before);
+}
+
+TEST_CASE("Fingerprint: a document root's folder that may not be listed still has its file") {
+  if (::geteuid() == 0) {
+    return;  // root may list every folder
+  }
+  WatchedRoot root;
+  fs::permissions(root.folder / "www/pics", fs::perms::owner_exec | fs::perms::owner_write);
+  CHECK(root.HasChanged());
+  root.folder.Write("www/pics/mapping.json", "{}");
+  CHECK(root.HasChanged());
+  WriteInPlace(root.folder / "www/pics/mapping.json", "[]");
+  CHECK(root.HasChanged());
+  fs::permissions(root.folder / "www/pics", fs::perms::owner_all);
 }
 
 TEST_CASE("Fingerprint: a folder that cannot be listed counts by its error") {

@@ -47,12 +47,12 @@ TEST_CASE("Load: an empty folder is good, and all its files may be missing") {
 
 TEST_CASE("Load: a folder that is not there, and a file in its place") {
   const TemporaryTree tree({{"file", ""}});
-  LoadResult result = Load(tree / "nothing");
+  LoadResult result = Load({.directory = tree / "nothing"});
   CHECK_FALSE(result.table);
   CHECK(Told(result.problems) ==
         Lines{(tree / "nothing").string() +
               ": error: There is no such folder. Create it, or correct the option that names it."});
-  result = Load(tree / "file");
+  result = Load({.directory = tree / "file"});
   CHECK_FALSE(result.table);
   CHECK(
       Told(result.problems) ==
@@ -288,7 +288,7 @@ TEST_CASE("Load: symbolic links to files and folders are followed") {
 TEST_CASE("Load: a folder of mapping files may be a symbolic link itself") {
   TemporaryTree tree({{"real/default/mapping.json", Add("A")}});
   tree.Link("link", "real");
-  const LoadResult result = Load(tree / "link");
+  const LoadResult result = Load({.directory = tree / "link"});
   CHECK(Told(result.problems).empty());
   REQUIRE(result.table);
   CHECK(Routed(*result.table, "GET", "/a.x") == "A /a.x");

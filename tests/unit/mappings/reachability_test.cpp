@@ -26,7 +26,7 @@ namespace {
 Lines Checked(const TemporaryTree& tree) {
   const std::string prefix = tree.Root().string() + "/";
   Lines lines;
-  for (const Problem& problem : Check(tree.Root()).problems) {
+  for (const Problem& problem : Check({.directory = tree.Root()}).problems) {
     std::string line = problem.ToString();
     for (std::size_t at = line.find(prefix); at != std::string::npos; at = line.find(prefix)) {
       line.erase(at, prefix.size());
@@ -207,7 +207,7 @@ TEST_CASE("Check: types are named also where there are errors, the built-in ones
                             {"other/mapping.json",
                              R"({"httpHandlers": [{"add": {"verb": "*", "path": "*.y", "type": "B",
                                   "validate": false}}]})"}});
-  const CheckResult checked = Check(tree.Root());
+  const CheckResult checked = Check({.directory = tree.Root()});
   CHECK(checked.problems.size() == 1);
   REQUIRE(checked.types.size() == 2);
   CHECK(checked.types[0].type.class_name == "A");
@@ -240,7 +240,7 @@ TEST_CASE("Check: what is told to be unreachable is chosen for no path, on rando
     }
     const TemporaryTree tree({{"machine.json", text + "]}"}});
     std::vector<int> unreachable;
-    for (const Problem& problem : Check(tree.Root()).problems) {
+    for (const Problem& problem : Check({.directory = tree.Root()}).problems) {
       if (problem.sentence.starts_with("No request")) {
         unreachable.push_back(problem.where.line);
       }

@@ -24,7 +24,11 @@ void TemporaryTree::Link(std::string_view path, const std::filesystem::path& tar
 }
 
 LoadResult TemporaryTree::Load(const LoadLimits& limits) const {
-  LoadResult result = mappings::Load(Root(), limits);
+  return Load({.directory = Root()}, limits);
+}
+
+LoadResult TemporaryTree::Load(const MappingSources& sources, const LoadLimits& limits) const {
+  LoadResult result = mappings::Load(sources, limits);
   const std::string prefix = Root().string() + "/";
   for (Problem& problem : result.problems) {
     if (problem.where.file.starts_with(prefix)) {

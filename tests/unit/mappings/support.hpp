@@ -33,6 +33,8 @@ class TemporaryTree {
 
   /// Loads it. The root's own path is cut off the files' names in the problems.
   [[nodiscard]] LoadResult Load(const LoadLimits& limits = {}) const;
+  /// The same of folders in it.
+  [[nodiscard]] LoadResult Load(const MappingSources& sources, const LoadLimits& limits = {}) const;
 
  private:
   test::TemporaryFolder folder_;

@@ -89,7 +89,7 @@ void PipelineHost::Serve(const std::vector<Route>& routes, std::string_view more
   }
   const TemporaryFolder folder;
   folder.Write("machine.json", text + " ] }");
-  const auto loaded = mappings::Load(folder.Path());
+  const auto loaded = mappings::Load({.directory = folder.Path()});
   for (const auto& problem : loaded.problems) {
     FAIL_CHECK(problem.ToString());
   }

@@ -43,7 +43,7 @@ recording::Answer AnswerOf(const recording::Recording& request) {
                             settings.blocking_queue});
   handling::TypeResolver resolver({WEFT_MODULES_FOLDER});
   RegisterBuiltIn(resolver);
-  const auto loaded = weft::mappings::Load("handlers/samples/mappings");
+  const auto loaded = weft::mappings::Load({.directory = "handlers/samples/mappings"});
   for (const auto& problem : loaded.problems) {
     FAIL_CHECK(problem.ToString());
   }

@@ -54,7 +54,7 @@ std::vector<recording::Answer> AnswersOf(const std::vector<recording::Recording>
     resolver.BuiltIn().AddHandler(name,
                                   [&] { return std::make_unique<FunctionHandler>(function); });
   }
-  const auto loaded = weft::mappings::Load(folder.Path());
+  const auto loaded = weft::mappings::Load({.directory = folder.Path()});
   REQUIRE(loaded.table != nullptr);
   const auto handlers = std::make_shared<const handling::HandlerTable>(loaded.table, resolver);
   REQUIRE(handlers->Problems().empty());

@@ -43,7 +43,9 @@ class Reloading {
 
   void Start(const MappingReload::AtStart& start = {.was_read = false}) {
     reload_ = std::make_unique<MappingReload>(
-        MappingReload::Options{folder / "mappings", interval_, lock_, is_supervised_}, io_,
+        MappingReload::Options{
+            {.directory = folder / "mappings"}, interval_, lock_, is_supervised_},
+        io_,
         [this](Table table) {
           MappingReload::Applied applied;
           applied.accepted = accepts;
