@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "host/options/values.hpp"
+#include "mappings/ascii.hpp"
 
 namespace weft::host::options {
 namespace {
@@ -198,6 +199,26 @@ void AppendHandlers(std::vector<Option>& table) {
       kGroup, "mappings", "DIR", "the built-in mappings alone",
       "Folder of machine.json and of one folder per site.",
       [](Settings& settings, std::string_view text) { settings.mappings = NotEmpty(text); }));
+  Option roots = Special(
+      kGroup, "document-root-mappings", "[HOST=]DIR", "none are looked for there",
+      "Document root of the site HOST, or of all hosts without a site of their own, whose folders' "
+      "mapping.json files apply too, each after that of the site's folder below --mappings. "
+      "Whoever "
+      "may write there decides what runs. May be repeated, once for a host; in the file and in the "
+      "environment blanks or commas separate several.",
+      [](Settings& settings, std::string_view text) {
+        mappings::DocumentRoot root = ParseDocumentRoot(text);
+        for (const mappings::DocumentRoot& other : settings.document_root_mappings) {
+          if (mappings::EqualsIgnoringCase(other.host, root.host)) {
+            throw BadValue(Quoted(text) + " is a second document root of the host " +
+                           Quoted(root.host) + ": keep one");
+          }
+        }
+        settings.document_root_mappings.push_back(std::move(root));
+      });
+  roots.arity = Option::Arity::kList;
+  roots.clear = [](Settings& settings) { settings.document_root_mappings.clear(); };
+  table.push_back(std::move(roots));
   table.push_back(Quantity<Duration>(
       kGroup, "reload-interval", &Settings::reload_interval, {0ms, 24h},
       "How often changes of the mapping files are looked for; less often where a look takes long. "
@@ -336,7 +357,8 @@ Option FormatOption() {
 
 Option DocumentRootOption() {
   return Special(
-      "Site", "document-root", "DIR", "none: nothing exists",
+      "Site", "document-root", "DIR",
+      "that of the site in --document-root-mappings, else none: nothing exists",
       "Folder of the site's files, for resource types, default documents and the redirect to a "
       "folder's slash.",
       [](Settings& settings, std::string_view text) { settings.document_root = NotEmpty(text); });

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "mappings/host_name.hpp"
 #include "mappings/wording.hpp"
 
 namespace weft::host::options {
@@ -223,6 +224,27 @@ ListenAddress ParseListenAddress(std::string_view text) {
     if (kind == "fd") return ParseDescriptorAddress(text, rest);
   }
   Refuse(text, "is not an address", "write unix:/PATH, tcp:HOST:PORT or fd:N");
+}
+
+mappings::DocumentRoot ParseDocumentRoot(std::string_view text) {
+  constexpr std::string_view kExamples = "write it like /srv/www or www.example.org=/srv/www";
+  std::string_view host = mappings::kDefaultSite;
+  std::string_view directory = text;
+  const std::size_t equals = text.find('=');
+  if (equals != std::string_view::npos && !text.starts_with('/') && !text.starts_with('.')) {
+    host = text.substr(0, equals);
+    directory = text.substr(equals + 1);
+    const std::string_view name = mappings::HostName(host);
+    if (name != host && mappings::IsHostName(name)) {
+      Refuse(text, "has a host with a port or a final dot", "name it " + Quoted(name));
+    }
+    if (!mappings::IsHostName(host)) {
+      Refuse(text, "names no possible host before the =",
+             std::string(kExamples) + "; a folder with a = in its path begins with / or ./");
+    }
+  }
+  if (directory.empty()) Refuse(text, "names no folder", kExamples);
+  return {std::string(host), directory};
 }
 
 }  // namespace weft::host::options

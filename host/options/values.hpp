@@ -48,4 +48,7 @@ class BadValue : public std::runtime_error {
 /// `unix:/PATH`, `tcp:HOST:PORT`, `tcp:[ADDRESS]:PORT`, `tcp:*:PORT` or `fd:N`.
 [[nodiscard]] ListenAddress ParseListenAddress(std::string_view text);
 
+/// `DIR`, or `HOST=DIR` for the site of that host. A text that begins with `/` or `.` is all DIR, whatever is in it.
+[[nodiscard]] mappings::DocumentRoot ParseDocumentRoot(std::string_view text);
+
 }  // namespace weft::host::options

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "host/options/exit_code.hpp"
+#include "tests/support/temporary_folder.hpp"
 #include "tests/unit/options/parse_for_test.hpp"
 
 namespace weft::host::options {
@@ -60,6 +61,10 @@ TEST_CASE("Parse: every option sets its own field") {
                                          "9s",
                                          "--mappings",
                                          "/srv/map",
+                                         "--document-root-mappings",
+                                         "/srv/a=b",
+                                         "--document-root-mappings",
+                                         "[::1]=www",
                                          "--modules",
                                          "/srv/modules",
                                          "--modules",
@@ -131,6 +136,10 @@ TEST_CASE("Parse: every option sets its own field") {
   CHECK(settings.max_start_failures == 8);
   CHECK(settings.start_timeout == milliseconds{9'000});
   CHECK(settings.mappings == "/srv/map");
+  CHECK(settings.document_root_mappings ==
+        std::vector<mappings::DocumentRoot>{{"default", "/srv/a=b"}, {"[::1]", "www"}});
+  CHECK(settings.Mappings().directory == "/srv/map");
+  CHECK(settings.Mappings().document_roots == settings.document_root_mappings);
   CHECK(settings.modules == std::vector<std::filesystem::path>{"/srv/modules", "/srv/more"});
   CHECK(settings.handler_pool == 9);
   CHECK(settings.ashx_check_interval == milliseconds{0});
@@ -341,6 +350,56 @@ TEST_CASE("Parse: a folder given twice is refused") {
         "weft: --modules: '/a' is given twice: keep one");
 }
 
+TEST_CASE("Parse: a document root of mappings is one of a host's site, or of all others") {
+  const std::string flag = "--document-root-mappings";
+  const auto refused = [&flag](const std::string& value) {
+    const std::string line = Refusal(ParseServe({flag, value}));
+    REQUIRE(line.starts_with("weft: " + flag + ": "));
+    return line.substr(("weft: " + flag + ": ").size());
+  };
+  const std::string advice = "write it like /srv/www or www.example.org=/srv/www";
+  CHECK(refused("") == "'' names no folder: " + advice);
+  CHECK(refused("example.org=") == "'example.org=' names no folder: " + advice);
+  CHECK(refused("=/srv") == "'=/srv' names no possible host before the =: " + advice +
+                                "; a folder with a = in its path begins with / or ./");
+  CHECK(refused("a/b=/srv").starts_with("'a/b=/srv' names no possible host before the =: "));
+  CHECK(refused("a b=/srv").starts_with("'a b=/srv' names no possible host before the =: "));
+  CHECK(refused("h:80=/srv") == "'h:80=/srv' has a host with a port or a final dot: name it 'h'");
+  CHECK(refused("h.=/srv") == "'h.=/srv' has a host with a port or a final dot: name it 'h'");
+  CHECK(Refusal(ParseServe({flag, "H.org=/a", flag, "h.ORG=/b"})) ==
+        "weft: " + flag + ": 'h.ORG=/b' is a second document root of the host 'h.ORG': keep one");
+  CHECK(Refusal(ParseServe({flag, "/a", flag, "default=/a"})) ==
+        "weft: " + flag +
+            ": 'default=/a' is a second document root of the host 'default': keep one");
+  CHECK(Refusal(ParseServe({flag})) ==
+        "weft: " + flag + ": needs a value: write " + flag + " [HOST=]DIR");
+
+  // Two hosts may share one; the environment and the file hold several in one line.
+  using Roots = std::vector<mappings::DocumentRoot>;
+  const std::vector<std::string> variable = {"WEFT_DOCUMENT_ROOT_MAPPINGS=a.org=/srv, b.org=/srv"};
+  const Roots both{{"a.org", "/srv"}, {"b.org", "/srv"}};
+  CHECK(ParseServe({}, variable).settings->document_root_mappings == both);
+  CHECK(ParseServe({flag, "./x=y"}, variable).settings->document_root_mappings ==
+        Roots{{"default", "./x=y"}});
+  const test::TemporaryFolder folder;
+  const std::string config = folder
+                                 .Write("weft.ini",
+                                        "document-root-mappings = /srv/www\n"
+                                        "document-root-mappings = a.org=/srv/a\n")
+                                 .string();
+  const Roots of_file{{"default", "/srv/www"}, {"a.org", "/srv/a"}};
+  for (const std::string command : {"serve", "check"}) {
+    CHECK(ParseArguments({command, "--config", config}).settings->document_root_mappings ==
+          of_file);
+  }
+  CHECK(ParseArguments({"explain", "--config", config, "/"}).settings->document_root_mappings ==
+        of_file);
+  CHECK(ParseArguments({"check", flag, "/a"}).settings->document_root_mappings ==
+        Roots{{"default", "/a"}});
+  CHECK(ParseArguments({"explain", flag, "/a", "/"}).settings->document_root_mappings ==
+        Roots{{"default", "/a"}});
+}
+
 TEST_CASE("Parse: weft explain takes a URL, and a method before it") {
   const ParseResult result = ParseArguments(
       {"explain", "--mappings", "/a", "PUT", "--document-root", "/www", "http://h/x?y"});
@@ -355,7 +414,7 @@ TEST_CASE("Parse: weft explain takes a URL, and a method before it") {
   CHECK(Refusal(ParseArguments({"explain", "GET", "/a", "/b"})) ==
         "weft: unexpected argument '/b': there are 2 already; see 'weft explain --help'");
   CHECK(Refusal(ParseArguments({"serve", "--document-root", "/www"})) ==
-        "weft: unknown option '--document-root': see 'weft serve --help'");
+        "weft: unknown option '--document-root': did you mean '--document-root-mappings'?");
 }
 
 TEST_CASE("Parse: weft check takes no argument") {
