@@ -158,6 +158,7 @@ def test_it_may_not_take_away_what_is_locked_above(start, www, mappings):
     (mappings / "default" / "mapping.json").write_text(json.dumps({"httpHandlers": [
         {"add": {"verb": "*", "path": "/a", "type": HELLO, "lock": True}}]}))
     host = start(*roots(www), mappings=mappings)
+    assert statuses(host, "/a") == {200}  # it has read them
     (www / "mapping.json").write_text('{"httpHandlers": [{"clear": {}}]}')
     wait_for_refusals(host, 1)
     assert lines_with(host, f"{www}/mapping.json:1:20: error: This directive would take away")
