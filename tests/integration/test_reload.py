@@ -323,6 +323,7 @@ def test_another_worker_looks_for_changes_when_the_one_that_did_dies(start, mapp
 @both
 def test_sighup_reloads_where_nobody_looks_for_changes(start, mappings, file, workers):
     host = start("--reload-interval", "0s", workers=workers, mappings=mappings)
+    assert statuses(host, "/a") == {200}  # it has read them
     renaming_over(file, mapping(b=HELLO))
     assert statuses(host, "/b") == {404}
     host.process.send_signal(signal.SIGHUP)
