@@ -21,8 +21,9 @@ struct FolderSettings;
 /// Threads: one at a time. Lifetime: not longer than that of the table whose answers it keeps.
 class ResolutionCache {
  public:
+  /// Places that one request may be kept in: with 8 a full cache seldom has to give up what is asked for often.
   static constexpr std::size_t kWays = 8;
-  /// Longer requests are not kept.
+  /// Longer requests are not kept: it bounds the memory, some 2 MiB, and usual paths are shorter.
   static constexpr std::size_t kMaxKeyBytes = 512;
 
   struct Answer {
@@ -35,7 +36,8 @@ class ResolutionCache {
     bool specific = false;
   };
 
-  /// `requests` is rounded up to a power of two.
+  /// `requests` is rounded up to a power of two. 4096: more than most sites have paths that are asked for often; it is
+  /// allocated where it is of use.
   explicit ResolutionCache(std::size_t requests = 4096);
 
   /// Names the request that Find() and Offer() are about. The texts are copied.

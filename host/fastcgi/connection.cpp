@@ -19,7 +19,8 @@ constexpr std::size_t kMaxControlBytes = 4096;
 /// more pile up is no web server.
 constexpr std::size_t kMaxControlQueued = 64 * 1024;
 /// Requests of one connection may together gather so many times --max-params-bytes before they are whole.
-/// Only a peer that multiplexes gathers more than one at all.
+/// Only a peer that multiplexes gathers more than one at all, and it sends each in one go: 16 that are cut off at a
+/// record's end are far more than there are.
 constexpr std::size_t kParamsShare = 16;
 /// What a socket may deliver at once, beyond the point where the connection asks it to stop.
 constexpr std::size_t kReadAheadBytes = 1024 * 1024;
@@ -202,12 +203,15 @@ void Connection::OnParams(std::string_view bytes) {
     return;
   }
   const auto gathered = record_channel_->Params().size();
-  if (gathered + bytes.size() > limits_.max_params_bytes ||
-      params_gathered_ + bytes.size() > kParamsShare * limits_.max_params_bytes) {
+  const bool too_many = gathered + bytes.size() > limits_.max_params_bytes;
+  if (too_many || params_gathered_ + bytes.size() > kParamsShare * limits_.max_params_bytes) {
     params_gathered_ -= gathered;
+    const auto bound =
+        std::to_string(limits_.max_params_bytes) + " bytes of parameters (--max-params-bytes)";
     RefuseChannel(*record_channel_, 431,
-                  "more than " + std::to_string(limits_.max_params_bytes) +
-                      " bytes of parameters (--max-params-bytes)");
+                  too_many ? "more than " + bound
+                           : "the requests that begin on this connection have more than " +
+                                 std::to_string(kParamsShare) + " times " + bound);
     return;
   }
   params_gathered_ += bytes.size();

@@ -33,9 +33,10 @@ using boost::system::error_code;
 constexpr std::size_t kOwnReadBytes = 4 * 1024;
 /// The buffer of all connections, for one that sends more: what it holds is taken up before the next read.
 constexpr std::size_t kReadBytes = 64 * 1024;
-/// Reads in a row from one connection, so that a fast sender does not hold the reactor.
+/// Reads in a row from one connection, so that a fast sender does not hold the reactor: 4 are 256 KiB, a fraction of a
+/// millisecond.
 constexpr int kReadsPerTurn = 4;
-/// After accept() failed for want of descriptors or memory.
+/// After accept() failed for want of descriptors or memory: no event tells when there are some again.
 constexpr std::chrono::milliseconds kAcceptRetry{100};
 
 std::vector<std::string> AllowedPeers() {

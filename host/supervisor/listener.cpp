@@ -106,7 +106,8 @@ sockaddr_un UnixSocketAddress(const std::string& path, const std::string& addres
 }
 
 /// How long an address that is taken is tried again: workers of a supervisor that was killed have it for a moment
-/// longer, and a restart must not fail for that.
+/// longer, and a restart must not fail for that. 1 s: they close it as soon as they are told that it is gone, which a
+/// busy machine may put off.
 constexpr std::chrono::milliseconds kTakenPatience{1000};
 constexpr std::chrono::milliseconds kFirstRetry{10};
 
@@ -469,7 +470,7 @@ std::vector<Listener> InheritFromSystemd() {
   const std::optional<int> count = NumberVariable("LISTEN_FDS");
   std::vector<Listener> listeners;
   if (!pid || !count || *pid != ::getpid()) return listeners;
-  constexpr int kMost = 1024;
+  constexpr int kMost = 1024;  // far above any service's; a larger number is no number of sockets
   if (*count > kMost) {
     throw ListenError(options::kExitConfiguration,
                       "LISTEN_FDS in the environment is more than " + std::to_string(kMost) +

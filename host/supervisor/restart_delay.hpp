@@ -12,7 +12,9 @@ namespace weft::host::supervisor {
 /// fill the log and the machine, so each such death doubles the wait.
 class RestartDelay {
  public:
+  /// Shorter than anybody notices, and ten lines of the log a second at most.
   static constexpr std::chrono::milliseconds kFirst{100};
+  /// So long may a cause that has passed go on being felt; twelve tries a minute cost nothing.
   static constexpr std::chrono::milliseconds kLongest{5'000};
   /// A worker that dies within this time died young. 1 s, as lighttpd counts it.
   static constexpr std::chrono::milliseconds kYoung{1'000};

@@ -49,7 +49,8 @@ using observe::Log;
 constexpr std::chrono::milliseconds kTick{250};
 /// The same while the worker ends, and somebody waits for it.
 constexpr std::chrono::milliseconds kDrainTick{10};
-/// What cancelled requests get to clean up and answer before the process ends without them.
+/// What cancelled requests get to clean up and answer before the process ends without them. The supervisor's
+/// kKillGrace, after which it kills, is longer.
 constexpr std::chrono::milliseconds kCancelGrace{1000};
 
 runtime::Runtime::Options RuntimeOptions(const options::Settings& settings) {

@@ -585,7 +585,12 @@ TEST_CASE("Connection: parameters that are begun many times over are bounded tog
     for (std::uint16_t id = 1; id <= 100; ++id) {
       peer.Feed(Begin(id) + EncodeRecord(RecordType::kParams, id, std::string(1000, 'x')));
     }
-    CHECK(host.refusals.size() == 100 - 16);
+    REQUIRE(host.refusals.size() == 100 - 16);
+    CHECK(host.refusals.front() ==
+          std::pair(
+              431,
+              std::string("the requests that begin on this connection have more than 16 times 1000 "
+                          "bytes of parameters (--max-params-bytes)")));
   });
 }
 
