@@ -30,7 +30,8 @@ std::string WhereItIsNot(const std::vector<std::filesystem::path>& folders,
 
 }  // namespace
 
-TypeResolver::TypeResolver(std::vector<std::filesystem::path> folders, std::size_t handler_pool)
+TypeResolver::TypeResolver(std::vector<std::filesystem::path> folders, std::size_t handler_pool,
+                           const BeforeLoad& before_load)
     : folders_(std::move(folders)), built_in_(handler_pool) {
   const auto search = FindModules(folders_);
   for (const auto& warning : search.warnings) {
@@ -39,6 +40,9 @@ TypeResolver::TypeResolver(std::vector<std::filesystem::path> folders, std::size
   for (const auto& file : search.files) {
     // Before: one that ends the process says nothing itself.
     observe::Log(observe::Level::kDebug, "loading module " + file.path.string());
+    if (before_load) {
+      before_load(file.path);
+    }
     auto module = LoadModule(file, handler_pool);
     if (!module.error.empty()) {
       observe::Log(observe::Level::kWarning, module.error);

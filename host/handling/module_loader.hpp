@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -26,11 +27,15 @@ class TypeError : public std::runtime_error {
 /// Threads: the reactor's.
 class TypeResolver {
  public:
+  using BeforeLoad = std::function<void(const std::filesystem::path& file)>;
+
   /// `folders`: of NAME.so files, the first that has a name wins; none: there are no modules. A file that is no
   /// module, or is not used, is a warning of the log; what names it is told why when it is resolved. Blocks on files.
-  /// `handler_pool` bounds the instances that each class keeps for reuse.
+  /// `handler_pool` bounds the instances that each class keeps for reuse. `before_load` is called with each file, for a
+  /// module may end the process, or not come to an end.
   explicit TypeResolver(std::vector<std::filesystem::path> folders,
-                        std::size_t handler_pool = HandlerRegistry::kDefaultPool);
+                        std::size_t handler_pool = HandlerRegistry::kDefaultPool,
+                        const BeforeLoad& before_load = {});
   TypeResolver(const TypeResolver&) = delete;
   TypeResolver& operator=(const TypeResolver&) = delete;
   ~TypeResolver();

@@ -134,8 +134,8 @@ Table SomeOptions(std::initializer_list<std::string_view> names) {
 Table ModulesOptions() { return SomeOptions({"config", "start-timeout", "modules", "log-level"}); }
 
 Table CheckOptions() {
-  return SomeOptions({"config", "start-timeout", "mappings", "document-root-mappings", "modules",
-                      "log-level"});
+  return SomeOptions(
+      {"config", "start-timeout", "mappings", "document-root-mappings", "modules", "log-level"});
 }
 
 Table ExplainOptions() {

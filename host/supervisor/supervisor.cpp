@@ -71,10 +71,12 @@ void SetDisposition(int signal, void (*disposition)(int)) {
   ::sigaction(signal, &action, nullptr);
 }
 
-/// How a worker ended: its status (of waitpid(2)), and whether it was killed for taking too long to start.
+/// How a worker ended that was not ready: its status (of waitpid(2)), whether it was killed for taking too long, and the
+/// module that it was loading, if it told.
 struct End {
   int status = 0;
   bool took_too_long = false;
+  std::string loading{};
 
   /// The kernel does so when memory runs out.
   [[nodiscard]] bool WasKilledByOthers() const {
@@ -106,14 +108,19 @@ std::string AdviceAfterFailedStarts(const End& end,
     case options::kExitSoftware:
       return "its own lines above say why: report it";
     default:
+      if (!end.loading.empty()) return "replace this module, or take it away";
+      if (end.took_too_long) {
+        return "no module was being loaded: the mapping files most likely lie on a file system "
+               "that "
+               "does not answer";
+      }
       if (modules.empty()) return "its own lines above, if there are any, say why: report it";
       std::string folders;
       for (const std::filesystem::path& folder : modules) {
         folders += (folders.empty() ? "" : ", ") + folder.string();
       }
-      return "a module of " + folders + " most likely " +
-             (end.took_too_long ? "does not come to an end" : "ends the process") +
-             " as it is loaded: replace it, or take it away; "
+      return "a module of " + folders +
+             " most likely ends the process as it is loaded: replace it, or take it away; "
              "--log-level debug names each before it is loaded";
   }
 }
@@ -125,6 +132,7 @@ struct Place {
   FileDescriptor channel;  ///< its messages (worker/message.hpp), as long as it can send any
   bool was_ready = false;
   bool took_too_long = false;  ///< to be ready: it was killed
+  std::string loading;         ///< the module that it loads, if it told, until it is ready
   std::uint64_t mappings = 0;  ///< those that it serves with, or began with (Supervisor::mappings_)
   RestartDelay delay;
   std::optional<Clock::time_point> start_at;
@@ -134,6 +142,11 @@ struct Place {
   SystemClock::time_point since = SystemClock::now();  ///< the last change of what it does
   std::optional<WorkerEnd> last_end;
 };
+
+/// Where a worker that is not ready was last, as a part of a sentence; empty if it did not tell.
+std::string AsItLoads(const Place& place) {
+  return place.loading.empty() ? "" : ", as it loaded the module " + place.loading;
+}
 
 class Supervisor {
  public:
@@ -315,6 +328,7 @@ void Supervisor::Start(Place& place) {
   place.channel = std::move(own_end);
   place.was_ready = false;
   place.took_too_long = false;
+  place.loading.clear();
   place.since = SystemClock::now();
   ++place.starts;
   place.mappings = mappings_;
@@ -369,7 +383,7 @@ void Supervisor::KillLateStarters() {
     place.took_too_long = true;
     log_(LogLevel::kError, "worker " + std::to_string(place.pid) + " was not ready within " +
                                options::FormatDuration(settings_.start_timeout) +
-                               " (--start-timeout): killing it");
+                               " (--start-timeout)" + AsItLoads(place) + ": killing it");
     ::kill(place.pid, SIGKILL);
   }
 }
@@ -434,6 +448,8 @@ void Supervisor::ReadMessages(Place& place) noexcept {
       if (!message) continue;
       if (auto* const report = std::get_if<worker::ReloadReport>(&*message)) {
         OnReport(place, std::move(*report));
+      } else if (auto* const loading = std::get_if<worker::Loading>(&*message)) {
+        place.loading = std::move(loading->module);
       } else {
         OnReady(place);
       }
@@ -506,10 +522,11 @@ void Supervisor::OnReport(Place& place, worker::ReloadReport report) {
                                                .time = SystemClock::now()});
   if (!is_new_table) return;
   mappings_ = fingerprint;
-  if (new_mappings_) new_mappings_(fingerprint);
   for (const Place& other : places_) {
     if (other.pid > 0 && other.pid != place.pid) HaveAdopted(other);
   }
+  // After them: it takes its time, and they need none of it.
+  if (new_mappings_) new_mappings_(fingerprint);
 }
 
 void Supervisor::HaveAdopted(const Place& place) {
@@ -575,7 +592,8 @@ void Supervisor::OnDeath(Place& place, int status) {
     reason = "exited with code " + std::to_string(exit_code);
   }
   const auto lived = std::chrono::duration_cast<milliseconds>(Clock::now() - place.started);
-  reason += place.was_ready ? " after " + options::FormatDuration(lived) : " before it was ready";
+  reason += place.was_ready ? " after " + options::FormatDuration(lived)
+                            : " before it was ready" + AsItLoads(place);
   std::string line = "worker " + std::to_string(pid) + " " + reason;
   place.since = SystemClock::now();
   place.last_end = {.pid = pid, .at = place.since, .status = status, .reason = std::move(reason)};
@@ -590,7 +608,8 @@ void Supervisor::OnDeath(Place& place, int status) {
       return;
     }
     if (++failed_starts_ >= settings_.max_start_failures) {
-      const End end{.status = status, .took_too_long = place.took_too_long};
+      const End end{
+          .status = status, .took_too_long = place.took_too_long, .loading = place.loading};
       GiveUp(ExitCodeAfterFailedStarts(end),
              line + ": giving up, no worker was ever ready (--max-start-failures " +
                  std::to_string(settings_.max_start_failures) +

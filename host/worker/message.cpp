@@ -96,6 +96,9 @@ std::string Encode(const Message& message) {
   if (const auto* const report = std::get_if<ReloadReport>(&message)) {
     return Dump(ToJson(*report));
   }
+  if (const auto* const loading = std::get_if<Loading>(&message)) {
+    return Dump(Json::object({{"kind", "loading"}, {"module", Cut(loading->module)}}));
+  }
   return Dump(Json::object({{"kind", "ready"}}));
 }
 
@@ -108,6 +111,9 @@ std::optional<Message> Decode(std::string_view packet) {
     const auto& kind = json.at("kind").get_ref<const std::string&>();
     if (kind == "ready") {
       return Ready{};
+    }
+    if (kind == "loading") {
+      return Loading{Cut(json.at("module").get<std::string>())};
     }
     return kind == "reload" ? ReportFromJson(json) : std::optional<Message>{};
   } catch (const Json::exception&) {

@@ -16,6 +16,11 @@ namespace weft::host::worker {
 /// A worker's word that it accepts connections.
 struct Ready {};
 
+/// A worker's word that it is about to load a module, which may end the process or not come to an end.
+struct Loading {
+  std::string module{};  ///< Its file; empty: none is being loaded any more.
+};
+
 /// A worker's word about mapping files that it has read.
 struct ReloadReport {
   enum class Cause {
@@ -34,7 +39,7 @@ struct ReloadReport {
 };
 
 /// What a worker tells its supervisor, through a SOCK_SEQPACKET socket of its own: one packet a message.
-using Message = std::variant<Ready, ReloadReport>;
+using Message = std::variant<Ready, Loading, ReloadReport>;
 
 /// The most bytes of a message. 64 KiB: a socket's buffer (net.core.wmem_default) holds three.
 inline constexpr std::size_t kMaxMessageBytes = 65'536;

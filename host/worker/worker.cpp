@@ -1,5 +1,6 @@
 #include "host/worker/worker.hpp"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -13,6 +14,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <memory>
 #include <new>
 #include <optional>
@@ -110,7 +112,8 @@ class Worker {
         settings_(start.settings),
         access_log_(settings_.access_log),
         runtime_(RuntimeOptions(settings_)),
-        resolver_(settings_.ModuleFolders(), settings_.handler_pool),
+        resolver_(settings_.ModuleFolders(), settings_.handler_pool,
+                  [this](const std::filesystem::path& file) { SayLoading(file.string()); }),
         pipeline_(runtime_, access_log_, PipelineLimits(settings_)),
         responder_(runtime_, pipeline_, settings_.body_timeout),
         server_(
@@ -123,6 +126,7 @@ class Worker {
         tick_(runtime_.Io()) {}
 
   int Run() {
+    SayLoading({});
     log_thread_.emplace();
     PrepareReload();
     if (!LoadHandlers()) {
@@ -334,9 +338,17 @@ class Worker {
     std::_Exit(options::kExitOk);
   }
 
-  void SayReady() {
+  /// An empty name: no module is being loaded any more. What there is no room for is not waited for.
+  void SayLoading(std::string file) const {
     if (start_.supervisor >= 0) {
-      static_cast<void>(TrySend(start_.supervisor, Ready{}));  // nobody has filled it yet
+      static_cast<void>(TrySend(start_.supervisor, Loading{std::move(file)}));
+    }
+  }
+
+  void SayReady() const {
+    while (start_.supervisor >= 0 && !TrySend(start_.supervisor, Ready{})) {
+      pollfd writable{start_.supervisor, POLLOUT, 0};
+      poll(&writable, 1, -1);
     }
   }
 
@@ -404,7 +416,6 @@ void BlockSignals() noexcept {
 }
 
 int RunWorker(const WorkerStart& start) {
-  observe::SetLogLevel(start.settings.log_level);
   BlockSignals();
   RaiseDescriptorLimit(start.settings.max_connections);
   try {

@@ -262,7 +262,17 @@ TEST_CASE("Supervisor: gives up when no worker becomes ready, and says why and w
       while (true) ::pause();
     };
     end = "was not ready within 50ms (--start-timeout): killing it";
-    advice = "a module of /srv/modules most likely does not come to an end as it is loaded";
+    advice = "a file system that does not answer";
+  }
+  SUBCASE("a module that it has named") {
+    worker = [](const WorkerStart& start, EventPipe&) {
+      for (const char* const file : {"/srv/modules/a.so", "/srv/modules/r.so"}) {
+        if (!worker::TrySend(start.supervisor, worker::Loading{file})) ::_exit(97);
+      }
+      return 3;
+    };
+    end = "exited with code 3 before it was ready, as it loaded the module /srv/modules/r.so: ";
+    advice = "replace this module";
   }
   const Gate starts;  // one that does not give up gets a worker that serves, and the test its end
   starts.Open(settings.max_start_failures);

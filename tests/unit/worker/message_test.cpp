@@ -38,6 +38,11 @@ TEST_CASE("Message: is read as it was written") {
   REQUIRE(ready.has_value());
   CHECK(std::holds_alternative<Ready>(*ready));
 
+  const auto loading = Decode(Encode(Loading{"/srv/modules/shop.so"}));
+  REQUIRE(loading.has_value());
+  REQUIRE(std::holds_alternative<Loading>(*loading));
+  CHECK(std::get<Loading>(*loading).module == "/srv/modules/shop.so");
+
   auto report = Refused({{{"/etc/weft/machine.json", 3, 7}, Severity::kWarning, "Odd."}});
   report.cause = ReloadReport::Cause::kStart;
   report.accepted = true;
@@ -98,6 +103,8 @@ TEST_CASE("Message: what no worker writes is nothing") {
         std::string("null"),
         std::string("[]"),
         std::string("{}"),
+        std::string(R"({"kind":"loading"})"),
+        std::string(R"({"kind":"loading","module":1})"),
         std::string("\xff"),
         std::string(100, '\0'),
         std::string(kMaxMessageBytes, '['),
