@@ -30,19 +30,26 @@ using Call = MemoryExchange::Call;
 
 constexpr std::size_t kBufferBytes = 64 * 1024;
 
-/// Serves one request for a file below `root`. What the handler throws is thrown here.
-void Serve(MemoryExchange& exchange, const TemporaryFolder& root, std::string_view path,
-           std::string_view method = "GET", std::string_view path_info = {}) {
-  const test::InPlaceRuntime runtime;
+/// Has `handler` serve one request for a file below `root`. What it throws is thrown here.
+void ServeBy(StaticFileHandler& handler, MemoryExchange& exchange, const TemporaryFolder& root,
+             std::string_view path, std::string_view method = "GET",
+             std::string_view path_info = {}) {
   const auto folder = root.Path().string();
   HttpContext context(test::MakeVariables({{"REQUEST_METHOD", method},
                                            {"SCRIPT_NAME", path},
                                            {"PATH_INFO", path_info},
                                            {"DOCUMENT_ROOT", folder}}),
                       exchange, {}, kBufferBytes);
-  StaticFileHandler handler;
   handler.ProcessRequest(context);
   context.Response().Complete();
+}
+
+/// The same, by a handler of its own, in place.
+void Serve(MemoryExchange& exchange, const TemporaryFolder& root, std::string_view path,
+           std::string_view method = "GET", std::string_view path_info = {}) {
+  const test::InPlaceRuntime runtime;
+  StaticFileHandler handler;
+  ServeBy(handler, exchange, root, path, method, path_info);
 }
 
 /// The status with which a request for a file is refused; 0 when it is not.
@@ -67,12 +74,17 @@ std::string Pattern(std::size_t size) {
   return text;
 }
 
+/// Gives a file this time of its last change, in seconds since 1970.
+void SetDate(const std::filesystem::path& path, time_t seconds) {
+  const timespec date{seconds, 0};
+  const timespec times[] = {date, date};
+  REQUIRE(utimensat(AT_FDCWD, path.c_str(), times, 0) == 0);
+}
+
 TEST_CASE("StaticFileHandler: a file is served whole, with its length, type and date") {
   const TemporaryFolder root;
   const auto path = root.Write("a/page.html", "<p>hello</p>");
-  const timespec date{784'111'777, 0};  // the date that RFC 9110, section 5.6.7 has as its example
-  const timespec times[] = {date, date};
-  REQUIRE(utimensat(AT_FDCWD, path.c_str(), times, 0) == 0);
+  SetDate(path, 784'111'777);  // the date that RFC 9110, section 5.6.7 has as its example
   MemoryExchange exchange;
   Serve(exchange, root, "/a/page.html");
   CHECK(exchange.status == 200);
@@ -86,9 +98,7 @@ TEST_CASE("StaticFileHandler: a file is served whole, with its length, type and 
 TEST_CASE("StaticFileHandler: a date in the future is not told") {
   const TemporaryFolder root;
   const auto path = root.Write("f.txt", "x");
-  const timespec date{32'503'680'000, 0};  // the year 3000
-  const timespec times[] = {date, date};
-  REQUIRE(utimensat(AT_FDCWD, path.c_str(), times, 0) == 0);
+  SetDate(path, 32'503'680'000);  // the year 3000
   MemoryExchange exchange;
   Serve(exchange, root, "/f.txt");
   CHECK(exchange.Header("Last-Modified").find("3000") == std::string::npos);
@@ -113,14 +123,8 @@ TEST_CASE("StaticFileHandler: the disk is waited for on the pool, the client on 
   test::InPlaceRuntime runtime;
   MemoryExchange exchange;
   exchange.before_call = [&](Call) { CHECK_FALSE(runtime.running); };
-  const auto folder = root.Path().string();
-  HttpContext context(test::MakeVariables({{"REQUEST_METHOD", "GET"},
-                                           {"SCRIPT_NAME", "/file.bin"},
-                                           {"PATH_INFO", ""},
-                                           {"DOCUMENT_ROOT", folder}}),
-                      exchange, {}, kBufferBytes);
-  StaticFileHandler().ProcessRequest(context);
-  context.Response().Complete();
+  StaticFileHandler handler;
+  ServeBy(handler, exchange, root, "/file.bin");
   CHECK(exchange.sent.size() == 3 * 64 * 1024 + 1);
   // Opened and read at first, then a call for each further piece.
   CHECK(runtime.calls == 7);
@@ -427,21 +431,14 @@ TEST_CASE("StaticFileHandler: one instance serves one file after another") {
   StaticFileHandler handler;
   CHECK(handler.IsReusable());
   const test::InPlaceRuntime runtime;
-  for (const std::string name : {"a", "none", "b"}) {
-    MemoryExchange exchange;
-    const auto folder = root.Path().string();
-    HttpContext context(test::MakeVariables({{"REQUEST_METHOD", "GET"},
-                                             {"SCRIPT_NAME", "/" + name + ".txt"},
-                                             {"DOCUMENT_ROOT", folder}}),
-                        exchange, {}, kBufferBytes);
-    if (name == "none") {
-      CHECK_THROWS_AS(handler.ProcessRequest(context), HttpException);
-    } else {
-      handler.ProcessRequest(context);
-      context.Response().Complete();
-      CHECK(exchange.sent.size() == (name == "a" ? 1 : 2));
-    }
-  }
+  MemoryExchange first;
+  ServeBy(handler, first, root, "/a.txt");
+  CHECK(first.sent == "a");
+  MemoryExchange refused;
+  CHECK_THROWS_AS(ServeBy(handler, refused, root, "/none.txt"), HttpException);
+  MemoryExchange last;
+  ServeBy(handler, last, root, "/b.txt");
+  CHECK(last.sent == "bb");
 }
 
 }  // namespace

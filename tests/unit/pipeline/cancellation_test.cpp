@@ -17,7 +17,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Call = MemoryExchange::Call;
 
-/// A request whose handler waits for an hour, and what was done to it meanwhile.
+/// What became of a request that something was done to while its handler ran.
 struct Result {
   int status = 0;
   std::string sent;
@@ -27,20 +27,15 @@ struct Result {
   std::string line;
 };
 
-/// `before_wait` runs in the handler, `meanwhile` on the test's fiber once the handler is about to wait.
-Result WaitForAnHour(Kind kind, const Function& before_wait,
-                     const std::function<void(PipelineHost&, TestRequest&)>& meanwhile,
-                     std::string_view more = {}) {
+using Meanwhile = std::function<void(PipelineHost&, TestRequest&)>;
+
+/// `handler` sets `entered` when it is about to wait; `meanwhile` then runs on the test's fiber.
+Result Interrupt(Kind kind, const std::function<void(HttpContext&, Signal& entered)>& handler,
+                 const Meanwhile& meanwhile) {
   Result result;
   const auto lines = PipelineHost::Run([&](PipelineHost& host) {
     Signal entered(host.Runtime());
-    host.Serve({{"/x", kind,
-                 [&](HttpContext& context) {
-                   before_wait(context);
-                   entered.Set();
-                   SleepFor(std::chrono::hours(1));
-                 }}},
-               more);
+    host.Serve({{"/x", kind, [&](HttpContext& context) { handler(context, entered); }}});
     TestRequest request("GET", "/x", {{"CONTENT_LENGTH", "0"}});
     SideFiber side(host.Runtime(), [&] { host.Process(request); });
     entered.Wait();
@@ -56,6 +51,18 @@ Result WaitForAnHour(Kind kind, const Function& before_wait,
   REQUIRE(lines.size() == 1);
   result.line = lines[0];
   return result;
+}
+
+/// A handler that does something and then waits for an hour.
+Result WaitForAnHour(Kind kind, const Function& before_wait, const Meanwhile& meanwhile) {
+  return Interrupt(
+      kind,
+      [&](HttpContext& context, Signal& entered) {
+        before_wait(context);
+        entered.Set();
+        SleepFor(std::chrono::hours(1));
+      },
+      meanwhile);
 }
 
 void Nothing(HttpContext&) {}
@@ -199,35 +206,25 @@ TEST_CASE("Pipeline: only requests that are overdue are cancelled") {
 
 /// A handler that is cancelled for `reason` and answers nevertheless; `answer` is how.
 Result AnswerNevertheless(Kind kind, CancellationReason reason, const Function& answer) {
-  Result result;
-  const auto lines = PipelineHost::Run([&](PipelineHost& host) {
-    Signal entered(host.Runtime());
-    host.Serve({{"/x", kind, [&](HttpContext& context) {
-                   entered.Set();
-                   try {
-                     SleepFor(std::chrono::hours(1));
-                   } catch (const OperationCancelled& cancelled) {
-                     CHECK(cancelled.Reason() == reason);
-                   }
-                   CHECK(context.Cancellation().Reason() == reason);
-                   answer(context);
-                 }}});
-    TestRequest request("GET", "/x");
-    SideFiber side(host.Runtime(), [&] { host.Process(request); });
-    entered.Wait();
-    if (reason == CancellationReason::kDeadline) {
-      PassDeadline(host, request);
-    } else {
-      host.Pipeline().CancelAll(reason);
-    }
-    side.Join();
-    result.status = request.exchange.status;
-    result.sent = request.exchange.sent;
-    result.aborted = request.exchange.aborted;
-  });
-  REQUIRE(lines.size() == 1);
-  result.line = lines[0];
-  return result;
+  return Interrupt(
+      kind,
+      [&](HttpContext& context, Signal& entered) {
+        entered.Set();
+        try {
+          SleepFor(std::chrono::hours(1));
+        } catch (const OperationCancelled& cancelled) {
+          CHECK(cancelled.Reason() == reason);
+        }
+        CHECK(context.Cancellation().Reason() == reason);
+        answer(context);
+      },
+      [reason](PipelineHost& host, TestRequest& request) {
+        if (reason == CancellationReason::kDeadline) {
+          PassDeadline(host, request);
+        } else {
+          host.Pipeline().CancelAll(reason);
+        }
+      });
 }
 
 TEST_CASE("Pipeline: a handler that answers after its deadline is 504 all the same") {
@@ -279,26 +276,38 @@ TEST_CASE("Pipeline: a handler that answers a client that has left is 499, and n
   }
 }
 
+/// A peer that holds up one kind of call until the request is cancelled.
+class StuckPeer {
+ public:
+  StuckPeer(PipelineHost& host, MemoryExchange& exchange, Call call) : stuck_(host.Runtime()) {
+    exchange.before_call = [this, call](Call made) {
+      if (made == call) {
+        stuck_.Set();
+        cancelled_.Wait();
+      }
+    };
+    exchange.on_cancelled = [this] { cancelled_.Notify(); };
+  }
+
+  void AwaitCall() noexcept { stuck_.Wait(); }
+
+ private:
+  Signal stuck_;
+  host::runtime::FiberEvent cancelled_;
+};
+
 TEST_CASE("Pipeline: a cancellation wakes an exchange that waits for its peer's body") {
   for (const auto kind : kAllKinds) {
     const auto lines = PipelineHost::Run([kind](PipelineHost& host) {
-      Signal reading(host.Runtime());
-      host::runtime::FiberEvent woken;
       host.Serve({{"/x", kind, [](HttpContext& context) {
                      std::string piece(4, '\0');
                      static_cast<void>(context.Request().GetBufferlessInputStream().Read(piece));
                      FAIL_CHECK("there was nothing to read");
                    }}});
       TestRequest request("POST", "/x", {{"CONTENT_LENGTH", "4"}});
-      request.exchange.before_call = [&](Call call) {
-        if (call == Call::kReadBody) {
-          reading.Set();
-          woken.Wait();
-        }
-      };
-      request.exchange.on_cancelled = [&] { woken.Notify(); };
+      StuckPeer peer(host, request.exchange, Call::kReadBody);
       SideFiber side(host.Runtime(), [&] { host.Process(request); });
-      reading.Wait();
+      peer.AwaitCall();
       PassDeadline(host, request);
       side.Join();
       CHECK(request.exchange.status == 504);
@@ -312,22 +321,14 @@ TEST_CASE(
     "Pipeline: a cancellation wakes an exchange whose peer takes nothing, and the answer is cut") {
   for (const auto kind : kAllKinds) {
     const auto lines = PipelineHost::Run([kind](PipelineHost& host) {
-      Signal sending(host.Runtime());
-      host::runtime::FiberEvent woken;
       host.Serve({{"/x", kind, [](HttpContext& context) {
                      context.Response().Write(std::string(100, 'x'));
                      context.Response().Write(std::string(100, 'y'));
                    }}});
       TestRequest request("GET", "/x");
-      request.exchange.before_call = [&](Call call) {
-        if (call == Call::kSendBody) {
-          sending.Set();
-          woken.Wait();
-        }
-      };
-      request.exchange.on_cancelled = [&] { woken.Notify(); };
+      StuckPeer peer(host, request.exchange, Call::kSendBody);
       SideFiber side(host.Runtime(), [&] { host.Process(request); });
-      sending.Wait();
+      peer.AwaitCall();
       PassDeadline(host, request);
       side.Join();
       CHECK(request.exchange.sent == std::string(100, 'x'));
