@@ -10,6 +10,8 @@ namespace weft::host::supervisor {
 /// A stop that is asked for before anybody serves is obeyed all the same, with 0; no file of a socket
 /// is left then.
 ///
+/// On `settings.control` the supervisor answers (ControlSocket); without a supervisor that is a wrong configuration (78).
+///
 /// Every problem is a line on standard error.
 /// Takes over the process's signals and never gives them back.
 /// Threads: call while there is only one. Throws nothing but std::bad_alloc.

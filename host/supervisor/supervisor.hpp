@@ -42,6 +42,10 @@ using NewMappings = std::function<void(std::uint64_t fingerprint)>;
 /// or the one that looks for changes, reports that it serves with new ones, the others are told to adopt them
 /// (ReloadOrder::kAdopt). So a wrong file is logged once, and not by every worker.
 ///
+/// Answering: on `sockets.control`, where it is open, whoever asks is told how the host is (status.hpp), from the start until
+/// the last worker has ended, and whatever the workers do. No client, and no worker's message, holds the supervisor up or
+/// ends it.
+///
 /// Stopping: 0 is returned. At once the listening sockets are closed and their files removed here,
 /// so that connections are refused rather than left waiting (as soon as the workers close theirs). A
 /// worker that has not ended when the drain time is over gets 2 s more, for cancelling what is left,

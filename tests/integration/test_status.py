@@ -276,7 +276,7 @@ def test_it_answers_while_the_host_drains(start_controlled, ask, status):
 # --- The socket ----------------------------------------------------------------------------------------
 
 
-def test_the_sockets_file(start_controlled, ask, installation, run_dir, control):
+def test_the_sockets_file(start_controlled, ask, status, installation, run_dir, control):
     old_umask = os.umask(0)
     try:
         host = start_controlled(workers=1)
@@ -285,8 +285,11 @@ def test_the_sockets_file(start_controlled, ask, installation, run_dir, control)
     mode = control.stat()
     assert stat.S_ISSOCK(mode.st_mode) and stat.S_IMODE(mode.st_mode) == 0o600
     assert mode.st_uid == os.geteuid()
-    # No worker has it.
-    inode = next(line.split()[6] for line in open("/proc/net/unix") if line.rstrip().endswith(f" {control}"))
+    # No worker has it, once it is more than a copy of the supervisor.
+    status("a ready worker", all_ready)
+    accepts = "00010000"  # __SO_ACCEPTCON, as /proc/net/unix has it: the socket itself, and no connection to it
+    lines = [line.split() for line in open("/proc/net/unix") if line.rstrip().endswith(f" {control}")]
+    inode = next(fields[6] for fields in lines if fields[3] == accepts)
     for worker in host.workers():
         descriptors = [os.readlink(f"/proc/{worker}/fd/{fd}") for fd in os.listdir(f"/proc/{worker}/fd")]
         assert f"socket:[{inode}]" not in descriptors
