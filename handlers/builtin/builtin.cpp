@@ -14,10 +14,9 @@ void RegisterHandlers(IHandlerRegistry& registry, ResolveType resolve_type,
   AddHandler<HttpForbiddenHandler>(registry, "weft::HttpForbiddenHandler");
   AddHandler<HttpNotFoundHandler>(registry, "weft::HttpNotFoundHandler");
   AddHandler<HttpMethodNotAllowedHandler>(registry, "weft::HttpMethodNotAllowedHandler");
-  registry.AddFactory(
-      "weft::SimpleHandlerFactory",
-      std::make_unique<SimpleHandlerFactory>(std::move(resolve_type), options.ashx_check_interval,
-                                             options.ashx_files));
+  registry.AddFactory(kSimpleHandlerFactory, std::make_unique<SimpleHandlerFactory>(
+                                                 std::move(resolve_type),
+                                                 options.ashx_check_interval, options.ashx_files));
 }
 
 }  // namespace weft::builtin

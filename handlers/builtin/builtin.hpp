@@ -10,6 +10,9 @@
 
 namespace weft::builtin {
 
+/// The class whose entries serve files that name a class, `.ashx` files by default.
+inline constexpr std::string_view kSimpleHandlerFactory = "weft::SimpleHandlerFactory";
+
 /// Makes handlers of one class.
 using CreateHandler = std::function<std::unique_ptr<IHttpHandler>()>;
 /// Finds the class that the text `Class, module` names. Throws what says why it cannot.

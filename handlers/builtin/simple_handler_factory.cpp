@@ -1,13 +1,12 @@
 #include "handlers/builtin/simple_handler_factory.hpp"
 
-#include <array>
 #include <optional>
 #include <utility>
 
 #include <weft/async.hpp>
 #include <weft/cancellation.hpp>
 #include <weft/http_exception.hpp>
-#include "handlers/builtin/web_handler_directive.hpp"
+#include "handlers/builtin/web_handler_file.hpp"
 
 namespace weft::builtin {
 
@@ -16,47 +15,19 @@ namespace {
 using std::chrono::steady_clock;
 using std::chrono::system_clock;
 
-/// Blocks. Throws std::system_error, and DirectiveError for a file that is too large.
-std::string ReadText(RegularFile& file) {
-  std::string text;
-  std::array<char, 4096> piece;
-  while (const auto count = file.Read(piece.data(), piece.size())) {
-    text.append(piece.data(), count);
-    if (text.size() > SimpleHandlerFactory::kMaxFileBytes) {
-      throw DirectiveError({}, "the file is larger than a .ashx file can be, " +
-                                   std::to_string(SimpleHandlerFactory::kMaxFileBytes) + " bytes");
-    }
-  }
-  return text;
-}
-
 }  // namespace
 
 /// What a look at a file has found.
 struct SimpleHandlerFactory::Look {
-  FileVersion version;
+  WebHandlerFile file;
   bool is_settled = false;
-  bool is_unchanged = false;  // nothing was read
-  WebHandlerDirective directive;
-  std::string error;  // of the directive; empty: there is one
 
-  /// Blocks. `known` is the version that need not be read again. Throws as RegularFile.
+  /// Blocks. `known` is the version that need not be read again. Throws as ReadWebHandlerFile().
   static Look At(const std::string& path, const std::optional<FileVersion>& known) {
     // Before the file is opened: what is written from now on is newer than this.
     const auto now = system_clock::now();
-    RegularFile file(path);
-    Look look;
-    look.version = file.Version();
-    if (known == look.version) {
-      look.is_unchanged = true;
-      return look;
-    }
-    look.is_settled = look.version.ChangedAt() + kSettled <= now.time_since_epoch();
-    try {
-      look.directive = ParseWebHandlerDirective(ReadText(file));
-    } catch (const DirectiveError& error) {
-      look.error = path + ":" + error.what();
-    }
+    Look look{ReadWebHandlerFile(path, known)};
+    look.is_settled = look.file.version.ChangedAt() + kSettled <= now.time_since_epoch();
     return look;
   }
 };
@@ -112,8 +83,8 @@ SimpleHandlerFactory::Content SimpleHandlerFactory::Check(const std::string& pat
   Content content;
   try {
     look = Offload([&] { return Look::At(path, version); });
-    if (!look.is_unchanged) {
-      content = Resolve(path, look);
+    if (!look.file.is_unchanged) {
+      content = Resolve(path, look.file);
     }
   } catch (const HttpException& error) {
     const auto known = check_ended();
@@ -126,7 +97,7 @@ SimpleHandlerFactory::Content SimpleHandlerFactory::Check(const std::string& pat
     throw;
   }
   const auto known = check_ended();
-  if (look.is_unchanged) {
+  if (look.file.is_unchanged) {
     if (known == files_.end()) {
       // Forgotten while it was looked at.
       return Check(path);
@@ -137,23 +108,23 @@ SimpleHandlerFactory::Content SimpleHandlerFactory::Check(const std::string& pat
   if (files_.size() >= max_files_ && known == files_.end()) {
     files_.clear();
   }
-  files_.insert_or_assign(path, File{content, look.version, look.is_settled, now, false});
+  files_.insert_or_assign(path, File{content, look.file.version, look.is_settled, now, false});
   return content;
 }
 
 SimpleHandlerFactory::Content SimpleHandlerFactory::Resolve(const std::string& path,
-                                                            const Look& look) const {
-  if (!look.error.empty()) {
-    return {{}, look.error};
+                                                            const WebHandlerFile& file) const {
+  if (file.error) {
+    return {{}, path + ":" + file.error->what()};
   }
   try {
-    return {resolve_type_(look.directive.type), {}};
+    return {resolve_type_(file.directive.type), {}};
   } catch (const HttpException&) {
     throw;
   } catch (const OperationCancelled&) {
     throw;
   } catch (const std::exception& error) {
-    return {{}, path + ":" + look.directive.type_place.ToString() + ": " + error.what()};
+    return {{}, path + ":" + DirectiveError(file.directive.type_place, error.what()).what()};
   }
 }
 

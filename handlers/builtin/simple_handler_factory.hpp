@@ -11,19 +11,18 @@
 #include <weft/http_handler.hpp>
 #include "handlers/builtin/builtin.hpp"
 #include "handlers/builtin/regular_file.hpp"
+#include "handlers/builtin/web_handler_file.hpp"
 
 namespace weft::builtin {
 
-/// Serves `.ashx` files, and those of any other extension that is mapped to it: each names a class, of which every
-/// request gets an instance of its own.
+/// Serves `.ashx` files, and those of any other extension that is mapped to it: each names a class. What every request
+/// gets is what CreateHandler makes: an instance of its own, or what stands for the class's shared one.
 ///
 /// What a file says, an error too, holds until the file changes. Whether it has is looked at when it was not for the
 /// check interval, on a thread of the pool, by one request, while the others go on with what is known. A file that is
 /// not there is not remembered.
 class SimpleHandlerFactory final : public IHttpHandlerFactory {
  public:
-  /// A directive takes a line; what is larger than this is no `.ashx` file.
-  static constexpr std::size_t kMaxFileBytes = 64 * 1024;
   /// A file that had changed less than this before it was read is read again at the next check, whatever its times
   /// say: it may have been written once more within one tick of the file system's clock. 2 s is FAT's, the coarsest.
   static constexpr std::chrono::seconds kSettled{2};
@@ -65,7 +64,7 @@ class SimpleHandlerFactory final : public IHttpHandlerFactory {
   };
 
   Content Check(const std::string& path);
-  Content Resolve(const std::string& path, const Look& look) const;
+  Content Resolve(const std::string& path, const WebHandlerFile& file) const;
 
   ResolveType resolve_type_;
   std::chrono::nanoseconds check_interval_;

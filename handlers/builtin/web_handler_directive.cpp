@@ -228,7 +228,12 @@ std::string DirectivePlace::ToString() const {
 }
 
 DirectiveError::DirectiveError(const DirectivePlace& place, const std::string& sentence)
-    : std::runtime_error(place.ToString() + ": " + sentence) {}
+    : std::runtime_error(place.ToString() + ": " + sentence), place_(place) {}
+
+std::string_view DirectiveError::Sentence() const noexcept {
+  const std::string_view text(what());
+  return text.substr(text.find(": ") + 2);
+}
 
 WebHandlerDirective ParseWebHandlerDirective(std::string_view text) {
   Reader reader(text);

@@ -18,10 +18,17 @@ struct DirectivePlace {
   std::string ToString() const;
 };
 
-/// What is wrong with a `.ashx` file. what() is `line:column: sentence`.
+/// What is wrong with a `.ashx` file, or the class that it names. what() is `line:column: sentence`.
 class DirectiveError : public std::runtime_error {
  public:
   DirectiveError(const DirectivePlace& place, const std::string& sentence);
+
+  const DirectivePlace& Place() const noexcept { return place_; }
+  /// What what() says behind the place. Lifetime: this.
+  std::string_view Sentence() const noexcept;
+
+ private:
+  DirectivePlace place_;
 };
 
 /// What a `.ashx` file says.

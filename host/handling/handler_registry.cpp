@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include <weft/http_exception.hpp>
+#include "host/handling/unusable_type.hpp"
 #include "host/observe/log.hpp"
 
 namespace weft::host::handling {
@@ -62,6 +62,20 @@ class PooledClass final : public HandlerClass {
   std::vector<std::unique_ptr<IHttpHandler>> idle_;
 };
 
+/// Stands for a shared handler where a handler of its own is asked for. It is never entered: FactoryClass lends what it
+/// stands for, so that the request runs as that handler says of itself.
+class SharedReference final : public IHttpHandler {
+ public:
+  explicit SharedReference(const IHttpSharedHandler& handler) : handler_(handler) {}
+
+  const IHttpSharedHandler& Handler() const noexcept { return handler_; }
+  void ProcessRequest(HttpContext& context) override { handler_.ProcessRequest(context); }
+  bool IsReusable() const override { return false; }
+
+ private:
+  const IHttpSharedHandler& handler_;
+};
+
 class SharedClass final : public HandlerClass {
  public:
   explicit SharedClass(std::shared_ptr<const IHttpSharedHandler> handler)
@@ -69,9 +83,7 @@ class SharedClass final : public HandlerClass {
 
   Loan Borrow(HttpContext&) override { return {nullptr, handler_.get()}; }
   std::unique_ptr<IHttpHandler> Create() override {
-    throw HttpException(500, {},
-                        "the class has one shared instance; map it with an `add`, not by a file")
-        .WithCause(cause::kHandlerTypeUnknown);
+    return std::make_unique<SharedReference>(*handler_);
   }
   bool MayServeAgain(const IHttpHandler&) const override { return false; }
   void Reset(IHttpHandler&) const override {}
@@ -101,12 +113,14 @@ class FactoryClass final : public HandlerClass {
       throw NoHandlerError("the factory returned no handler for " +
                            std::string(request.FilePath()));
     }
+    if (const auto* const reference = dynamic_cast<const SharedReference*>(loan.own.get())) {
+      return {nullptr, &reference->Handler()};
+    }
     return loan;
   }
 
   std::unique_ptr<IHttpHandler> Create() override {
-    throw HttpException(500, {}, "the class is a factory; map it with an `add`, not by a file")
-        .WithCause(cause::kHandlerTypeUnknown);
+    throw TypeError("the class is a factory, which makes handlers for requests alone");
   }
 
   bool MayServeAgain(const IHttpHandler&) const override { return true; }

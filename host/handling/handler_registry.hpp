@@ -37,7 +37,7 @@ enum class Lifetime : std::uint8_t {
 /// `instance`, `shared` or `factory`.
 std::string_view ToString(Lifetime lifetime) noexcept;
 
-/// What a class lends: exactly one of the two is set.
+/// What a class lends: exactly one of the two is set. The shared one lives as long as the process.
 struct Loan {
   std::unique_ptr<IHttpHandler> own;
   const IHttpSharedHandler* shared = nullptr;
@@ -53,8 +53,9 @@ class HandlerClass {
   /// Lends a handler for one request. Throws what the class's own code throws, and NoHandlerError where that made
   /// none.
   virtual Loan Borrow(HttpContext& context) = 0;
-  /// A handler of its own for who asks by name at run time (a `.ashx` file). Throws HttpException(500) for a
-  /// class that is no plain class of handlers.
+  /// A handler for who asks by name at run time (a `.ashx` file): one of its own, or what stands for the shared one,
+  /// which a factory's loan then is. Throws what the class's own code throws, NoHandlerError where that made none,
+  /// and TypeError for a factory.
   virtual std::unique_ptr<IHttpHandler> Create() = 0;
   /// Whether an instance may be returned, entered or not. Throws what its own code throws; it may not, then.
   /// Threads: where it served.

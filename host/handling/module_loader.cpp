@@ -1,34 +1,12 @@
 #include "host/handling/module_loader.hpp"
 
+#include <ranges>
 #include <utility>
+#include <variant>
 
 #include "host/observe/log.hpp"
 
 namespace weft::host::handling {
-
-namespace {
-
-std::string JoinNames(const std::vector<std::string>& names) {
-  std::string text;
-  for (const auto& name : names) {
-    text += (text.empty() ? "" : ", ") + name;
-  }
-  return text.empty() ? "none" : text;
-}
-
-std::string WhereItIsNot(const std::vector<std::filesystem::path>& folders,
-                         const std::string& module) {
-  if (folders.empty()) {
-    return "there is no folder of modules, name one with --modules";
-  }
-  std::string files;
-  for (const auto& folder : folders) {
-    files += (files.empty() ? "" : " nor ") + (folder / (module + ".so")).string();
-  }
-  return "there was no file " + files + " when the worker started";
-}
-
-}  // namespace
 
 TypeResolver::TypeResolver(std::vector<std::filesystem::path> folders, std::size_t handler_pool,
                            const BeforeLoad& before_load)
@@ -58,8 +36,9 @@ HandlerClass& TypeResolver::Resolve(const mappings::TypeName& type) {
   if (!type.module.empty()) {
     const auto at = modules_.find(type.module);
     if (at == modules_.end()) {
-      throw TypeError("module '" + type.module +
-                      "' is missing: " + WhereItIsNot(folders_, type.module));
+      const auto names = std::views::keys(modules_);
+      throw TypeError(MissingModule(
+          type.module, std::vector<std::string>(names.begin(), names.end()), folders_));
     }
     if (!at->second.error.empty()) {
       throw TypeError(at->second.error);
@@ -69,11 +48,20 @@ HandlerClass& TypeResolver::Resolve(const mappings::TypeName& type) {
   if (auto* const found = classes->Find(type.class_name)) {
     return *found;
   }
-  const std::string where = type.module.empty()
-                                ? "no class of this name is built in"
-                                : "module '" + type.module + "' has no class of this name";
-  throw TypeError("class '" + type.class_name + "': " + where +
-                  "; there are: " + JoinNames(classes->ClassNames()));
+  throw TypeError(MissingClass(type, classes->ClassNames()));
+}
+
+HandlerClass& TypeResolver::ResolveForFile(std::string_view type_text) {
+  const auto parsed = mappings::ParseTypeName(type_text);
+  if (const auto* const fault = std::get_if<mappings::TypeNameFault>(&parsed)) {
+    throw TypeError(fault->sentence);
+  }
+  const auto& type = std::get<mappings::TypeName>(parsed);
+  auto& handler_class = Resolve(type);
+  if (handler_class.LifetimeOfInstances() == Lifetime::kFactory) {
+    throw TypeError(FactoryNamedByFile(type.class_name));
+  }
+  return handler_class;
 }
 
 }  // namespace weft::host::handling

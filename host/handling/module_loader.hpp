@@ -4,22 +4,16 @@
 #include <filesystem>
 #include <functional>
 #include <map>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "host/handling/handler_registry.hpp"
 #include "host/handling/module.hpp"
+#include "host/handling/unusable_type.hpp"
 #include "mappings/type_name.hpp"
 
 namespace weft::host::handling {
-
-/// Why a type cannot be used, as one sentence.
-class TypeError : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
 
 /// Finds classes by the names that mappings and `.ashx` files use. Every module of the folders is loaded when
 /// this is made, so that no request waits for it, and none is ever unloaded: code of it may be running.
@@ -45,6 +39,8 @@ class TypeResolver {
 
   /// Throws TypeError.
   HandlerClass& Resolve(const mappings::TypeName& type);
+  /// The class that a file names by the text `Class, module`; it can be created. Throws TypeError, for a factory too.
+  HandlerClass& ResolveForFile(std::string_view type_text);
 
  private:
   std::vector<std::filesystem::path> folders_;

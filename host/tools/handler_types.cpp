@@ -1,47 +1,22 @@
 #include "host/tools/handler_types.hpp"
 
 #include <algorithm>
-#include <optional>
 #include <utility>
+#include <variant>
 
 #include "handlers/builtin/builtin.hpp"
 #include "host/handling/handler_registry.hpp"
+#include "host/handling/unusable_type.hpp"
 #include "host/observe/log.hpp"
-#include "mappings/wording.hpp"
 
 namespace weft::host::tools {
 namespace {
-
-using mappings::Quoted;
 
 Json DescribeBuiltIn() {
   handling::HandlerRegistry registry;
   // No handler is made here, so no `.ashx` file is read.
   builtin::RegisterHandlers(registry, [](std::string_view) { return builtin::CreateHandler(); });
   return DescribeClasses(registry);
-}
-
-/// The class that was meant: of a like name, or the only one of this name in any namespace.
-std::optional<std::string> NearestClass(std::string_view name,
-                                        const std::vector<std::string>& names) {
-  std::optional<std::string> in_namespace;
-  const std::string tail = "::" + std::string(name);
-  for (const auto& candidate : names) {
-    if (candidate.ends_with(tail)) {
-      if (in_namespace) {
-        return std::nullopt;
-      }
-      in_namespace = candidate;
-    }
-  }
-  if (in_namespace) {
-    return in_namespace;
-  }
-  const std::vector<std::string_view> views(names.begin(), names.end());
-  if (const auto nearest = mappings::NearestName(name, views)) {
-    return std::string(*nearest);
-  }
-  return std::nullopt;
 }
 
 }  // namespace
@@ -64,7 +39,11 @@ HandlerTypes::Answer HandlerTypes::Find(const mappings::TypeName& type) {
   if (known == modules_.end()) {
     const auto file = std::ranges::find(files_, type.module, &handling::ModuleFile::name);
     if (file == files_.end()) {
-      return {MissingModule(type.module), nullptr};
+      std::vector<std::string> names;
+      for (const auto& known_file : files_) {
+        names.push_back(known_file.name);
+      }
+      return {handling::MissingModule(type.module, names, folders_), nullptr};
     }
     known = modules_.emplace(type.module, DescribeModule(*file, load_timeout_)).first;
   }
@@ -75,23 +54,18 @@ HandlerTypes::Answer HandlerTypes::Find(const mappings::TypeName& type) {
   return FindClass(type, module["classes"]);
 }
 
-std::string HandlerTypes::MissingModule(std::string_view name) const {
-  const auto sentence = "The module " + Quoted(name) + " is missing";
-  std::vector<std::string_view> names;
-  for (const auto& file : files_) {
-    names.push_back(file.name);
+HandlerTypes::Answer HandlerTypes::FindForFile(std::string_view type_text) {
+  const auto parsed = mappings::ParseTypeName(type_text);
+  if (const auto* const fault = std::get_if<mappings::TypeNameFault>(&parsed)) {
+    return {fault->sentence, nullptr};
   }
-  if (const auto nearest = mappings::NearestName(name, names)) {
-    return sentence + "; did you mean " + Quoted(*nearest) + "?";
+  const auto& type = std::get<mappings::TypeName>(parsed);
+  auto answer = Find(type);
+  if (answer.error.empty() &&
+      answer.handler_class["lifetime"] == handling::ToString(handling::Lifetime::kFactory)) {
+    return {handling::FactoryNamedByFile(type.class_name), nullptr};
   }
-  if (folders_.empty()) {
-    return sentence + ": there is no folder of modules; name one with --modules.";
-  }
-  std::string places;
-  for (const auto& folder : folders_) {
-    places += (places.empty() ? "" : " nor ") + (folder / (std::string(name) + ".so")).string();
-  }
-  return sentence + ": there is no file " + places + ".";
+  return answer;
 }
 
 HandlerTypes::Answer HandlerTypes::FindClass(const mappings::TypeName& type, const Json& classes) {
@@ -102,16 +76,7 @@ HandlerTypes::Answer HandlerTypes::FindClass(const mappings::TypeName& type, con
       return {{}, handler_class};
     }
   }
-  const auto sentence = type.module.empty() ? "No class " + Quoted(type.class_name) + " is built in"
-                                            : "The module " + Quoted(type.module) +
-                                                  " has no class " + Quoted(type.class_name);
-  if (const auto nearest = NearestClass(type.class_name, names)) {
-    return {sentence + "; did you mean " + Quoted(*nearest) + "?", nullptr};
-  }
-  const std::vector<std::string_view> views(names.begin(), names.end());
-  return {sentence +
-              (names.empty() ? "; it has none." : "; there are " + mappings::Listed(views) + "."),
-          nullptr};
+  return {handling::MissingClass(type, names), nullptr};
 }
 
 }  // namespace weft::host::tools

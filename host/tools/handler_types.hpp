@@ -21,7 +21,7 @@ class HandlerTypes {
  public:
   /// What is known of one type.
   struct Answer {
-    /// Why it cannot be used, as one sentence, with the name that may have been meant; empty: it can.
+    /// Why it cannot be used, as the log of a worker says it; empty: it can.
     std::string error;
     Json handler_class;  ///< As DescribeClasses() describes it; null where there is an error.
   };
@@ -32,9 +32,10 @@ class HandlerTypes {
 
   /// Throws as DescribeModule().
   [[nodiscard]] Answer Find(const mappings::TypeName& type);
+  /// The class that a file names by the text `Class, module`; a factory is an error. Throws as DescribeModule().
+  [[nodiscard]] Answer FindForFile(std::string_view type_text);
 
  private:
-  [[nodiscard]] std::string MissingModule(std::string_view name) const;
   [[nodiscard]] static Answer FindClass(const mappings::TypeName& type, const Json& classes);
 
   std::vector<std::filesystem::path> folders_;

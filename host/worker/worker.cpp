@@ -149,7 +149,10 @@ class Worker {
   bool LoadHandlers() {
     builtin::RegisterHandlers(
         resolver_.BuiltIn(),
-        [this](std::string_view type_text) { return ResolveHandler(type_text); },
+        [this](std::string_view type_text) -> builtin::CreateHandler {
+          auto& handler_class = resolver_.ResolveForFile(type_text);
+          return [&handler_class] { return handler_class.Create(); };
+        },
         {.ashx_check_interval = settings_.ashx_check_interval, .ashx_files = settings_.ashx_files});
     // Where nobody looks for changes, files that changed since the last reload are not taken by the way.
     const bool may_be_ahead = settings_.reload_interval > std::chrono::milliseconds(0);
@@ -210,15 +213,6 @@ class Worker {
   }
 
   /// What a `.ashx` file names. The class lives as long as the worker.
-  builtin::CreateHandler ResolveHandler(std::string_view type_text) {
-    const auto parsed = mappings::ParseTypeName(type_text);
-    if (const auto* const fault = std::get_if<mappings::TypeNameFault>(&parsed)) {
-      throw handling::TypeError(fault->sentence);
-    }
-    auto& handler_class = resolver_.Resolve(std::get<mappings::TypeName>(parsed));
-    return [&handler_class] { return handler_class.Create(); };
-  }
-
   void WaitForSignal() {
     signals_.async_wait(signals_.wait_read, [this](const boost::system::error_code& error) {
       if (error) {

@@ -117,7 +117,7 @@ def test_the_mapping_of_the_guide_is_understood_but_for_its_module(tmp_path, bui
                   "--mappings", tmp_path])
     assert result.returncode == 78
     problems = [line for line in result.stderr.splitlines() if ": error: " in line]
-    assert len(problems) == 2 and all("module 'shop' is missing" in problem for problem in problems), result.stderr
+    assert len(problems) == 2 and all('module "shop" is missing' in problem for problem in problems), result.stderr
 
 
 def test_the_commands_of_the_mappings_guide_print_what_it_shows(tmp_path, build_dir):

@@ -423,15 +423,13 @@ TEST_CASE("SimpleHandlerFactory: a file up to the bound is read, a larger one is
   const auto directive = Directive("T");
   const auto most =
       folder
-          .Write(
-              "most.ashx",
-              directive + std::string(SimpleHandlerFactory::kMaxFileBytes - directive.size(), ' '))
+          .Write("most.ashx",
+                 directive + std::string(kMaxWebHandlerFileBytes - directive.size(), ' '))
           .string();
   const auto more =
       folder
           .Write("more.ashx",
-                 directive +
-                     std::string(SimpleHandlerFactory::kMaxFileBytes + 1 - directive.size(), ' '))
+                 directive + std::string(kMaxWebHandlerFileBytes + 1 - directive.size(), ' '))
           .string();
   const auto huge = folder.Write("huge.ashx", std::string(1'000'000, ' ')).string();
   Subject subject;

@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include <weft/http_exception.hpp>
 #include "host/handling/handler_registry.hpp"
 #include "tests/support/captured_stderr.hpp"
 #include "tests/support/doctest_values.hpp"
@@ -366,18 +365,54 @@ TEST_CASE("HandlerLease: what a handler is decides where it runs, and when it is
   }
 }
 
-TEST_CASE("HandlerLease: a shared handler and a factory cannot be asked for a handler by name") {
-  Subject subject;
-  int served = 0;
-  AddSharedHandler(subject.registry, "Class",
-                   std::make_shared<SharedHandler<IHttpSharedHandler>>(served));
-  try {
-    static_cast<void>(subject.Class().Create());
-    FAIL_CHECK("it was made");
-  } catch (const HttpException& error) {
-    CHECK(error.StatusCode() == 500);
-    CHECK(std::string(error.what()).find("shared") != std::string::npos);
+/// A factory that asks the class `Class` by name, as the one for files does.
+class AskingFactory final : public IHttpHandlerFactory {
+ public:
+  AskingFactory(HandlerRegistry& registry, int& released)
+      : registry_(registry), released_(released) {}
+  std::unique_ptr<IHttpHandler> GetHandler(HttpContext&, std::string_view, std::string_view,
+                                           std::string_view) override {
+    return registry_.Find("Class")->Create();
   }
+  void ReleaseHandler(std::unique_ptr<IHttpHandler>) override { ++released_; }
+
+ private:
+  HandlerRegistry& registry_;
+  int& released_;
+};
+
+TEST_CASE("HandlerLease: a factory that asks for a shared class by name lends its one instance") {
+  int served = 0;
+  int released = 0;
+  const auto check = [&]<typename... Bases>(const SharedHandler<Bases...>*) {
+    Subject subject;
+    const auto shared = std::make_shared<SharedHandler<Bases...>>(served);
+    AddSharedHandler(subject.registry, "Class", shared);
+    subject.registry.AddFactory("factory",
+                                std::make_unique<AskingFactory>(subject.registry, released));
+    auto& factory = *subject.registry.Find("factory");
+    HttpContext failing(test::MakeVariables({{"REQUEST_METHOD", "THROW"}}), subject.exchange, {},
+                        1024);
+    HandlerLease direct(subject.Class(), subject.context);
+    HandlerLease first(factory, failing);
+    HandlerLease second(factory, subject.context);
+    // It runs as when an entry names the class.
+    CHECK(second.Type() == direct.Type());
+    CHECK(second.IsAsync() == direct.IsAsync());
+    CHECK(second.IsBufferless() == direct.IsBufferless());
+    CHECK(second.Instance() == nullptr);
+    served = 0;
+    CHECK_THROWS_AS(first.ProcessRequest(failing), std::runtime_error);
+    second.ProcessRequest(subject.context);
+    CHECK(served == 2);
+    CHECK(shared.use_count() == 2);  // nobody else keeps it
+  };
+  check(static_cast<const SharedHandler<IHttpSharedHandler>*>(nullptr));
+  check(static_cast<const SharedHandler<IHttpSharedAsyncHandler>*>(nullptr));
+  check(static_cast<const SharedHandler<IHttpSharedHandler, IHttpBufferlessHandler>*>(nullptr));
+  check(
+      static_cast<const SharedHandler<IHttpSharedAsyncHandler, IHttpBufferlessHandler>*>(nullptr));
+  CHECK(released == 0);
 }
 
 /// A factory that keeps what it is asked and what it is given back.

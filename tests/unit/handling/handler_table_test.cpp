@@ -90,8 +90,7 @@ TEST_CASE("HandlerTable: a type that cannot be used is a problem at its place in
                          R"({ "add": { "verb": "*", "path": "*.b", "type": "Unknown" } })"});
   CHECK(subject.Problems() ==
         std::vector<std::string>{
-            "machine.json:3:48: error: class 'Unknown': no class of this name is built in; there "
-            "are: Known"});
+            R"(machine.json:3:48: error: No class "Unknown" is built in; did you mean "Known"?)"});
 }
 
 TEST_CASE("HandlerTable: every use of a type that cannot be used is a problem, and every type") {
@@ -116,7 +115,7 @@ TEST_CASE("HandlerTable: an entry that does not validate is no problem, and cann
   CHECK(subject.Problems().empty());
   CHECK(subject.WhyNot("/x.a").empty());
   CHECK(subject.WhyNot("/x.b") ==
-        "machine.json:3:48: class 'Unknown': no class of this name is built in; there are: Known");
+        R"(machine.json:3:48: No class "Unknown" is built in; did you mean "Known"?)");
 }
 
 TEST_CASE("HandlerTable: of two entries of one type only the one that validates is a problem") {

@@ -102,6 +102,21 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("TypeResolver: a file may name any class but a factory, by the text of a type") {
+  const Folder folder({"good"});
+  Subject subject(folder.Path());
+  auto& resolver = subject.resolver;
+  CHECK(&resolver.ResolveForFile("test::Plain, good") ==
+        &resolver.Resolve({"test::Plain", "good"}));
+  CHECK(resolver.ResolveForFile(" test::Shared,good ").LifetimeOfInstances() == Lifetime::kShared);
+  CHECK_THROWS_WITH_AS(static_cast<void>(resolver.ResolveForFile("test::Factory, good")),
+                       "The class \"test::Factory\" is a factory, which no file can name; map it "
+                       "with an \"add\".",
+                       TypeError);
+  CHECK_THROWS_AS(static_cast<void>(resolver.ResolveForFile("a, b, c")), TypeError);
+  CHECK_THROWS_AS(static_cast<void>(resolver.ResolveForFile("test::Nobody, good")), TypeError);
+}
+
 TEST_CASE("TypeResolver: a module is loaded once, however many of its classes are used") {
   const Folder folder({"good"});
   Subject subject(folder.Path());
@@ -116,11 +131,12 @@ TEST_CASE("TypeResolver: a class that a module does not have is told, with those
   const Folder folder({"good", "empty"});
   Subject subject(folder.Path());
   CHECK(subject.Told("test::None", "good") ==
-        "class 'test::None': module 'good' has no class of this name; there are: test::Async, "
-        "test::Factory, test::Plain, test::Shared");
-  CHECK(subject.Told("test::plain", "good").starts_with("class 'test::plain': "));
-  CHECK(subject.Told("Any", "empty") ==
-        "class 'Any': module 'empty' has no class of this name; there are: none");
+        R"(The module "good" has no class "test::None"; there are "test::Async", "test::Factory", )"
+        R"("test::Plain" and "test::Shared".)");
+  CHECK(subject.Told("test::Plan", "good") ==
+        R"(The module "good" has no class "test::Plan"; did you mean "test::Plain"?)");
+  CHECK(subject.Told("Plain", "good").ends_with(R"(; did you mean "test::Plain"?)"));
+  CHECK(subject.Told("Any", "empty") == R"(The module "empty" has no class "Any"; there is none.)");
 }
 
 TEST_CASE(
@@ -128,13 +144,12 @@ TEST_CASE(
   const Folder folder({"good"});
   Subject subject(folder.Path());
   test::Fates fates;
-  CHECK(subject.Told("test::Plain", "") ==
-        "class 'test::Plain': no class of this name is built in; there are: none");
+  CHECK(subject.Told("test::Plain", "") == R"(No class "test::Plain" is built in; there is none.)");
   subject.resolver.BuiltIn().AddHandler(
       "weft::Own", [&] { return std::make_unique<test::TrackedHandler>(fates); });
   CHECK(subject.Told("weft::Own", "").empty());
-  CHECK(subject.Told("weft::Own", "good").find("no class of this name") != std::string::npos);
-  CHECK(subject.Told("test::Plain", "").ends_with("there are: weft::Own"));
+  CHECK(subject.Told("weft::Own", "good").find("has no class \"") != std::string::npos);
+  CHECK(subject.Told("test::Plain", "").ends_with(R"(there are "weft::Own".)"));
 }
 
 TEST_CASE(
@@ -190,7 +205,7 @@ TEST_CASE("TypeResolver: a missing module is told with the file that was looked 
   const Folder folder({"good"});
   Subject subject(folder.Path());
   const auto told = subject.Told("test::Plain", "none");
-  CHECK(told.starts_with("module 'none' is missing: "));
+  CHECK(told.starts_with(R"(The module "none" is missing: )"));
   CHECK(told.find((folder.Path() / "none.so").string()) != std::string::npos);
 }
 
@@ -199,7 +214,7 @@ TEST_CASE(
   Subject subject(Folders{});
   CHECK(subject.logged.empty());
   const auto told = subject.Told("test::Plain", "good");
-  CHECK(told.starts_with("module 'good' is missing: "));
+  CHECK(told.starts_with(R"(The module "good" is missing: )"));
   CHECK(told.find("--modules") != std::string::npos);
 }
 
@@ -208,7 +223,7 @@ TEST_CASE("TypeResolver: a folder that cannot be read is a warning, and every mo
   Subject subject(folder / "none");
   CHECK(subject.logged.find("warning: the folder of modules " + (folder / "none").string()) !=
         std::string::npos);
-  CHECK(subject.Told("test::Plain", "good").starts_with("module 'good' is missing: "));
+  CHECK(subject.Told("test::Plain", "good").starts_with(R"(The module "good" is missing: )"));
 }
 
 TEST_CASE("TypeResolver: what is named like a module and is no file is passed over, a FIFO too") {
@@ -216,9 +231,9 @@ TEST_CASE("TypeResolver: what is named like a module and is no file is passed ov
   std::filesystem::create_directory(folder.Path() / "folder.so");
   REQUIRE(mkfifo((folder.Path() / "fifo.so").c_str(), 0644) == 0);
   Subject subject(folder.Path());
-  CHECK(subject.Told("test::Plain", "folder").starts_with("module 'folder' is missing: "));
-  CHECK(subject.Told("test::Plain", "fifo").starts_with("module 'fifo' is missing: "));
-  CHECK(subject.Told("test::Plain", "dead").starts_with("module 'dead' is missing: "));
+  CHECK(subject.Told("test::Plain", "folder").starts_with(R"(The module "folder" is missing: )"));
+  CHECK(subject.Told("test::Plain", "fifo").starts_with(R"(The module "fifo" is missing: )"));
+  CHECK(subject.Told("test::Plain", "dead").starts_with(R"(The module "dead" is missing: )"));
   CHECK(subject.Told("test::Plain", "good").empty());
 }
 
@@ -226,9 +241,9 @@ TEST_CASE("TypeResolver: a module that comes later is missing until the next wor
   const Folder folder({"good"});
   Subject subject(folder.Path());
   std::filesystem::create_symlink(kModules / "empty.so", folder.Path() / "late.so");
-  CHECK(subject.Told("Any", "late").find("when the worker started") != std::string::npos);
-  CHECK(Subject(folder.Path()).Told("Any", "late").find("no class of this name") !=
+  CHECK(subject.Told("Any", "late").find("a worker loads modules when it starts") !=
         std::string::npos);
+  CHECK(Subject(folder.Path()).Told("Any", "late").find("has no class \"") != std::string::npos);
 }
 
 TEST_CASE(
@@ -238,14 +253,14 @@ TEST_CASE(
   std::filesystem::create_symlink(kModules / "empty.so", second.Path() / "good.so");
   Subject subject(Folders{first.Path(), second.Path()});
   CHECK(subject.Told("test::Plain", "good").empty());
-  CHECK(subject.Told("Any", "empty").find("no class of this name") != std::string::npos);
+  CHECK(subject.Told("Any", "empty").find("has no class \"") != std::string::npos);
   CHECK(LinesIn(subject.logged) == 1);
   CHECK(subject.logged.find("warning: module 'good': " + (second.Path() / "good.so").string() +
                             " is not used, for " + (first.Path() / "good.so").string() +
                             " comes first\n") != std::string::npos);
 
   Subject reversed(Folders{second.Path(), first.Path()});
-  CHECK(reversed.Told("test::Plain", "good").find("no class of this name") != std::string::npos);
+  CHECK(reversed.Told("test::Plain", "good").find("has no class \"") != std::string::npos);
 }
 
 TEST_CASE(
@@ -255,7 +270,7 @@ TEST_CASE(
   Subject subject(Folders{first.Path(), second.Path()});
   CHECK(subject.Told("Any", "none")
             .find((first.Path() / "none.so").string() + " nor " +
-                  (second.Path() / "none.so").string() + " when") != std::string::npos);
+                  (second.Path() / "none.so").string() + "; ") != std::string::npos);
 }
 
 TEST_CASE("TypeResolver: a folder that cannot be read does not hide the others") {

@@ -218,7 +218,7 @@ TEST_CASE("Pipeline: a type that was not validated is 500 at its own entry alone
     const auto request = host.Get("/late");
     CHECK(request->exchange.sent == "500 Internal Server Error\n");
     CHECK(host.Log().find("machine.json:1:") != std::string::npos);
-    CHECK(host.Log().find("class 'None': no class of this name is built in") != std::string::npos);
+    CHECK(host.Log().find(R"(No class "None" is built in)") != std::string::npos);
     CHECK(host.Get("/x")->exchange.status == 200);
   });
   CHECK(lines.size() == 2);

@@ -87,6 +87,7 @@ class PipelineHost {
 
   host::runtime::Runtime& Runtime() noexcept { return runtime_; }
   host::pipeline::Pipeline& Pipeline() noexcept { return pipeline_; }
+  host::handling::TypeResolver& Resolver() noexcept { return resolver_; }
   host::handling::HandlerRegistry& Classes() { return resolver_.BuiltIn(); }
   /// Handlers that were made, and those that are still there.
   int Made() const noexcept { return *made_; }

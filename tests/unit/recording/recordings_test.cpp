@@ -29,8 +29,7 @@ namespace {
 /// The classes of the built modules, and those that ship with the host.
 void RegisterBuiltIn(handling::TypeResolver& resolver) {
   weft::builtin::RegisterHandlers(resolver.BuiltIn(), [&resolver](std::string_view type_text) {
-    const auto type = std::get<weft::mappings::TypeName>(weft::mappings::ParseTypeName(type_text));
-    auto& handler_class = resolver.Resolve(type);
+    auto& handler_class = resolver.ResolveForFile(type_text);
     return [&handler_class] { return handler_class.Create(); };
   });
 }
