@@ -11,7 +11,7 @@ namespace weft::host::options {
 /// |------|----------------------------------------------------------|-----------------------------|
 /// | 0    | done; for `serve`, stopped because it was asked to       | -                           |
 /// | 1    | `check`, `explain`: the mappings are wrong                | no, correct them            |
-/// | 3..6 | `explain`: what the request comes to, as below           | -                           |
+/// | 3..7 | `explain`: what the request comes to, as below           | -                           |
 /// | 64   | wrong command, option, value, INI key or WEFT_* variable;| no, change the command line |
 /// |      | or nothing to listen on                                  |                             |
 /// | 69   | an address is taken, a name does not resolve right now;  | yes, later                  |
@@ -29,7 +29,8 @@ inline constexpr int kExitProblems = 1;
 inline constexpr int kExitRedirected = 3;        ///< 301
 inline constexpr int kExitNotFound = 4;          ///< 404
 inline constexpr int kExitMethodNotAllowed = 5;  ///< 405
-inline constexpr int kExitRefused = 6;           ///< 400, 414
+inline constexpr int kExitRefused = 6;           ///< 400, 403, 414
+inline constexpr int kExitHandlerUnusable = 7;   ///< 500, 503
 inline constexpr int kExitUsage = 64;
 inline constexpr int kExitUnavailable = 69;
 inline constexpr int kExitSoftware = 70;

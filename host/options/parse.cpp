@@ -194,9 +194,10 @@ Exit codes: 0 no error, 1 errors, 64 wrong options, 74 the list cannot be writte
                                  "other hosts; quote it, for\n"
                                  "the shell's sake.",
                  .epilogue = R"(
-Exit codes: 0 an entry is found, 1 the mappings are wrong, 3 redirected (301), 4 nothing matches
-(404), 5 other verbs alone match (405), 6 refused (400, 414), 64 wrong options, 74 the output
-cannot be written.
+Exit codes: 0 what serves is found, 1 the mappings are wrong, 3 redirected (301), 4 nothing matches,
+or the file that is to name a class is missing (404), 5 other verbs alone match (405), 6 refused
+(400, 403, 414), 7 the entry's class, or the one that the file names, cannot be used (500), 64 wrong
+options, 74 the output cannot be written.
 )",
                  .options = ExplainOptions,
                  .arguments = " [METHOD] URL",

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "host/observe/log.hpp"
 #include "host/observe/problem_json.hpp"
 #include "host/options/exit_code.hpp"
 #include "host/tools/handler_types.hpp"
@@ -47,7 +48,7 @@ int Check(const options::Settings& settings) {
     std::cout << Dump(list, 2) << '\n';
   } else {
     for (const auto& problem : problems) {
-      std::cout << problem.ToString() << '\n';
+      std::cout << observe::EscapedControls(problem.ToString()) << '\n';
     }
   }
   std::cout.flush();

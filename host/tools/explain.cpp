@@ -10,11 +10,13 @@
 #include <type_traits>
 #include <utility>
 
+#include <weft/cause.hpp>
 #include "host/observe/log.hpp"
 #include "host/options/exit_code.hpp"
 #include "host/options/values.hpp"
 #include "host/tools/handler_types.hpp"
 #include "host/tools/request_url.hpp"
+#include "host/tools/web_handler.hpp"
 #include "mappings/ascii.hpp"
 #include "mappings/explanation.hpp"
 #include "mappings/loader.hpp"
@@ -38,7 +40,11 @@ class SiteFiles final : public mappings::ISiteFiles {
   }
 
   Resource At(std::string_view file_path) override {
-    return given_ ? mappings::ResourceAt(root_ + std::string(file_path)) : Resource::kNone;
+    return given_ ? mappings::ResourceAt(PathOf(file_path)) : Resource::kNone;
+  }
+
+  [[nodiscard]] std::string PathOf(std::string_view file_path) const {
+    return root_ + std::string(file_path);
   }
 
   std::optional<std::string> FirstFile(std::string_view folder,
@@ -70,12 +76,6 @@ std::filesystem::path DocumentRootOf(std::string_view site, const options::Setti
   return {};
 }
 
-/// The status that the request comes to before a handler that does something of its own is asked.
-int StatusOf(const mappings::Route& route) {
-  const auto* const entry = route.resolution.entry;
-  return route.status == 200 && entry != nullptr && entry->refuses_method ? 405 : route.status;
-}
-
 int ExitCodeFor(int status) {
   switch (status) {
     case 200:
@@ -86,6 +86,9 @@ int ExitCodeFor(int status) {
       return options::kExitNotFound;
     case 405:
       return options::kExitMethodNotAllowed;
+    case 500:
+    case 503:
+      return options::kExitHandlerUnusable;
     default:
       return options::kExitRefused;
   }
@@ -142,16 +145,12 @@ Json Limits(const mappings::FolderSettings* folder, const options::Settings& set
   return limits;
 }
 
-/// The class of the entry, and where and how it will run; null flags are decided by what a factory makes.
-Json Handler(const Entry& entry, const options::Settings& settings) {
-  HandlerTypes types(settings.ModuleFolders(), settings.start_timeout);
-  const auto answer = types.Find(entry.type);
-  Json json = {{"class", entry.type.class_name},
-               {"module", entry.type.module.empty() ? Json(nullptr) : Json(entry.type.module)},
-               {"lifetime", nullptr},
-               {"runsOn", nullptr},
-               {"body", nullptr},
-               {"error", nullptr}};
+/// A class as DescribeClasses() has it, or why it cannot be used: where and how it will run. Null flags are decided by
+/// what a factory makes.
+Json Handler(Json name, Json module, const HandlerTypes::Answer& answer) {
+  Json json = {{"class", std::move(name)}, {"module", std::move(module)},
+               {"lifetime", nullptr},      {"runsOn", nullptr},
+               {"body", nullptr},          {"error", nullptr}};
   if (!answer.error.empty()) {
     json["error"] = answer.error;
     return json;
@@ -165,14 +164,33 @@ Json Handler(const Entry& entry, const options::Settings& settings) {
   return json;
 }
 
+Json NullIfEmpty(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+
+/// The class that a file names, with the place of its name there, or of what is wrong; null: the file as a whole.
+Json ToJson(const WebHandler& web_handler) {
+  Json json = Handler(NullIfEmpty(web_handler.class_name), NullIfEmpty(web_handler.module),
+                      {web_handler.error, web_handler.handler_class});
+  const auto& where = web_handler.where;
+  json["file"] = where.file;
+  json["line"] = where.line == 0 ? Json(nullptr) : Json(where.line);
+  json["column"] = where.line == 0 ? Json(nullptr) : Json(where.column);
+  return json;
+}
+
 /// What is printed, in either form.
 struct Explanation {
   std::string method;
   std::string url;
   std::filesystem::path document_root;  // empty: none is known
   const mappings::Route* route = nullptr;
+  /// What the client gets before a handler that does something of its own is asked.
+  int status = 200;
+  std::string_view cause;
+  std::string detail;
   std::vector<mappings::TriedEntry> tried;
   Json handler;  // null: no entry was chosen
+  Json
+      web_handler;  // null: the entry is not for files that name a class, or there is no document root
   Json limits;
 };
 
@@ -183,11 +201,12 @@ Json ToJson(const Explanation& told) {
   Json json = {
       {"method", told.method},
       {"url", told.url},
-      {"status", StatusOf(route)},
-      {"cause", route.cause},
-      {"detail", route.detail},
+      {"status", told.status},
+      {"cause", told.cause},
+      {"detail", told.detail},
       {"entry", serves ? ToJson(*resolution.entry) : Json(nullptr)},
       {"handler", told.handler},
+      {"webHandler", told.web_handler},
       {"filePath", resolution.file_path},
       {"pathInfo", resolution.path_info},
       {"allow", resolution.allow},
@@ -250,24 +269,48 @@ std::string EntryText(const Entry& entry) {
   return entry.name.empty() ? text : text + " (" + observe::Escaped(entry.name) + ")";
 }
 
-void PrintHandler(std::ostream& out, const Json& handler) {
-  out << "  class      " << handler["class"].get<std::string>() << ", "
-      << (handler["module"].is_null() ? "built in"
-                                      : "module " + handler["module"].get<std::string>())
-      << '\n';
+/// `unknown` is told where what is made for the request decides where that runs.
+void PrintHandler(std::ostream& out, const Json& handler, std::string_view unknown) {
+  if (!handler["class"].is_null()) {
+    out << "  class      " << Shown(handler["class"].get<std::string>()) << ", "
+        << (handler["module"].is_null() ? "built in"
+                                        : "module " + handler["module"].get<std::string>())
+        << '\n';
+  }
   if (!handler["error"].is_null()) {
-    out << "  cannot be used: " << handler["error"].get<std::string>() << '\n';
+    out << "  cannot be used: " << observe::EscapedControls(handler["error"].get<std::string>())
+        << '\n';
     return;
   }
   out << "  lifetime   " << handler["lifetime"].get<std::string>() << '\n';
   if (handler["runsOn"].is_null()) {
-    out << "  runs       on a fiber or in the pool: what it makes for the request decides\n";
+    out << "  runs       on a fiber or in the pool: " << unknown << '\n';
     return;
   }
   const bool on_fiber = handler["runsOn"] == "fiber";
   const bool streamed = handler["body"] == "streamed";
   out << "  runs       " << (on_fiber ? "on the request's fiber" : "on a thread of the pool")
       << ", the body " << (streamed ? "as it arrives" : "read whole before") << '\n';
+}
+
+constexpr std::string_view kOneInstanceDecides = "the instance decides";
+
+void PrintHandlers(std::ostream& out, const Explanation& told) {
+  out << "handler:\n";
+  const auto& web_handler = told.web_handler;
+  PrintHandler(out, told.handler,
+               told.handler["lifetime"] != "factory" ? kOneInstanceDecides
+               : web_handler.is_null()               ? "what it makes for the request decides"
+                                                     : "what the file names decides");
+  if (web_handler.is_null()) {
+    return;
+  }
+  out << "named by the file:\n  at         " << Shown(web_handler["file"].get<std::string>());
+  if (!web_handler["line"].is_null()) {
+    out << ':' << web_handler["line"] << ':' << web_handler["column"];
+  }
+  out << '\n';
+  PrintHandler(out, web_handler, kOneInstanceDecides);
 }
 
 void PrintLimits(std::ostream& out, const Json& limits) {
@@ -288,9 +331,9 @@ void PrintText(std::ostream& out, const Explanation& told) {
   const auto& route = *told.route;
   const auto& resolution = route.resolution;
   out << "request:   " << Shown(told.method) << ' ' << Shown(told.url)
-      << "\nstatus:    " << StatusOf(route) << " (" << route.cause << ")\n";
-  if (!route.detail.empty()) {
-    out << "detail:    " << observe::Escaped(route.detail) << '\n';
+      << "\nstatus:    " << told.status << " (" << told.cause << ")\n";
+  if (!told.detail.empty()) {
+    out << "detail:    " << observe::EscapedControls(told.detail) << '\n';
   }
   if (!route.location.empty()) {
     out << "location:  " << route.location << '\n';
@@ -319,8 +362,7 @@ void PrintText(std::ostream& out, const Explanation& told) {
     out << "  " << EntryText(*tried.entry) << ": " << Reason(tried) << '\n';
   }
   if (!told.handler.is_null()) {
-    out << "handler:\n";
-    PrintHandler(out, told.handler);
+    PrintHandlers(out, told);
   }
   PrintLimits(out, told.limits);
 }
@@ -330,6 +372,31 @@ int RefuseUrl(const std::string& text) {
                    " is no URL: write http://HOST/PATH, or /PATH for the site of all other hosts; "
                    "a % needs two hexadecimal digits\n";
   return options::kExitUsage;
+}
+
+/// Fills in what serves, and what the client gets where it cannot.
+void TellHandler(Explanation& told, const SiteFiles& files, const options::Settings& settings) {
+  const auto& resolution = told.route->resolution;
+  const Entry& entry = *resolution.entry;
+  const auto& type = entry.type;
+  HandlerTypes types(settings.ModuleFolders(), settings.start_timeout);
+  const auto answer = types.Find(type);
+  told.handler = Handler(type.class_name, NullIfEmpty(type.module), answer);
+  if (!answer.error.empty()) {
+    told.status = 500;
+    told.cause = cause::kHandlerTypeUnknown.Text();
+    told.detail = entry.type_where.ToString() + ": " + answer.error;
+  } else if (entry.refuses_method) {
+    told.status = 405;
+  } else if (IsFileFactory(type) && !told.document_root.empty()) {
+    const auto web_handler = ReadWebHandler(files.PathOf(resolution.file_path), types);
+    told.web_handler = ToJson(web_handler);
+    if (web_handler.status != 200) {
+      told.status = web_handler.status;
+      told.cause = web_handler.cause;
+      told.detail = web_handler.Detail();
+    }
+  }
 }
 
 }  // namespace
@@ -358,8 +425,11 @@ int Explain(const options::Settings& settings, const std::vector<std::string>& a
                                          files);
   told.route = &route;
   told.tried = mappings::EntriesTried(*loaded.table, route.resolution, told.method, &files);
+  told.status = route.status;
+  told.cause = route.cause;
+  told.detail = route.detail;
   if (route.status == 200) {
-    told.handler = Handler(*route.resolution.entry, settings);
+    TellHandler(told, files, settings);
   }
   told.limits = Limits(route.resolution.settings, settings);
   if (settings.format == options::OutputFormat::kJson) {
@@ -368,7 +438,7 @@ int Explain(const options::Settings& settings, const std::vector<std::string>& a
     PrintText(std::cout, told);
   }
   std::cout.flush();
-  return std::cout.good() ? ExitCodeFor(StatusOf(route)) : options::kExitInputOutput;
+  return std::cout.good() ? ExitCodeFor(told.status) : options::kExitInputOutput;
 }
 
 }  // namespace weft::host::tools

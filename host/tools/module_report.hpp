@@ -3,6 +3,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
 #include "host/handling/handler_registry.hpp"
 #include "host/handling/module.hpp"

@@ -169,7 +169,7 @@ def test_all_of_a_thousand_problems_are_listed_to_a_slow_reader(installation, ru
         time.sleep(0.3)  # the pipe is full by now
         lines = process.stderr.read().decode().splitlines()
     assert process.returncode == 78
-    assert [line for line in lines if "NoSuchClass999'" in line]
+    assert [line for line in lines if 'NoSuchClass999"' in line]
     assert len([line for line in lines if "NoSuchClass" in line]) == 1000
 
 

@@ -238,8 +238,86 @@ def test_the_disk_is_asked_where_there_is_a_document_root(explain):
 
 
 def test_a_class_that_cannot_be_used_is_explained_as_such(explain):
-    told = explain("/gone", code=0)
+    told = explain("/gone", code=7)
+    assert (told["status"], told["cause"], told["entry"]["path"]) == (500, "handler_type_unknown", "/gone")
     assert told["handler"]["lifetime"] is None and 'module "nowhere" is missing' in told["handler"]["error"]
+    place = f"{explain.folder}/default/mapping.json:4:"
+    assert told["detail"].startswith(place) and told["detail"].endswith(told["handler"]["error"])
+
+
+# What a file says, and what is told of it: status, cause, line, column, class, error.
+WEB_HANDLERS = {
+    "good.ashx": ('<%@ WebHandler Class="samples::HelloAsync, hello" %>', 200, "mapped", 1, 23, "samples::HelloAsync", None),
+    "two/lines.do": ('\n<%@ WebHandler\n Class="samples::Hello, hello" %>', 200, "mapped", 3, 9, "samples::Hello", None),
+    "misspelt.ashx": ('<%@ WebHandler Class="Hello, hello" %>', 500, "handler_file_invalid", 1, 23, "Hello",
+                      'The module "hello" has no class "Hello"; did you mean "samples::Hello"?'),
+    "factory.ashx": ('<%@ WebHandler Class="weft::SimpleHandlerFactory" %>', 500, "handler_file_invalid", 1, 23,
+                     "weft::SimpleHandlerFactory",
+                     'The class "weft::SimpleHandlerFactory" is a factory, which no file can name; map it with an "add".'),
+    "type.ashx": ('<%@ WebHandler Class="a,,b" %>', 500, "handler_file_invalid", 1, 23, None,
+                  'The type "a,,b" has more than one comma. Write "Class, module".'),
+    "source.ashx": ('<%@ WebHandler Class="A" %>\nclass A {};', 500, "handler_file_invalid", 2, 1, None,
+                    "source code follows the directive: nothing is compiled here; compile it into a module, NAME.so in a "
+                    'folder of --modules, and write Class="Class, NAME"'),
+    "empty.ashx": ("", 500, "handler_file_invalid", 1, 1, None,
+                   'the file has no WebHandler directive; the form is <%@ WebHandler Class="Class, module" %>'),
+}
+
+
+@pytest.fixture
+def web_handlers(explain, tmp_path):
+    """The files of WEB_HANDLERS in a document root of their own."""
+    (explain.folder / "machine.json").write_text(
+        '{"httpHandlers": [{"add": {"verb": "*", "path": "*.do", "type": "weft::SimpleHandlerFactory"}}]}')
+    (explain.folder / "default" / "mapping.json").unlink()
+    write(tmp_path / "files", {path: file[0] for path, file in WEB_HANDLERS.items()})
+    (tmp_path / "files" / "folder.ashx").mkdir()
+    return tmp_path / "files"
+
+
+@pytest.mark.parametrize("path", WEB_HANDLERS)
+def test_a_file_that_names_a_class_is_read_as_the_factory_reads_it(explain, web_handlers, weft, installation, path):
+    _, status, cause, line, column, name, error = WEB_HANDLERS[path]
+    told = explain(f"/{path}", "--document-root", web_handlers, code=0 if status == 200 else 7)
+    assert (told["status"], told["cause"]) == (status, cause)
+    assert told["entry"]["type"] == "weft::SimpleHandlerFactory" and told["handler"]["lifetime"] == "factory"
+    web_handler = told["webHandler"]
+    assert (web_handler["file"], web_handler["line"], web_handler["column"]) == (str(web_handlers / path), line, column)
+    assert (web_handler["class"], web_handler["error"]) == (name, error)
+    assert told["detail"] == ("" if error is None else f"{web_handlers}/{path}:{line}:{column}: {error}")
+    text = weft("explain", "--mappings", explain.folder, "--modules", installation.modules, "--document-root",
+                web_handlers, f"/{path}").stdout
+    assert f"status:    {status} ({cause})\n" in text and f"  at         {web_handlers}/{path}:{line}:{column}\n" in text
+    if error is None:
+        assert (web_handler["module"], web_handler["lifetime"], web_handler["body"]) == ("hello", "instance", "buffered")
+        assert web_handler["runsOn"] == ("fiber" if name.endswith("Async") else "pool")
+        assert f"  class      {name}, module hello\n  lifetime   instance\n  runs       on " in text
+    else:
+        assert f"detail:    {web_handlers}/{path}:{line}:{column}: {error}\n" in text
+        assert f"  cannot be used: {error}\n" in text
+
+
+def test_a_file_that_is_none_is_explained_by_its_cause(explain, web_handlers, tmp_path):
+    root = ("--document-root", web_handlers)
+    for path, cause in (("/none.ashx", "file_not_found"), ("/folder.ashx", "not_a_file")):
+        told = explain(path, *root, code=4)
+        assert (told["status"], told["cause"], told["webHandler"]["line"]) == (404, cause, None)
+        assert told["entry"]["type"] == "weft::SimpleHandlerFactory"
+    told = explain("/good.ashx", code=0)
+    assert told["webHandler"] is None and told["handler"]["lifetime"] == "factory"
+    write(tmp_path, {"files/index.ashx": '<%@ WebHandler Class="Nobody" %>'})
+    told = explain("/", *root, code=7)
+    assert told["defaultDocument"] == "/index.ashx" and told["webHandler"]["column"] == 23
+
+
+def test_a_file_that_names_a_class_is_explained_as_it_is_served(explain, web_handlers, start):
+    host = start(mappings=explain.folder)
+    for path in [*WEB_HANDLERS, "none.ashx", "folder.ashx"]:
+        answer = host.get(f"/{path}", DOCUMENT_ROOT=str(web_handlers), SCRIPT_FILENAME=f"{web_handlers}/{path}")
+        codes = {200: 0, 404: 4, 500: 7}
+        told = explain(f"/{path}", "--document-root", web_handlers, code=codes[answer.status])
+        assert told["status"] == answer.status
+        assert told["detail"] in host.log.read_text()
 
 
 def test_a_fiber_is_told_from_a_thread(explain, weft, installation, tmp_path):
