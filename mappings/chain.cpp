@@ -1,8 +1,11 @@
 #include "mappings/chain.hpp"
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "mappings/ascii.hpp"
@@ -13,13 +16,8 @@ namespace {
 
 class ChainBuilder {
  public:
-  ChainBuilder(const Chain& inherited, const ChainProblems& problems) : problems_(problems) {
-    slots_.reserve(inherited.size());
-    for (Entry* entry : inherited) {
-      Append(EntryKey(entry->verb, entry->path), entry);
-    }
-    own_begin_ = slots_.size();
-  }
+  ChainBuilder(IInherited& inherited, const ChainProblems& problems)
+      : inherited_(inherited), problems_(problems) {}
 
   void operator()(const AddDirective& add) {
     if (const Entry* locked = Locked(add.key)) {
@@ -42,45 +40,49 @@ class ChainBuilder {
   }
 
   void operator()(const ClearDirective& clear) {
-    for (std::size_t i = 0; i < own_begin_; ++i) {
-      if (slots_[i] != nullptr && slots_[i]->locked) {
-        Refuse(clear.where, "This directive", *slots_[i], "Delete it, and remove entries by name.");
-        return;
-      }
-    }
-    slots_.clear();
-    position_of_key_.clear();
-    own_begin_ = 0;
-  }
-
-  [[nodiscard]] Chain Take() const {
-    Chain chain;
-    const auto add_present = [this, &chain](std::size_t begin, std::size_t end) {
-      for (std::size_t i = begin; i < end; ++i) {
-        if (slots_[i] != nullptr) {
-          chain.push_back(slots_[i]);
+    if (!cleared_) {
+      for (const Entry* entry : inherited_.All()) {
+        if (entry->locked) {
+          Refuse(clear.where, "This directive", *entry, "Delete it, and remove entries by name.");
+          return;
         }
       }
-    };
-    add_present(own_begin_, slots_.size());
-    add_present(0, own_begin_);
-    return chain;
+    }
+    own_.clear();
+    position_of_key_.clear();
+    cleared_ = true;
+  }
+
+  [[nodiscard]] Extension Take() const {
+    Extension extension;
+    std::ranges::copy_if(own_, std::back_inserter(extension.own),
+                         [](const Entry* entry) { return entry != nullptr; });
+    if (cleared_) {
+      extension.left.emplace();
+    } else if (!taken_.empty()) {
+      extension.left.emplace();
+      std::ranges::copy_if(inherited_.All(), std::back_inserter(*extension.left),
+                           [this](const Entry* entry) { return !taken_.contains(entry); });
+    }
+    return extension;
   }
 
  private:
   void Append(std::string key, Entry* entry) {
-    position_of_key_.insert_or_assign(std::move(key), slots_.size());
-    slots_.push_back(entry);
+    position_of_key_.insert_or_assign(std::move(key), own_.size());
+    own_.push_back(entry);
   }
 
-  // The inherited entry of this key, if it is locked.
+  // The inherited entry of this key that is still there; or null.
+  [[nodiscard]] const Entry* Inherited(const std::string& key) const {
+    const Entry* entry = cleared_ ? nullptr : inherited_.Find(key);
+    return taken_.contains(entry) ? nullptr : entry;
+  }
+
+  // The same, if it is locked.
   [[nodiscard]] const Entry* Locked(const std::string& key) const {
-    const auto found = position_of_key_.find(key);
-    if (found == position_of_key_.end() || found->second >= own_begin_ ||
-        !slots_[found->second]->locked) {
-      return nullptr;
-    }
-    return slots_[found->second];
+    const Entry* entry = Inherited(key);
+    return entry != nullptr && entry->locked ? entry : nullptr;
   }
 
   void Refuse(const SourceLocation& where, std::string_view what, const Entry& locked,
@@ -97,16 +99,25 @@ class ChainBuilder {
   // The entry that was probably meant: of the same path, or of the same verb and a path like it.
   [[nodiscard]] std::string Meant(const RemoveDirective& remove) const {
     std::vector<std::string_view> paths;
-    for (const Entry* entry : slots_) {
-      if (entry == nullptr) {
-        continue;
+    bool same_path = false;
+    std::string_view verb;
+    const auto look_at = [&](const Entry* entry) {
+      if (same_path || entry == nullptr || taken_.contains(entry)) {
+        return;
       }
       if (EqualsIgnoringCase(entry->path, remove.path)) {
-        return "; there is one with this path and the verb " + Quoted(entry->verb) + ".";
-      }
-      if (EqualsIgnoringCase(entry->verb, remove.verb)) {
+        same_path = true;
+        verb = entry->verb;
+      } else if (EqualsIgnoringCase(entry->verb, remove.verb)) {
         paths.push_back(entry->path);
       }
+    };
+    if (!cleared_) {
+      std::ranges::for_each(inherited_.All(), look_at);
+    }
+    std::ranges::for_each(own_, look_at);
+    if (same_path) {
+      return "; there is one with this path and the verb " + Quoted(verb) + ".";
     }
     const auto nearest = NearestName(remove.path, paths);
     return nearest ? "; did you mean the path " + Quoted(*nearest) + "?" : ".";
@@ -119,30 +130,61 @@ class ChainBuilder {
   }
 
   bool Erase(const std::string& key) {
-    const auto found = position_of_key_.find(key);
-    if (found == position_of_key_.end()) {
-      return false;
+    if (const auto found = position_of_key_.find(key); found != position_of_key_.end()) {
+      own_[found->second] = nullptr;
+      position_of_key_.erase(found);
+      return true;
     }
-    slots_[found->second] = nullptr;
-    position_of_key_.erase(found);
-    return true;
+    const Entry* inherited = Inherited(key);
+    return inherited != nullptr && taken_.insert(inherited).second;
   }
 
+  IInherited& inherited_;
   const ChainProblems& problems_;
-  Chain slots_;  // inherited ones, then own ones; null where one was taken away
-  std::size_t own_begin_ = 0;
+  Chain own_;  // null where one was taken away
   std::unordered_map<std::string, std::size_t> position_of_key_;
+  std::unordered_set<const Entry*> taken_;  // of the inherited ones
+  bool cleared_ = false;                    // of all of these
+};
+
+/// A chain that is at hand as a whole.
+class WholeChain final : public IInherited {
+ public:
+  explicit WholeChain(const Chain& chain) : chain_(chain) {
+    for (Entry* entry : chain) {
+      entry_of_key_.emplace(EntryKey(entry->verb, entry->path), entry);
+    }
+  }
+
+  Entry* Find(const std::string& key) override {
+    const auto found = entry_of_key_.find(key);
+    return found == entry_of_key_.end() ? nullptr : found->second;
+  }
+  const Chain& All() override { return chain_; }
+
+ private:
+  const Chain& chain_;
+  std::unordered_map<std::string, Entry*> entry_of_key_;
 };
 
 }  // namespace
 
-Chain Extend(const Chain& inherited, const std::vector<Directive>& directives,
-             const ChainProblems& problems) {
+Extension Extend(IInherited& inherited, const std::vector<Directive>& directives,
+                 const ChainProblems& problems) {
   ChainBuilder builder(inherited, problems);
   for (const Directive& directive : directives) {
     std::visit(builder, directive);
   }
   return builder.Take();
+}
+
+Chain Extend(const Chain& inherited, const std::vector<Directive>& directives,
+             const ChainProblems& problems) {
+  WholeChain whole(inherited);
+  Extension extension = Extend(whole, directives, problems);
+  const Chain& left = extension.left ? *extension.left : inherited;
+  extension.own.insert(extension.own.end(), left.begin(), left.end());
+  return std::move(extension.own);
 }
 
 FolderSettings Extend(const FolderSettings& inherited, const Block& block) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "mappings/entry.hpp"
@@ -20,7 +22,23 @@ struct ChainProblems {
   bool warn = true;
 };
 
-/// The chain below a block, where `inherited` is the one above it.
+/// The entries above a block.
+class IInherited {
+ public:
+  virtual ~IInherited() = default;
+  /// The one of this key (EntryKey()); null where there is none.
+  virtual Entry* Find(const std::string& key) = 0;
+  /// All of them, in the order in which they are tried. Not asked for where each can stay. Lifetime: until the next call.
+  virtual const Chain& All() = 0;
+};
+
+/// What a block makes of the chain above it.
+struct Extension {
+  Chain own;                  ///< What is tried first.
+  std::optional<Chain> left;  ///< What is left of the inherited entries, behind these; absent: all.
+};
+
+/// The chain below a block.
 ///
 /// The block's own entries come first, in the file's order, then what is left of the inherited ones
 /// in theirs. An `add` whose key is there already, here or above, takes its place away and stands
@@ -29,7 +47,11 @@ struct ChainProblems {
 /// An inherited entry that is locked stays: to take it away is an error.
 ///
 /// Lifetime: the block keeps owning its entries.
-/// Cost: linear in both.
+/// Cost: linear in the block; where inherited entries are taken away, or nothing is there to remove, in both.
+[[nodiscard]] Extension Extend(IInherited& inherited, const std::vector<Directive>& directives,
+                               const ChainProblems& problems);
+
+/// The same, as one chain. Cost: linear in both.
 [[nodiscard]] Chain Extend(const Chain& inherited, const std::vector<Directive>& directives,
                            const ChainProblems& problems);
 

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
-#include <tuple>
 #include <utility>
 
 #include "mappings/ascii.hpp"
@@ -164,59 +162,19 @@ Glob::States Glob::FirstStates() const {
   return states;
 }
 
-Glob::States Glob::Step(const States& states, unsigned char byte) const {
+void Glob::Step(const std::uint64_t* states, unsigned char byte, std::uint64_t* next) const {
   const std::uint64_t* advance = masks_.data() + 2 * words_ * class_of_byte_[byte];
   const std::uint64_t* stay = advance + words_;
-  States next(words_);
   std::uint64_t carry = floating_ && byte == '/' ? 1U : 0U;
   for (std::size_t word = 0; word < words_; ++word) {
     const std::uint64_t advanced = states[word] & advance[word];
     next[word] = advanced << 1U | carry | (states[word] & stay[word]);
     carry = advanced >> 63U;
   }
-  return next;
 }
 
-bool Glob::Accepts(const States& states) const {
+bool Glob::Accepts(const std::uint64_t* states) const {
   return (states[last_state_ / 64] >> (last_state_ % 64) & 1U) != 0;
-}
-
-// Both automata read all texts at once: what has been seen of the pairs of their sets of states need not be gone
-// through again. Both are small, and mostly one narrows the other down to a few.
-bool Glob::Covers(const Glob& other, std::string_view start) const {
-  std::pair<States, States> both(FirstStates(), other.FirstStates());
-  for (const char c : start) {
-    const auto byte = static_cast<unsigned char>(c);
-    both = {Step(both.first, byte), other.Step(both.second, byte)};
-  }
-  // One byte for each pair of classes: the others of the pair lead to the same states. A `/` may begin a suffix.
-  std::map<std::tuple<std::uint8_t, std::uint8_t, bool>, unsigned char> byte_of_class;
-  for (std::size_t value = 1; value < class_of_byte_.size(); ++value) {
-    byte_of_class.try_emplace({class_of_byte_[value], other.class_of_byte_[value], value == '/'},
-                              static_cast<unsigned char>(value));
-  }
-  std::set<std::pair<States, States>> seen{both};
-  std::vector<std::pair<States, States>> ahead{both};
-  for (std::size_t steps = 0; !ahead.empty();) {
-    const auto [mine, its] = std::move(ahead.back());
-    ahead.pop_back();
-    if (other.Accepts(its) && !Accepts(mine)) {
-      return false;
-    }
-    for (const auto& [classes, byte] : byte_of_class) {
-      if (++steps > kMaxCoverSteps) {
-        return false;
-      }
-      both = {Step(mine, byte), other.Step(its, byte)};
-      const bool dead =
-          !other.floating_ &&
-          std::ranges::all_of(both.second, [](std::uint64_t word) { return word == 0; });
-      if (!dead && seen.insert(both).second) {
-        ahead.push_back(both);
-      }
-    }
-  }
-  return true;
 }
 
 }  // namespace weft::mappings

@@ -3,6 +3,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -49,12 +51,40 @@ class Glob {
   [[nodiscard]] std::size_t LongestPrefix(std::string_view text, std::size_t min_end,
                                           std::size_t max_end) const;
 
-  /// Whether this matches every text that `other` matches, of those that begin with `start`. False also where that
-  /// is not found out within kMaxCoverSteps. Texts without a NUL are meant.
-  [[nodiscard]] bool Covers(const Glob& other, std::string_view start = {}) const;
+  /// Which texts a question is about.
+  enum class Texts {
+    kAny,    ///< All without a NUL.
+    kPaths,  ///< Normalised paths: as NormalisePath() leaves them.
+  };
 
-  /// Steps of both automata together: some milliseconds. The patterns of real mapping files take a few dozen.
-  static constexpr std::size_t kMaxCoverSteps = 4096;
+  /// One of the texts that are asked about, and which of the others match it: bit i stands for others[i].
+  struct Overlap {
+    std::uint64_t matched = 0;
+    std::string text;
+  };
+
+  struct Overlaps {
+    std::vector<Overlap> found;
+    /// False where the steps did not suffice: there may be more.
+    bool complete = true;
+  };
+
+  /// In which combinations `others` match the texts that this matches, of those that begin with `start`: each once, with
+  /// one of its shortest texts. With `until_none` the search ends at a text that none of them matches.
+  ///
+  /// It takes at most kMaxOverlapSteps, and at most `steps`, which it lowers by those that it took. `others` are
+  /// kMaxOthers at most; `start` begins such a text.
+  [[nodiscard]] Overlaps FindOverlaps(std::span<const Glob* const> others, std::string_view start,
+                                      Texts texts, bool until_none, std::size_t& steps) const;
+
+  /// How many bytes and `?` of the pattern a text that begins with `start` has used up there, at the least; kNone where
+  /// this matches no such text.
+  [[nodiscard]] std::size_t TokensUsed(std::string_view start) const;
+
+  static constexpr std::size_t kMaxOthers = 64;
+
+  /// Steps of all the automata together: some milliseconds. The patterns of real mapping files take a few dozen.
+  static constexpr std::size_t kMaxOverlapSteps = 4096;
 
  private:
   static constexpr std::size_t kMaxWords = kMaxPatternBytes / 64 + 1;
@@ -66,9 +96,11 @@ class Glob {
 
   using States = std::vector<std::uint64_t>;
 
+  class Product;
+
   [[nodiscard]] States FirstStates() const;
-  [[nodiscard]] States Step(const States& states, unsigned char byte) const;
-  [[nodiscard]] bool Accepts(const States& states) const;
+  void Step(const std::uint64_t* states, unsigned char byte, std::uint64_t* next) const;
+  [[nodiscard]] bool Accepts(const std::uint64_t* states) const;
 
   bool floating_;
   std::size_t words_ = 1;

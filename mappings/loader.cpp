@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
@@ -41,13 +42,23 @@ class Assembler {
         TakeEntries(*folder.level);
       }
     }
+    for (BuiltChain& chain : chains_) {
+      MappingTable::Chain part;
+      part.entries.reserve(chain.places.size());
+      for (const SearchedChain::Place& place : chain.places) {
+        part.entries.push_back(place.searched);
+      }
+      part.behind = chain.behind;
+      parts_.chains.push_back(std::move(part));
+      chain = {};
+    }
     return std::make_shared<const MappingTable>(std::move(parts_));
   }
 
   /// Builds the same, for what can be told of it. Returns the types that it names.
   std::vector<TypeMention> Inspect(Level defaults, Found found) {
     BuildFolders(defaults, found);
-    const std::vector<SearchedChain> chains = SearchedChains();
+    const std::vector<SearchedChain> chains = TakeSearchedChains();
     TellUnreachable(chains, ReadEntries(found), AllFilesRead(), problems_);
     TellRepeatedNames(chains, problems_);
     return TypesIn(chains);
@@ -87,7 +98,7 @@ class Assembler {
 
   /// What the files down to a folder amount to.
   struct Below {
-    std::size_t chain = MappingTable::Chain::kNone;  // into chains_, and parts_.chains
+    std::size_t chain = SearchedChain::kNone;  // into chains_
     std::shared_ptr<const FolderSettings> settings = std::make_shared<const FolderSettings>();
     bool complete = true;  // no file on the way has errors
   };
@@ -107,24 +118,76 @@ class Assembler {
     std::size_t depth;
   };
 
-  /// A chain as the files have it, and with each `~/` in its place, entry by entry.
-  struct BuiltChain {
-    Chain written;
-    Chain rooted;
-    std::string root;
-    bool used = false;     // by a folder
-    bool complete = true;  // for each of these
+  /// The chain of some folders: its own entries, and those of the one behind it.
+  struct BuiltChain : SearchedChain {
+    Chain written;  // as `places`
+    // Whether a `~/` of any entry, of those behind it too, has the application's root in its place.
+    bool rooted = false;
+    std::optional<std::unordered_map<std::string_view, Entry*>>
+        entry_of_key;  // of its own, once asked for
   };
+
+  /// The entries of a chain, for a block below it.
+  class ChainAbove final : public IInherited {
+   public:
+    ChainAbove(Assembler& assembler, std::size_t chain) : assembler_(assembler), chain_(chain) {}
+
+    Entry* Find(const std::string& key) override {
+      for (std::size_t at = chain_; at != SearchedChain::kNone;
+           at = assembler_.chains_[at].behind) {
+        const auto& known = assembler_.EntriesByKey(at);
+        if (const auto found = known.find(key); found != known.end()) {
+          return found->second;
+        }
+      }
+      return nullptr;
+    }
+
+    const Chain& All() override {
+      if (!all_) {
+        all_ = assembler_.AllOf(chain_);
+      }
+      return *all_;
+    }
+
+   private:
+    Assembler& assembler_;
+    std::size_t chain_;
+    std::optional<Chain> all_;
+  };
+
+  const std::unordered_map<std::string_view, Entry*>& EntriesByKey(std::size_t chain) {
+    auto& known = chains_[chain].entry_of_key;
+    if (!known) {
+      known.emplace();
+      for (Entry* entry : chains_[chain].written) {
+        auto [key, is_new] = keys_.try_emplace(entry);
+        if (is_new) {
+          key->second = EntryKey(entry->verb, entry->path);
+        }
+        known->emplace(key->second, entry);
+      }
+    }
+    return *known;
+  }
+
+  [[nodiscard]] Chain AllOf(std::size_t chain) const {
+    Chain all;
+    for (; chain != SearchedChain::kNone; chain = chains_[chain].behind) {
+      all.insert(all.end(), chains_[chain].written.begin(), chains_[chain].written.end());
+    }
+    return all;
+  }
 
   Below Apply(const Below& above, const Block& block, bool complete) {
     Below below;
     below.complete = above.complete && complete;
     below.settings = std::make_shared<const FolderSettings>(Extend(*above.settings, block));
-    const bool first = above.chain == MappingTable::Chain::kNone;
+    ChainAbove inherited(*this, above.chain);
     // Where an entry may be missing for an error already told, a warning about it would mislead.
-    Chain written = Extend(first ? Chain() : chains_[above.chain].written, block.directives,
-                           {problems_, below.complete});
-    below.chain = AddChain(std::move(written), above.chain, below.settings->application_root);
+    Extension extension =
+        Extend(inherited, block.directives, ChainProblems{problems_, below.complete});
+    below.chain = AddChain(std::move(extension), above.chain, below.settings->application_root);
     return below;
   }
 
@@ -141,7 +204,7 @@ class Assembler {
     auto settings = std::make_shared<FolderSettings>(*above.settings);
     settings->application_root = path;
     below.settings = std::move(settings);
-    below.chain = AddChain(chains_[above.chain].written, above.chain, path);
+    below.chain = AddChain({}, above.chain, path);
     return below;
   }
 
@@ -154,29 +217,47 @@ class Assembler {
     }
   }
 
-  // A level that takes nothing away stands before the chain above it, which then serves both.
-  std::size_t AddChain(Chain written, std::size_t above, const std::string& root) {
+  // What stands behind the last entry that is taken away stays behind, and serves several chains.
+  std::size_t AddChain(Extension extension, std::size_t above, const std::string& root) {
+    const bool first = above == SearchedChain::kNone;
+    const bool roots_anew =
+        !first && chains_[above].rooted && chains_[above].application_root != root;
     BuiltChain chain;
-    chain.written = std::move(written);
-    chain.root = root;
-    chain.rooted.reserve(chain.written.size());
+    chain.application_root = root;
+    chain.written = std::move(extension.own);
+    std::size_t behind = above;
+    if (!first && (extension.left || roots_anew)) {
+      Chain left = extension.left ? std::move(*extension.left) : AllOf(above);
+      behind = roots_anew ? SearchedChain::kNone : SplitOff(left, above);
+      chain.written.insert(chain.written.end(), left.begin(), left.end());
+    }
+    if (behind != SearchedChain::kNone && chain.written.empty()) {
+      return behind;
+    }
+    chain.behind = behind;
+    chain.rooted = behind != SearchedChain::kNone && chains_[behind].rooted;
+    chain.places.reserve(chain.written.size());
     for (Entry* entry : chain.written) {
-      chain.rooted.push_back(Rooted(*entry, root));
+      chain.rooted = chain.rooted || PathPattern::IsRooted(entry->path);
+      chain.places.push_back({entry, Rooted(*entry, root)});
     }
-    std::size_t own = chain.rooted.size();
-    std::size_t behind = MappingTable::Chain::kNone;
-    if (above != MappingTable::Chain::kNone && !chains_[above].rooted.empty() &&
-        EndsIn(chain.rooted, chains_[above].rooted)) {
-      own -= chains_[above].rooted.size();
-      behind = above;
-      if (own == 0) {
-        return above;
-      }
-    }
-    parts_.chains.push_back(
-        {{chain.rooted.begin(), chain.rooted.begin() + static_cast<std::ptrdiff_t>(own)}, behind});
     chains_.push_back(std::move(chain));
+    chains_.back().used = false;
     return chains_.size() - 1;
+  }
+
+  /// Takes from the end of `entries` what is one of the chains from `chain` on, as long as can be; returns which, or kNone.
+  std::size_t SplitOff(Chain& entries, std::size_t chain) const {
+    std::vector<std::size_t> way;
+    for (; chain != SearchedChain::kNone; chain = chains_[chain].behind) {
+      way.push_back(chain);
+    }
+    std::size_t behind = SearchedChain::kNone;
+    for (; !way.empty() && EndsIn(entries, chains_[way.back()].written); way.pop_back()) {
+      behind = way.back();
+      entries.resize(entries.size() - chains_[behind].written.size());
+    }
+    return behind;
   }
 
   static bool EndsIn(const Chain& chain, const Chain& end) {
@@ -233,10 +314,15 @@ class Assembler {
       below = Apply(below, level.block, level.complete);
       Await(level, waiting);
     }
-    const std::size_t index = AddFolder(below);
+    const std::size_t known_chains = chains_.size();
+    const std::size_t index = AddFolder(below, place.path);
     for (auto& [name, child] : ChildrenOf(place, waiting)) {
       BuildChild(below, child, {child.on_disk, place.path + name + "/", place.depth + 1}, name,
                  index);
+    }
+    // Nobody asks for these any more.
+    for (std::size_t chain = known_chains; chain < chains_.size(); ++chain) {
+      chains_[chain].entry_of_key.reset();
     }
     return index;
   }
@@ -285,19 +371,24 @@ class Assembler {
     }
     if (waiting.size() < child.waiting.size()) {
       // A location holds for the path itself, too.
-      const std::size_t file = AddFolder(below);
+      const std::size_t file =
+          AddFolder(below, std::string_view(place.path).substr(0, place.path.size() - 1));
       parts_.folders[parent].files.emplace(name, file);
     }
     const std::size_t folder = BuildFolder(std::move(below), std::move(waiting), place);
     parts_.folders[parent].children.emplace(name, folder);
   }
 
-  std::size_t AddFolder(const Below& below) {
+  /// `scope` is what the paths begin with that are in it.
+  std::size_t AddFolder(const Below& below, std::string_view scope) {
     MappingTable::Folder folder;
     folder.chain = below.chain;
     folder.settings = below.settings;
-    chains_[below.chain].used = true;
-    chains_[below.chain].complete = chains_[below.chain].complete && below.complete;
+    BuiltChain& chain = chains_[below.chain];
+    const auto shared = std::ranges::mismatch(chain.scope, scope, {}, ToLower, ToLower).in1;
+    chain.scope = chain.used ? std::string(chain.scope.begin(), shared) : std::string(scope);
+    chain.complete = chain.complete && below.complete;
+    chain.used = true;
     parts_.folders.push_back(std::move(folder));
     return parts_.folders.size() - 1;
   }
@@ -326,18 +417,14 @@ class Assembler {
     });
   }
 
-  // The chains of folders, parents' before children's.
-  [[nodiscard]] std::vector<SearchedChain> SearchedChains() const {
+  // Parents' before children's.
+  [[nodiscard]] std::vector<SearchedChain> TakeSearchedChains() {
     std::vector<SearchedChain> searched;
-    for (const BuiltChain& chain : chains_) {
-      if (!chain.used) {
-        continue;
-      }
-      searched.push_back({{}, chain.root, chain.complete});
-      for (std::size_t i = 0; i < chain.written.size(); ++i) {
-        searched.back().places.push_back({chain.written[i], chain.rooted[i]});
-      }
+    for (BuiltChain& chain : chains_) {
+      chain.written = {};
+      searched.push_back(std::move(chain));
     }
+    chains_.clear();
     return searched;
   }
 
@@ -368,11 +455,16 @@ class Assembler {
   static std::vector<TypeMention> TypesIn(const std::vector<SearchedChain>& chains) {
     std::vector<TypeMention> types;
     std::unordered_set<const Entry*> seen;
-    for (const SearchedChain& chain : chains) {
-      for (const SearchedChain::Place& place : chain.places) {
-        const Entry& entry = *place.written;
-        if (!entry.where.file.empty() && seen.insert(&entry).second) {
-          types.push_back({entry.type, entry.validate, entry.type_where});
+    std::vector<bool> come_to(chains.size());
+    for (std::size_t i = 0; i < chains.size(); ++i) {
+      for (std::size_t at = i; chains[i].used && at != SearchedChain::kNone && !come_to[at];
+           at = chains[at].behind) {
+        come_to[at] = true;
+        for (const SearchedChain::Place& place : chains[at].places) {
+          const Entry& entry = *place.written;
+          if (!entry.where.file.empty() && seen.insert(&entry).second) {
+            types.push_back({entry.type, entry.validate, entry.type_where});
+          }
         }
       }
     }
@@ -398,6 +490,7 @@ class Assembler {
   Found* found_ = nullptr;
   std::vector<std::vector<std::size_t>> children_;  // of the found folders, by their numbers
   std::vector<BuiltChain> chains_;
+  std::unordered_map<const Entry*, std::string> keys_;  // of entries whose chain was asked for one
   std::map<std::pair<const Entry*, std::string>, Entry*> rooted_;
   MappingTable::Parts parts_;
 };

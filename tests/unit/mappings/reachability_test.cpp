@@ -4,11 +4,15 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "mappings/loader.hpp"
+#include "mappings/resources.hpp"
 #include "tests/unit/mappings/support.hpp"
 
 using weft::mappings::Check;
@@ -116,6 +120,100 @@ TEST_CASE("Check: several entries together may leave nothing, each of a member o
               "first."});
 }
 
+TEST_CASE("Check: several entries that match all of another only together are told") {
+  const auto shadows = [](const std::vector<Mapped>& entries) {
+    std::string text = "{\"httpHandlers\": [{\"clear\": {}}";
+    for (const Mapped& entry : entries) {
+      text += ",\n{\"add\": {\"verb\": \"" + std::string(entry.verb) + "\", \"path\": \"" +
+              std::string(entry.path) + "\", \"type\": \"T\"}}";
+    }
+    const TemporaryTree tree({{"machine.json", text + "]}"}});
+    std::string told;
+    for (const std::string& line : Checked(tree)) {
+      std::size_t at = line.find("No request reaches this entry:");
+      REQUIRE(at != std::string::npos);
+      // The lines of the others, counted from 1 as the entries are.
+      for (at = line.find("json:", at); at != std::string::npos; at = line.find("json:", at + 1)) {
+        told += std::to_string(std::stoi(line.substr(at + 5)) - 1) + " ";
+      }
+      told += line.starts_with("machine.json:" + std::to_string(entries.size() + 1)) ? "" : "? ";
+    }
+    return told;
+  };
+  // Methods.
+  CHECK(shadows({{"G*", "*.x", ""}, {"?*", "*.x", ""}, {"GET", "*.y", ""}, {"*", "a.x", ""}}) ==
+        "");
+  CHECK(shadows({{"GET,HEAD", "*.x", ""}, {"H*,G*", "a.x", ""}, {"G*,HEAD", "a.x", ""}}) == "1 2 ");
+  CHECK(shadows({{"A*", "*.x", ""}, {"*B", "a.x", ""}, {"A*,HB,*CB", "a.x", ""}}) == "1 2 ");
+  CHECK(shadows({{"?", "*.x", ""}, {"??*", "a.x", ""}, {"?*", "a.x", ""}}) == "1 2 ");
+  CHECK(shadows({{"?", "*.x", ""}, {"???*", "a.x", ""}, {"?*", "a.x", ""}}) == "");
+  // Paths.
+  CHECK(shadows({{"*", "/a/*", ""}, {"*", "/a/*/**", ""}, {"GET", "/a/**", ""}}) == "1 2 ");
+  CHECK(shadows({{"*", "/a/*", ""}, {"*", "/a/*/*", ""}, {"GET", "/a/**", ""}}) == "");
+  // A name may begin with a byte that begins no character.
+  CHECK(shadows({{"*", "?.x", ""}, {"*", "??*.x,.x", ""}, {"*", "*.x", ""}}) == "");
+  CHECK(shadows({{"*", "*.a", ""}, {"*", "*.b,*.c", ""}, {"*", "b.b,c.c,a.a", ""}}) == "1 2 ");
+  // Both: for GET the first and the second, for others the third alone.
+  CHECK(shadows({{"GET", "/a/*", ""},
+                 {"G*", "/a/*/**", ""},
+                 {"POST", "/a/**", ""},
+                 {"GET,POST", "/a/**", ""}}) == "1 2 3 ");
+  CHECK(shadows({{"G*", "/a/*", ""},
+                 {"*", "/a/*/**", ""},
+                 {"?", "/a/*", ""},
+                 {"GET", "/b", ""},
+                 {"G*", "/a/**", ""}}) == "1 2 ");
+  // One that does it alone is named alone.
+  CHECK(shadows({{"*", "/a/*/*", ""}, {"*", "/a/**", ""}, {"GET", "/a/**", ""}}) == "2 ");
+}
+
+TEST_CASE("Check: an entry for other paths than those of its folder is told with the path meant") {
+  const auto told = [](std::string_view path, std::string_view file = "default/shop/mapping.json") {
+    const TemporaryTree tree({{file, File({{"*", path, "A"}})}});
+    const Lines lines = Checked(tree);
+    return lines.empty() ? "" : lines.front().substr(lines.front().find("entry: ") + 7);
+  };
+  const std::string other = R"(the paths that it is for begin with "/shop/", and none of them )";
+  CHECK(told("/orders") == other + R"(matches "/orders". Write "/shop/orders".)");
+  CHECK(told("/orders/**,/a?/*.x") ==
+        other + R"(matches "/orders/**,/a?/*.x". Write "/shop/orders/**,/shop/a?/*.x".)");
+  CHECK(told("~/a") == other + R"(matches "~/a". Write "/shop/a".)");
+  CHECK(told("/shop") == other + R"(matches "/shop". Write "/shop/shop".)");
+  CHECK(told("/shop*") == other + R"(matches "/shop*". Write "/shop/shop*".)");
+  CHECK(told("/?/**") == other + R"(matches "/?/**". Write "/shop/?/**".)");
+  CHECK(told("a//b,/shop/../x,./a") == other + R"(matches "a//b,/shop/../x,./a".)");
+  CHECK(told("a//b", "machine.json") == R"(no path matches "a//b".)");
+  for (const std::string_view path :
+       {"orders", "/**", "/*/orders", "/SHOP/orders", "/sh?p/*", "/s**s", "/shop/**", "/orders,a",
+        "*", "/shop/", "/*p/", "a/b", ",", "/**/x", "/sho?/x", "/...", "/.x,/shop/.x"}) {
+    CAPTURE(path);
+    CHECK(told(path) == (path == "/..." ? other + R"(matches "/...". Write "/shop/...".)" : ""));
+  }
+  for (const std::string_view path : {"/orders", "~/orders"}) {
+    CHECK(told(path, "machine.json") == "");
+    CHECK(told(path, "default/mapping.json") == "");
+  }
+}
+
+TEST_CASE("Check: what a location and an application are for counts too") {
+  const auto add = [](std::string_view path) {
+    return R"({"httpHandlers": [{"add": {"verb": "*", "type": "T", "path": ")" + std::string(path) +
+           "\"}}]}";
+  };
+  const TemporaryTree tree({{"default/mapping.json", R"({"locations": {"up/x": )" + add("/x") +
+                                                         R"(, "down": )" + add("/down,/x") + "}}"},
+                            {"default/app/mapping.json", R"({"application": true})"},
+                            {"default/app/in/mapping.json", add("~/x")},
+                            {"default/app/too/mapping.json", add("~/too/x")}});
+  const Lines lines = Checked(tree);
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0].find(
+            R"(begin with "/app/in/", and none of them matches "~/x". Write "/app/in/x".)") !=
+        std::string::npos);
+  CHECK(lines[1].find(R"(begin with "/up/x", and none of them matches "/x". Write "/up/x/x".)") !=
+        std::string::npos);
+}
+
 TEST_CASE("Check: an entry that depends on the disk hides only what depends on it as well") {
   const auto told = [](std::string_view first, std::string_view second) {
     const auto add = [](std::string_view verb, std::string_view type) {
@@ -159,10 +257,12 @@ TEST_CASE("Check: an entry is told of only when no folder's chain reaches it") {
 }
 
 TEST_CASE("Check: the root of an application counts") {
-  const TemporaryTree tree({{"machine.json", Only({{"*", "~/a.x", "A"}, {"*", "/a.x", "B"}})},
+  // At the site's root the first matches what the second does; in the application it does not.
+  const TemporaryTree tree({{"machine.json", Only({{"*", "~/*/a.x", "A"}, {"*", "/app/a.x", "B"}})},
                             {"default/app/mapping.json", R"({"application": true})"}});
-  // At the site's root they are the same; in the application they are not.
   CHECK(Checked(tree).empty());
+  tree.Write("machine.json", Only({{"*", "~/a.x", "A"}, {"*", "/a.x", "B"}}));
+  CHECK(Checked(tree).size() == 1);
 }
 
 TEST_CASE("Check: an entry that its own file takes away again is told") {
@@ -263,4 +363,94 @@ TEST_CASE("Check: what is told to be unreachable is chosen for no path, on rando
     }
   }
   CHECK(told > 300);
+}
+
+namespace {
+
+// A disk on which there is the same everywhere.
+class Everywhere final : public weft::mappings::IResources {
+ public:
+  explicit Everywhere(weft::mappings::Resource resource) : resource_(resource) {}
+  weft::mappings::Resource At(std::string_view /*file_path*/) override { return resource_; }
+
+ private:
+  weft::mappings::Resource resource_;
+};
+
+}  // namespace
+
+TEST_CASE("Check: what is told to be unreachable is chosen for no request, on random sites") {
+  static constexpr std::string_view kPatterns[] = {
+      "*",     "**",    "*.x",  "a.x",  "/a/*", "/a/**", "a/*.x", "?.x",   "/a/b",  "b",
+      "/a/?",  "/?/b",  "/a?",  "~/a/", "a*",   "*a*",   "/**",   "??*.x", "/b/**", "/a/?*",
+      "~/b/*", "~/a.x", "/A/B", "~/**", "a//b", "/a/./", "/a/b/", "*/",    "/*/**", "/b/a/b"};
+  static constexpr std::string_view kVerbs[] = {"*",  "GET", "GET,PUT", "P*", "?ET", "PUT",
+                                                "G*", "?*",  "*T",      "??", "???*"};
+  static constexpr std::string_view kTypes[] = {"unspecified", "file", "directory", "either"};
+  static constexpr std::string_view kSegments[] = {"a", "b", "A", "a.x", "ba.x", "x"};
+  static constexpr std::string_view kMethods[] = {"GET", "PUT", "POST", "SET", "PT", "G", "", "x"};
+  std::uint32_t state = 23;
+  const auto below = [&state](std::size_t bound) {
+    state = state * 1664525U + 1013904223U;
+    return (state >> 16U) % bound;
+  };
+  const auto entries = [&] {
+    std::string text = R"("httpHandlers": [)";
+    text += below(4) == 0 ? "{\"clear\": {}}" : "";
+    for (std::size_t i = below(5); i > 0; --i) {
+      const std::string key = R"({"verb": ")" + std::string(kVerbs[below(std::size(kVerbs))]) +
+                              R"(", "path": ")" +
+                              std::string(kPatterns[below(std::size(kPatterns))]);
+      text += text.ends_with('[') ? "\n" : ",\n";
+      if (below(8) == 0) {
+        text += R"({"remove": )" + key + "\"}}";
+        continue;
+      }
+      text += R"({"add": )" + key + (below(2) == 0 ? "" : ",") +
+              (text.ends_with(',') ? std::string(kPatterns[below(std::size(kPatterns))]) : "") +
+              R"(", "type": "T", "resourceType": ")" +
+              std::string(kTypes[below(3) == 0 ? below(4) : 0]) + "\"}}";
+    }
+    return text + "]";
+  };
+  const auto file = [&](bool application) {
+    return "{" + std::string(application && below(2) == 0 ? R"("application": true, )" : "") +
+           entries() + R"(, "locations": {")" + std::string(kSegments[below(4)]) + "\": {" +
+           entries() + "}}}";
+  };
+  std::size_t told = 0;
+  for (int turn = 0; turn < 400; ++turn) {
+    const TemporaryTree tree({{"machine.json", file(false)},
+                              {"default/mapping.json", file(true)},
+                              {"default/a/mapping.json", file(true)},
+                              {"default/a/b/mapping.json", file(true)},
+                              {"h/b/mapping.json", file(true)}});
+    std::set<std::pair<std::string, int>> unreachable;
+    for (const Problem& problem : Check(tree.Root()).problems) {
+      if (problem.sentence.starts_with("No request")) {
+        unreachable.emplace(problem.where.file, problem.where.line);
+      }
+    }
+    told += unreachable.size();
+    const auto table = tree.Load().table;
+    REQUIRE(table);
+    for (int i = 0; i < 400; ++i) {
+      std::string path;
+      for (std::size_t left = below(5) + 1; left > 0; --left) {
+        path += '/' + std::string(kSegments[below(std::size(kSegments))]);
+      }
+      path += below(4) == 0 ? "/" : "";
+      Everywhere disk(static_cast<weft::mappings::Resource>(below(3)));
+      const auto resolution =
+          table->Resolve(below(2) == 0 ? "h" : "g", kMethods[below(std::size(kMethods))], path,
+                         below(6) == 0 ? "/b" : "", &disk);
+      if (resolution.entry != nullptr) {
+        CAPTURE(path);
+        CAPTURE(resolution.entry->where.ToString());
+        REQUIRE_FALSE(
+            unreachable.contains({resolution.entry->where.file, resolution.entry->where.line}));
+      }
+    }
+  }
+  CHECK(told > 1000);
 }
