@@ -359,9 +359,24 @@ Option DocumentRootOption() {
   return Special(
       "Site", "document-root", "DIR",
       "that of the site in --document-root-mappings, else none: nothing exists",
-      "Folder of the site's files, for resource types, default documents and the redirect to a "
-      "folder's slash.",
+      "Folder of the site's files, for resource types, default documents, the redirect to a "
+      "folder's slash, and files that name a class.",
       [](Settings& settings, std::string_view text) { settings.document_root = NotEmpty(text); });
+}
+
+Option CheckedRootOption() {
+  Option option = DocumentRootOption();
+  option.default_text = "those of --document-root-mappings, else none: no file is looked at";
+  option.meaning =
+      "Folder of the site's files: those below it that name a class, .ashx files say, are checked, "
+      "too.";
+  return option;
+}
+
+Option HostOption() {
+  return Special("Site", "host", "HOST", "the site for all other hosts",
+                 "The site whose files are in --document-root.",
+                 [](Settings& settings, std::string_view text) { settings.host = NotEmpty(text); });
 }
 
 std::string Option::Flag() const { return "--" + std::string(name); }

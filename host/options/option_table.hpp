@@ -38,7 +38,11 @@ struct Option {
 /// `--format`, of the commands that list something; on the command line alone.
 [[nodiscard]] Option FormatOption();
 
-/// `--document-root`, of `weft explain`; on the command line alone.
+/// `--document-root`, of `weft explain`; this and those below on the command line alone.
 [[nodiscard]] Option DocumentRootOption();
+/// The same, of `weft check`.
+[[nodiscard]] Option CheckedRootOption();
+/// `--host`, of `weft check`.
+[[nodiscard]] Option HostOption();
 
 }  // namespace weft::host::options

@@ -133,13 +133,20 @@ Table SomeOptions(std::initializer_list<std::string_view> names) {
 
 Table ModulesOptions() { return SomeOptions({"config", "start-timeout", "modules", "log-level"}); }
 
-Table CheckOptions() {
+Table MappingOptions() {
   return SomeOptions(
       {"config", "start-timeout", "mappings", "document-root-mappings", "modules", "log-level"});
 }
 
+Table CheckOptions() {
+  Table table = MappingOptions();
+  table.insert(table.end() - 1, CheckedRootOption());
+  table.insert(table.end() - 1, HostOption());
+  return table;
+}
+
 Table ExplainOptions() {
-  Table table = CheckOptions();
+  Table table = MappingOptions();
   table.insert(table.end() - 1, DocumentRootOption());
   return table;
 }
@@ -174,11 +181,15 @@ folder cannot be used.
     CommandEntry{.command = Command::kCheck,
                  .name = "check",
                  .summary = "find all that is wrong with the mappings",
-                 .introduction = "Reads the mapping files and prints all that is wrong with them, "
-                                 "or probably not what was\n"
-                                 "meant, in the order of the files: file:line:column: "
-                                 "error|warning: sentence. The modules\n"
-                                 "that they name are loaded, each in a process of its own.",
+                 .introduction =
+                     "Reads the mapping files and prints all that is wrong with them, "
+                     "or probably not what was\n"
+                     "meant, in the order of the files: file:line:column: "
+                     "error|warning: sentence. The modules\n"
+                     "that they name are loaded, each in a process of its own. "
+                     "With --document-root, where the\n"
+                     "mappings have no errors, the files that name a class are checked, "
+                     "too.",
                  .epilogue = R"(
 Exit codes: 0 no error, 1 errors, 64 wrong options, 74 the list cannot be written.
 )",

@@ -176,9 +176,11 @@ struct Settings {
   // Commands that list something.
 
   OutputFormat format = OutputFormat::kText;
-  /// Where the site's files are, for `weft explain`. Empty: where `document_root_mappings` has them, else nothing exists.
-  /// `weft serve` is told by the web server.
+  /// Where the site's files are, for `weft explain` and `weft check`. Empty: where `document_root_mappings` has them, else
+  /// nothing exists. `weft serve` is told by the web server.
   std::filesystem::path document_root;
+  /// Whose files these are, for `weft check`. Empty: those of the site for all other hosts.
+  std::string host;
 
   /// Where the mapping files lie: `mappings` and `document_root_mappings`.
   [[nodiscard]] mappings::MappingSources Mappings() const {

@@ -10,6 +10,7 @@
 #include "host/observe/problem_json.hpp"
 #include "host/options/exit_code.hpp"
 #include "host/tools/handler_types.hpp"
+#include "host/tools/web_handler_files.hpp"
 #include "mappings/loader.hpp"
 
 namespace weft::host::tools {
@@ -33,12 +34,35 @@ void AddTypes(const std::vector<mappings::TypeMention>& types, HandlerTypes& kno
   }
 }
 
+/// The document roots whose files are looked at: the one that was given for this, else those that are known.
+std::vector<mappings::DocumentRoot> DocumentRoots(const options::Settings& settings) {
+  if (!settings.document_root.empty()) {
+    return {{settings.host, settings.document_root}};
+  }
+  return settings.document_root_mappings;
+}
+
+void CheckFiles(const options::Settings& settings, HandlerTypes& known,
+                std::vector<Problem>& problems) {
+  const auto roots = DocumentRoots(settings);
+  if (roots.empty()) {
+    return;
+  }
+  // Where the mappings are wrong, which files they are for is not known.
+  if (const auto loaded = mappings::Load(settings.Mappings()); loaded.table) {
+    for (const auto& root : roots) {
+      CheckWebHandlerFiles(*loaded.table, root.host, root.directory, known, problems);
+    }
+  }
+}
+
 }  // namespace
 
 int Check(const options::Settings& settings) {
   auto [problems, types] = mappings::Check(settings.Mappings());
   HandlerTypes known(settings.ModuleFolders(), settings.start_timeout);
   AddTypes(types, known, problems);
+  CheckFiles(settings, known, problems);
   mappings::SortProblems(problems);
   if (settings.format == options::OutputFormat::kJson) {
     auto list = Json::array();

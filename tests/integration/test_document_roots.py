@@ -219,6 +219,9 @@ def test_check_and_explain_read_the_same_files(installation, www, mappings):
     (mappings / "own.example").mkdir()
     assert json.loads(run("explain", "http://own.example/shop").stdout)["documentRoot"] is None
     assert (run("check").returncode, run("check").stdout.strip()) == (0, "[]")
+    (www / "shop" / "a.ashx").write_text('<%@ WebHandler Class="None, hello" %>')
+    assert [(p["file"], p["line"], p["column"]) for p in json.loads(run("check").stdout)] == [(f"{www}/shop/a.ashx", 1, 23)]
+    assert json.loads(run("check", "--document-root", mappings).stdout) == []
     (www / "shop" / "mapping.json").write_text('{ "x": 1 }')
     result = run("check")
     assert result.returncode == 1

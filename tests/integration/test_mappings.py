@@ -297,6 +297,48 @@ def test_a_file_that_names_a_class_is_read_as_the_factory_reads_it(explain, web_
         assert f"  cannot be used: {error}\n" in text
 
 
+def test_the_files_that_name_a_class_are_checked(explain, web_handlers, weft, installation, tmp_path):
+    wrong = '<%@ WebHandler Class="Hello, hello" %>'
+    write(web_handlers, {"a/b/wrong.DO": wrong, ".git/hidden.ashx": wrong, "text.txt": wrong, "a/.b.ashx": wrong,
+                         "post/only.page": wrong, "elsewhere/not.ashx": wrong})
+    (web_handlers / "a" / "loop").symlink_to(web_handlers)
+    (web_handlers / "link").symlink_to(web_handlers / "a" / "b")
+    (web_handlers / "dangling.ashx").symlink_to("nowhere")
+    write(explain.folder, {
+        "default/post/mapping.json": """{"httpHandlers": [
+            {"add": {"verb": "POST", "path": "*.page", "type": "weft::SimpleHandlerFactory"}},
+            {"add": {"verb": "*", "path": "*.page", "type": "weft::HttpNotFoundHandler"}}]}""",
+        "default/elsewhere/mapping.json": '{"httpHandlers": [{"clear": {}}]}',
+        "example.org/mapping.json": '{"httpHandlers": [{"clear": {}}]}',
+        "example.net/mapping.json": '{"httpHandlers": [{"remove": {"verb": "*", "path": "*.ashx"}}]}'})
+    options = ("check", "--mappings", explain.folder, "--modules", installation.modules, "--document-root", web_handlers)
+    result = weft(*options)
+    assert (result.returncode, result.stderr) == (1, "")
+    sentence = WEB_HANDLERS["misspelt.ashx"][6]
+    expected = [(path, line, column, error) for path, (_, status, _, line, column, _, error) in WEB_HANDLERS.items()
+                if status != 200]
+    expected += [(path, 1, 23, sentence) for path in ("a/.b.ashx", "a/b/wrong.DO", "link/wrong.DO", "post/only.page")]
+    assert sorted(told(line) for line in result.stdout.splitlines()) == sorted(
+        (f"{web_handlers}/{path}", line, column, f"error: {error}") for path, line, column, error in expected)
+    as_json = json.loads(weft(*options, "--format", "json").stdout)
+    assert [f'{p["file"]}:{p["line"]}:{p["column"]}: {p["severity"]}: {p["message"]}' for p in as_json] == \
+        result.stdout.splitlines()
+
+    # Of another site other files are for the factory.
+    assert (weft(*options, "--host", "example.org").returncode, weft(*options, "--host", "example.org").stdout) == (0, "")
+    assert {told(line)[0] for line in weft(*options, "--host", "Example.net").stdout.splitlines()} == {
+        f"{web_handlers}/a/b/wrong.DO", f"{web_handlers}/link/wrong.DO"}
+    # Where the mappings are wrong, which files they are for is not known; a root that is none is told.
+    result = weft(*options, "--document-root", web_handlers / "none")
+    assert result.returncode == 64
+    options = options[:-1]
+    for root in (web_handlers / "none", web_handlers / "text.txt"):
+        result = weft(*options, root)
+        assert result.returncode == 1 and result.stdout.startswith(f"{root}: error: This must be the folder of the site's files")
+    write(explain.folder, {"machine.json": "{"})
+    assert [told(line)[0] for line in weft(*options, web_handlers).stdout.splitlines()] == [f"{explain.folder}/machine.json"]
+
+
 def test_a_file_that_is_none_is_explained_by_its_cause(explain, web_handlers, tmp_path):
     root = ("--document-root", web_handlers)
     for path, cause in (("/none.ashx", "file_not_found"), ("/folder.ashx", "not_a_file")):

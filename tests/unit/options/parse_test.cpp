@@ -417,6 +417,19 @@ TEST_CASE("Parse: weft explain takes a URL, and a method before it") {
         "weft: unknown option '--document-root': did you mean '--document-root-mappings'?");
 }
 
+TEST_CASE("Parse: weft check is told whose files are where") {
+  const auto settings =
+      ParseArguments({"check", "--document-root", "/www", "--host", "example.org"}).settings;
+  REQUIRE(settings);
+  CHECK(settings->document_root == "/www");
+  CHECK(settings->host == "example.org");
+  CHECK(ParseArguments({"check", "--host", ""}).exit_code == 64);
+  CHECK(ParseArguments({"explain", "--host", "h", "/"}).exit_code == 64);
+  const auto help = ParseArguments({"check", "--help"}).output;
+  CHECK(help.find("--document-root DIR") != std::string::npos);
+  CHECK(help.find("--host HOST") != std::string::npos);
+}
+
 TEST_CASE("Parse: weft check takes no argument") {
   const ParseResult result = ParseArguments({"check", "--format", "json"});
   REQUIRE(result.settings);
