@@ -14,6 +14,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "mappings/ascii.hpp"
 #include "mappings/entry_index.hpp"
 #include "mappings/glob.hpp"
 #include "mappings/path_pattern.hpp"
@@ -51,34 +52,49 @@ std::string_view BehindTokens(std::string_view pattern, std::size_t tokens) {
   return pattern.substr(at);
 }
 
+bool HasWildcard(std::string_view text) {
+  return text.find_first_of("*?") != std::string_view::npos;
+}
+
+bool IsNormalised(std::string_view path) {
+  const NormalisedPath form = NormalisePath(path);
+  return form.fault == PathFault::kNone && !form.changed;
+}
+
 /// An alternative of a path text, in the form that all alternatives have.
 class Alternative {
  public:
   Alternative(std::string_view written, std::string_view application_root)
       : text_(Whole(written, application_root)),
-        is_anchored_(text_.starts_with('/') || written == "*"),
-        glob_(text_, is_anchored_ ? Glob::Kind::kPath : Glob::Kind::kPathSuffix) {}
+        is_anchored_(text_.starts_with('/') || written == "*") {}
 
-  [[nodiscard]] const Glob& Compiled() const { return glob_; }
+  [[nodiscard]] const Glob& Compiled() const {
+    if (!glob_) {
+      glob_.emplace(text_, is_anchored_ ? Glob::Kind::kPath : Glob::Kind::kPathSuffix);
+    }
+    return *glob_;
+  }
 
   /// A path that begins with `scope` and that it matches, chosen so that few others do; nothing where there is none.
   [[nodiscard]] std::optional<std::string> PathIn(const std::string& scope,
                                                   std::size_t& steps) const {
+    const bool literal = !HasWildcard(text_);
     std::string path = scope;
-    if (is_anchored_) {
-      const std::size_t used = glob_.TokensUsed(scope);
-      if (used == Glob::kNone) {
-        return std::nullopt;
-      }
+    if (!is_anchored_) {
+      path += (scope.ends_with('/') ? "\x01/" : "/\x01/") + Sample(text_, "\x01/\x01");
+    } else if (literal) {
+      const std::string_view text(text_);
+      const bool inside = EqualsIgnoringCase(text.substr(0, scope.size()), scope);
+      return inside && IsNormalised(text) ? std::optional(text_) : std::nullopt;
+    } else if (const std::size_t used = Compiled().TokensUsed(scope); used != Glob::kNone) {
       path += Sample(BehindTokens(text_, used), "\x01/\x01");
     } else {
-      path += (scope.ends_with('/') ? "\x01/" : "/\x01/") + Sample(text_, "\x01/\x01");
+      return std::nullopt;
     }
-    if (const NormalisedPath form = NormalisePath(path);
-        form.fault == PathFault::kNone && !form.changed && glob_.Matches(path)) {
+    if (IsNormalised(path) && (literal || Compiled().Matches(path))) {
       return path;
     }
-    const auto any = glob_.FindOverlaps({}, scope, Glob::Texts::kPaths, true, steps);
+    const auto any = Compiled().FindOverlaps({}, scope, Glob::Texts::kPaths, true, steps);
     if (!any.found.empty()) {
       return any.found.front().text;
     }
@@ -100,12 +116,8 @@ class Alternative {
 
   std::string text_;
   bool is_anchored_;
-  Glob glob_;
+  mutable std::optional<Glob> glob_;  // once asked for: it takes longer than all else here
 };
-
-bool HasWildcard(std::string_view text) {
-  return text.find_first_of("*?") != std::string_view::npos;
-}
 
 /// A member of a verb list.
 struct Verb {
@@ -249,7 +261,7 @@ class Reachability {
     std::vector<Shadow> shadows;
     for (;;) {
       auto first = FirstBefore(request);
-      if (!first || shadows.size() == kMaxShadows) {
+      if (!first || shadows.size() == kMaxShadows || !Spend(kStepsOfSearch)) {
         return {};
       }
       shadows.push_back(std::move(*first));
@@ -311,13 +323,21 @@ class Reachability {
     return match.entry == nullptr ? places.size() : block.place_of_entry.at(match.entry);
   }
 
-  static std::optional<Shadow> Matching(const Entry& entry, std::size_t order,
-                                        const std::string& application_root,
-                                        const Request& request) {
+  /// False: no more may be spent, and what is asked is left open.
+  [[nodiscard]] bool Spend(std::size_t steps) {
+    steps_ -= std::min(steps, steps_);
+    return steps_ > 0;
+  }
+
+  std::optional<Shadow> Matching(const Entry& entry, std::size_t order,
+                                 const std::string& application_root, const Request& request) {
+    const CandidatePath path(request.path);
     for (const std::string_view written : SplitAtCommas(entry.path)) {
-      auto alternative = std::make_unique<Alternative>(written, application_root);
-      if (alternative->Compiled().Matches(request.path)) {
-        return Shadow{&entry, order, std::move(alternative)};
+      if (!Spend(1)) {
+        return std::nullopt;
+      }
+      if (PathPattern(written, application_root).Matches(path)) {
+        return Shadow{&entry, order, std::make_unique<Alternative>(written, application_root)};
       }
     }
     return std::nullopt;
@@ -338,6 +358,9 @@ class Reachability {
     std::vector<std::size_t> shadow_of_member;
     for (std::size_t i = 0; i < shadows.size(); ++i) {
       const std::string list = WithoutBlanks(shadows[i].entry->verb);
+      if (!Spend(list.size())) {
+        return Left::kUnknown;
+      }
       for (const std::string_view member : SplitAtCommas(list)) {
         if (members.size() < Glob::kMaxOthers) {
           members.emplace_back(member, Glob::Kind::kVerb);
@@ -410,6 +433,8 @@ class Reachability {
   };
 
   static constexpr std::size_t kSearchesWithoutIndex = 16;
+  /// About what a search of the chain takes, and making an automaton.
+  static constexpr std::size_t kStepsOfSearch = 64;
 
   const std::vector<SearchedChain>& chains_;
   std::map<std::size_t, Block> blocks_;  // by the numbers of the chains

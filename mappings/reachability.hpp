@@ -53,7 +53,7 @@ void TellUnreachable(const std::vector<SearchedChain>& chains,
 
 /// The most entries that are looked at together for one alternative, member and resource of another.
 inline constexpr std::size_t kMaxShadows = 16;
-/// What all questions of one run may take: a second or two.
+/// What all questions of one run may take: some seconds.
 inline constexpr std::size_t kMaxReachabilitySteps = std::size_t{1} << 24U;
 
 /// Tells of entries that share their name with another of the same chain: logs and metrics cannot tell them apart. Not
