@@ -426,7 +426,7 @@ TEST_CASE("Check: what is told to be unreachable is chosen for no request, on ra
                               {"default/a/b/mapping.json", file(true)},
                               {"h/b/mapping.json", file(true)}});
     std::set<std::pair<std::string, int>> unreachable;
-    for (const Problem& problem : Check(tree.Root()).problems) {
+    for (const Problem& problem : Check({.directory = tree.Root()}).problems) {
       if (problem.sentence.starts_with("No request")) {
         unreachable.emplace(problem.where.file, problem.where.line);
       }
