@@ -218,6 +218,7 @@ def test_check_and_explain_read_the_same_files(installation, www, mappings):
     assert (told["status"], told["documentRoot"]) == (200, str(mappings))
     (mappings / "own.example").mkdir()
     assert json.loads(run("explain", "http://own.example/shop").stdout)["documentRoot"] is None
+    (www / "shop" / "page.ashx").unlink()
     assert (run("check").returncode, run("check").stdout.strip()) == (0, "[]")
     (www / "shop" / "a.ashx").write_text('<%@ WebHandler Class="None, hello" %>')
     assert [(p["file"], p["line"], p["column"]) for p in json.loads(run("check").stdout)] == [(f"{www}/shop/a.ashx", 1, 23)]

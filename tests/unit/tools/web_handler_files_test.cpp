@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <sys/stat.h>
+#include <chrono>
 
 #include <filesystem>
 #include <string>
@@ -21,7 +22,7 @@ namespace {
 std::vector<std::string> Told(const TemporaryFolder& folder, const WalkLimits& limits = {}) {
   const auto loaded = weft::mappings::Load({});
   REQUIRE(loaded.table);
-  HandlerTypes types({});
+  HandlerTypes types({}, std::chrono::seconds{60});
   std::vector<weft::mappings::Problem> problems;
   CheckWebHandlerFiles(*loaded.table, {}, folder.Path().string() + "//", types, problems, limits);
   std::vector<std::string> told;
