@@ -86,15 +86,20 @@ Json WorkerToJson(const WorkerStatus& worker) {
       {"lastEnd", worker.last_end ? EndToJson(*worker.last_end) : Json(nullptr)}};
 }
 
-Json MappingsToJson(const std::string& directory, const MappingsState& state) {
-  Json json = {{"directory", directory.empty() ? Json(nullptr) : Json(directory)},
-               {"tables", state.Tables()},
-               {"servingSince", TimeToJson(state.ServingSince())},
-               {"outcome", NameOf(state.LastOutcome())},
-               {"at", TimeToJson(state.At())},
-               {"reportedBy", state.Reporter() > 0 ? Json(state.Reporter()) : Json(nullptr)},
-               {"problemCount", state.ProblemCount()},
-               {"problems", Json::array()}};
+Json MappingsToJson(const mappings::MappingSources& sources, const MappingsState& state) {
+  Json json = {
+      {"directory", sources.directory.empty() ? Json(nullptr) : Json(sources.directory.string())},
+      {"documentRoots", Json::array()},
+      {"tables", state.Tables()},
+      {"servingSince", TimeToJson(state.ServingSince())},
+      {"outcome", NameOf(state.LastOutcome())},
+      {"at", TimeToJson(state.At())},
+      {"reportedBy", state.Reporter() > 0 ? Json(state.Reporter()) : Json(nullptr)},
+      {"problemCount", state.ProblemCount()},
+      {"problems", Json::array()}};
+  for (const mappings::DocumentRoot& root : sources.document_roots) {
+    json["documentRoots"].push_back({{"host", root.host}, {"directory", root.directory.string()}});
+  }
   for (const mappings::Problem& problem : state.Problems()) {
     json["problems"].push_back(observe::ToJson(problem));
   }
@@ -109,7 +114,7 @@ std::string ToJson(const HostStatus& status) {
                {"since", TimeToJson(status.since)},
                {"stage", NameOf(status.stage)},
                {"listen", status.listen},
-               {"mappings", MappingsToJson(status.mappings_directory, *status.mappings)},
+               {"mappings", MappingsToJson(status.sources, *status.mappings)},
                {"workers", Json::array()}};
   for (const WorkerStatus& worker : status.workers) {
     json["workers"].push_back(WorkerToJson(worker));

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "host/supervisor/mappings_state.hpp"
+#include "mappings/sources.hpp"
 
 namespace weft::host::supervisor {
 
@@ -46,8 +47,8 @@ struct HostStatus {
   pid_t pid = -1;  ///< The supervisor's.
   std::chrono::system_clock::time_point since{};
   Stage stage = Stage::kRunning;
-  std::vector<std::string> listen{};  ///< The sockets that it takes connections from.
-  std::string mappings_directory{};   ///< Empty: the built-in mappings alone.
+  std::vector<std::string> listen{};   ///< The sockets that it takes connections from.
+  mappings::MappingSources sources{};  ///< Where the mapping files lie.
   const MappingsState* mappings = nullptr;
   std::vector<WorkerStatus> workers{};
 };

@@ -695,7 +695,7 @@ HostStatus Supervisor::Status() const {
                     .stage = stage_ == Stage::kRunning    ? HostStatus::Stage::kRunning
                              : stage_ == Stage::kDraining ? HostStatus::Stage::kDraining
                                                           : HostStatus::Stage::kStopping,
-                    .mappings_directory = settings_.mappings.string(),
+                    .sources = settings_.Mappings(),
                     .mappings = &mappings_state_};
   for (const Listener& listener : sockets_.listeners) status.listen.push_back(listener.Address());
   for (const Place& place : places_) status.workers.push_back(StatusOf(place));

@@ -52,7 +52,12 @@ void PrintProblem(std::ostream& out, const Json& problem) {
 void PrintMappings(std::ostream& out, const Json& mappings) {
   out << "\nmappings: "
       << (mappings.at("directory").is_null() ? "the built-in ones" : Text(mappings, "directory"))
-      << "\n  table " << Number(mappings, "tables") << " serves since "
+      << '\n';
+  for (const auto& root : mappings.at("documentRoots")) {
+    out << "  beside the pages of " << Text(root, "host") << ": " << Text(root, "directory")
+        << '\n';
+  }
+  out << "  table " << Number(mappings, "tables") << " serves since "
       << Text(mappings, "servingSince") << '\n';
   const auto outcome = Text(mappings, "outcome");
   if (outcome == "none") {

@@ -27,7 +27,7 @@ TEST_CASE("Status: is one object on a line, with every member") {
       .since = kTime,
       .stage = HostStatus::Stage::kRunning,
       .listen = {"unix:/run/weft.sock"},
-      .mappings_directory = "/etc/weft",
+      .sources = {.directory = "/etc/weft", .document_roots = {{"default", "/srv/www"}}},
       .mappings = &mappings,
       .workers = {{.state = WorkerStatus::State::kReady,
                    .pid = 12,
@@ -47,7 +47,8 @@ TEST_CASE("Status: is one object on a line, with every member") {
     "pid": 10, "since": "2026-11-22T20:24:51.123Z", "stage": "running",
     "listen": ["unix:/run/weft.sock"],
     "mappings": {
-      "directory": "/etc/weft", "tables": 1, "servingSince": "2026-11-22T20:24:51.123Z",
+      "directory": "/etc/weft",
+      "documentRoots": [{"host": "default", "directory": "/srv/www"}], "tables": 1, "servingSince": "2026-11-22T20:24:51.123Z",
       "outcome": "refused", "at": "2026-11-22T20:24:51.123Z", "reportedBy": 12, "problemCount": 3,
       "problems": [
         {"file": "a.json", "line": 1, "column": 2, "severity": "error", "message": "Wrong."}]},
@@ -67,10 +68,11 @@ TEST_CASE("Status: what there is not is null, and names are any bytes") {
   const MappingsState mappings;
   auto json = Json::parse(ToJson({.mappings = &mappings}));
   CHECK(json["mappings"]["directory"].is_null());
+  CHECK(json["mappings"]["documentRoots"].empty());
   CHECK(json["mappings"]["at"].is_null());
   CHECK(json["mappings"]["servingSince"].is_null());
   CHECK(json["mappings"]["reportedBy"].is_null());
-  json = Json::parse(ToJson({.mappings_directory = "/etc/\xff", .mappings = &mappings}));
+  json = Json::parse(ToJson({.sources = {.directory = "/etc/\xff"}, .mappings = &mappings}));
   CHECK(json["mappings"]["directory"] == "/etc/\xef\xbf\xbd");
   CHECK(ErrorToJson("no \"good\"") == "{\"error\":\"no \\\"good\\\"\"}\n");
 }

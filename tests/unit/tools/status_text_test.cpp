@@ -12,7 +12,8 @@ Json Example() {
     "version": "0.1.0", "pid": 10, "since": "2026-11-22T20:24:51.123Z", "stage": "running",
     "listen": ["unix:/run/weft.sock", "tcp:127.0.0.1:9000"],
     "mappings": {
-      "directory": "/etc/weft", "tables": 3, "servingSince": "2026-11-22T20:24:52.123Z",
+      "directory": "/etc/weft",
+      "documentRoots": [{"host": "default", "directory": "/srv/www"}], "tables": 3, "servingSince": "2026-11-22T20:24:52.123Z",
       "outcome": "refused", "at": "2026-11-22T20:24:53.123Z", "reportedBy": 12, "problemCount": 2,
       "problems": [
         {"file": "a.json", "line": 1, "column": 2, "severity": "error", "message": "No \"x\"."},
@@ -33,6 +34,7 @@ listening on unix:/run/weft.sock
 listening on tcp:127.0.0.1:9000
 
 mappings: /etc/weft
+  beside the pages of default: /srv/www
   table 3 serves since 2026-11-22T20:24:52.123Z
   last reload: refused, at 2026-11-22T20:24:53.123Z, says worker 12; the mappings of before serve on; 2 problems
   a.json:1:2: error: No "x".
@@ -50,10 +52,15 @@ TEST_CASE("StatusText: says when problems are left out, and what there is not") 
   status["mappings"]["problemCount"] = 300;
   CHECK(StatusText(status)->find("; 300 problems, of which 2 follow, and all are in the log\n") !=
         std::string::npos);
-  status["mappings"] = {{"directory", nullptr},    {"tables", 1},
-                        {"servingSince", nullptr}, {"outcome", "none"},
-                        {"at", nullptr},           {"reportedBy", nullptr},
-                        {"problemCount", 0},       {"problems", Json::array()}};
+  status["mappings"] = {{"directory", nullptr},
+                        {"documentRoots", Json::array()},
+                        {"tables", 1},
+                        {"servingSince", nullptr},
+                        {"outcome", "none"},
+                        {"at", nullptr},
+                        {"reportedBy", nullptr},
+                        {"problemCount", 0},
+                        {"problems", Json::array()}};
   status["listen"] = Json::array();
   status["stage"] = "draining";
   const std::string text = StatusText(status).value_or("");
