@@ -102,6 +102,21 @@ bool HasDotSegment(std::string_view path) {
   }
 }
 
+bool IsHexDigit(char c) {
+  return (c >= '0' && c <= '9') || (ToLower(c) >= 'a' && ToLower(c) <= 'f');
+}
+
+/// The first that looks like a percent-encoded byte of a URL; empty: none.
+std::string_view PercentEscape(std::string_view pattern) {
+  for (std::size_t at = pattern.find('%'); at != std::string_view::npos;
+       at = pattern.find('%', at + 1)) {
+    if (at + 2 < pattern.size() && IsHexDigit(pattern[at + 1]) && IsHexDigit(pattern[at + 2])) {
+      return pattern.substr(at, 3);
+    }
+  }
+  return {};
+}
+
 // `30`, and also `3e1` and `30.0`: JSON has one type of numbers, and JSON Schema calls all three
 // integers.
 std::optional<std::uint64_t> WholeNumber(std::string_view text) {
@@ -282,9 +297,11 @@ class LevelReader {
       return;
     }
     std::vector<std::string> names;
+    bool good = true;
     for (const JsonValue* element : document_->Children(value)) {
       if (!Is(JsonKind::kString, *element, "A default document")) {
-        return;
+        good = false;
+        continue;
       }
       const std::string& name = element->text;
       if (name.empty() || name.find_first_of("/\\") != std::string::npos || name.starts_with('.') ||
@@ -292,7 +309,8 @@ class LevelReader {
         Error(element->offset, Quoted(name) +
                                    " is no name of a default document. Write the name of a file in "
                                    "the folder, such as \"index.html\".");
-        return;
+        good = false;
+        continue;
       }
       names.push_back(name);
     }
@@ -300,6 +318,9 @@ class LevelReader {
       Error(value.key_offset, "There are more than " + std::to_string(kMaxDefaultDocuments) +
                                   " default documents. Each one is looked for on the disk; delete "
                                   "some.");
+      good = false;
+    }
+    if (!good) {
       return;
     }
     settings.default_documents = {std::move(names), Where(value)};
@@ -475,17 +496,19 @@ class LevelReader {
 
   bool CheckVerb(const JsonValue& verb) {
     const std::string list = WithoutBlanks(verb.text);
+    bool good = true;
+    bool has_empty = false;
     for (const std::string_view method : SplitAtCommas(list)) {
       if (method.empty()) {
-        Error(verb.offset, "The verb list " + Quoted(verb.text) +
-                               " has a comma with no method beside it. Delete the comma.");
-        return false;
+        has_empty = true;
+        continue;
       }
       if (!IsMethodPattern(method) || method.size() > Glob::kMaxPatternBytes) {
         Error(verb.offset, Quoted(method) +
                                " is no request method. Write methods such as GET, separated by "
                                "commas.");
-        return false;
+        good = false;
+        continue;
       }
       if (std::ranges::any_of(method, IsLowerCaseLetter)) {
         Warn(verb.offset, Quoted(method) +
@@ -493,7 +516,12 @@ class LevelReader {
                               "ones are in capitals.");
       }
     }
-    return true;
+    if (has_empty) {
+      Error(verb.offset, "The verb list " + Quoted(verb.text) +
+                             " has a comma with no method beside it. Delete the comma.");
+      good = false;
+    }
+    return good;
   }
 
   bool CheckPath(const JsonValue& path) {
@@ -504,7 +532,10 @@ class LevelReader {
       return false;
     }
     bool first = true;
+    bool has_empty = false;
+    bool has_other = false;
     for (const std::string_view alternative : SplitAtCommas(path.text)) {
+      (alternative.empty() ? has_empty : has_other) = true;
       if (alternative.size() > PathPattern::kMaxAlternativeBytes) {
         Error(path.offset, "The path has an alternative of more than " +
                                std::to_string(PathPattern::kMaxAlternativeBytes) +
@@ -521,7 +552,17 @@ class LevelReader {
                               " matches nothing: paths are compared without //, . and .. in "
                               "them.");
       }
+      if (const auto escape = PercentEscape(alternative); !escape.empty()) {
+        Warn(path.offset, "The pattern " + Quoted(alternative) + " has " + Quoted(escape) +
+                              " in it: paths are percent-decoded before they are compared. Write "
+                              "the character itself.");
+      }
       first = false;
+    }
+    if (has_empty && has_other) {  // with nothing else it is meant
+      Warn(path.offset, "The path " + Quoted(path.text) +
+                            " has a comma with no pattern beside it, which stands for all paths "
+                            "that end in /. Delete the comma, unless these are meant.");
     }
     return true;
   }

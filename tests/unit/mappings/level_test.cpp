@@ -202,6 +202,25 @@ TEST_CASE("ReadLevel: resource types, locks and default documents are checked") 
   CHECK(ToldOf(many + "]}").size() == 1);
 }
 
+TEST_CASE("ReadLevel: all wrong members of a list are told, not the first alone") {
+  const std::string sentence =
+      " is no name of a default document. Write the name of a file in the folder, such as "
+      "\"index.html\".";
+  CHECK(ToldOf(R"({"defaultDocuments": ["a/b", "index.html", 5, ""]})") ==
+        Lines{"f:1:23: error: \"a/b\"" + sentence,
+              "f:1:44: error: A default document must be a string, but is a number.",
+              "f:1:47: error: \"\"" + sentence});
+  CHECK(ToldOfAdd(R"({"verb": "GET;HEAD,,P(ST,PUT,,get", "path": "a", "type": "A"})") ==
+        Lines{"f:1:38: error: \"GET;HEAD\" is no request method. Write methods such as GET, "
+              "separated by commas.",
+              "f:1:38: error: \"P(ST\" is no request method. Write methods such as GET, "
+              "separated by commas.",
+              "f:1:38: warning: \"get\" has small letters. Letter case counts in methods, and the "
+              "usual ones are in capitals.",
+              "f:1:38: error: The verb list \"GET;HEAD,,P(ST,PUT,,get\" has a comma with no "
+              "method beside it. Delete the comma."});
+}
+
 TEST_CASE("ReadLevel: verb, path and type must be there and say something") {
   CHECK(ToldOfAdd("{}") ==
         Lines{"f:1:22: error: \"add\" has no \"verb\". Name the methods it is for, such as "
@@ -274,6 +293,14 @@ TEST_CASE("ReadLevel: what is allowed but hardly meant is a warning") {
         Lines{"f:1:51: warning: A blank follows a comma in the path \"*.a, *.b\". It is part of "
               "the pattern; delete it unless file names begin with one."});
   CHECK(ToldOfAdd(R"({"verb": "*", "path": "/a/../b,/a//b", "type": "A"})").size() == 2);
+  CHECK(ToldOfAdd(R"({"verb": "*", "path": "*.a,", "type": "A"})") ==
+        Lines{"f:1:51: warning: The path \"*.a,\" has a comma with no pattern beside it, which "
+              "stands for all paths that end in /. Delete the comma, unless these are meant."});
+  CHECK(ToldOfAdd(R"({"verb": "*", "path": ",", "type": "A"})").empty());
+  CHECK(ToldOfAdd(R"({"verb": "*", "path": "/a%20b", "type": "A"})") ==
+        Lines{"f:1:51: warning: The pattern \"/a%20b\" has \"%20\" in it: paths are "
+              "percent-decoded before they are compared. Write the character itself."});
+  CHECK(ToldOfAdd(R"({"verb": "*", "path": "/100%,%,%2,/%zz,%%4,%4g%", "type": "A"})").empty());
 }
 
 TEST_CASE("ReadLevel: names of entries") {
