@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include <weft/http_exception.hpp>
+
 namespace weft {
 
 namespace {
@@ -70,7 +72,15 @@ std::string HttpCookie::ToHeaderValue() const {
   return text;
 }
 
-NameValueCollection ParseCookies(std::string_view header) {
+NameValueCollection ParseCookies(std::string_view header, std::size_t max_fields) {
+  const auto is_control = [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return (byte < 0x20 && c != '\t') || byte == 0x7f;
+  };
+  if (std::any_of(header.begin(), header.end(), is_control)) {
+    throw HttpException(400, "The Cookie field holds a control character.", std::string(header))
+        .WithCause(cause::kCookieMalformed);
+  }
   NameValueCollection cookies;
   while (!header.empty()) {
     const auto end = header.find(';');
@@ -79,6 +89,12 @@ NameValueCollection ParseCookies(std::string_view header) {
     const auto equals = pair.find('=');
     if (equals == std::string_view::npos || equals == 0) {
       continue;
+    }
+    if (cookies.size() == max_fields) {
+      throw HttpException(
+          400, "There are too many cookies.",
+          "there are more than " + std::to_string(max_fields) + " cookies (--max-fields)")
+          .WithCause(cause::kTooManyFields);
     }
     cookies.Append(std::string(Trim(pair.substr(0, equals))),
                    std::string(Trim(pair.substr(equals + 1))));

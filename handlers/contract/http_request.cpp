@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/url/ipv4_address.hpp>
+#include <boost/url/ipv6_address.hpp>
+#include <boost/url/parse.hpp>
 #include <charconv>
 #include <utility>
 
@@ -51,7 +54,58 @@ std::string_view CleanScriptFilename(std::string_view name, std::string_view fil
   return file_path.find('?') == std::string_view::npos ? name.substr(0, name.find('?')) : name;
 }
 
+const HttpRequestSettings kDefaultSettings;
+
+/// The values of all variables of that name, joined; some servers send one for each field of a name. `joined` keeps
+/// the text where there are several.
+std::string_view JoinedField(const ServerVariableCollection& variables, std::string_view name,
+                             std::string_view separator, std::string& joined) {
+  std::string_view value;
+  bool found = false;
+  for (const auto& [variable, text] : variables) {
+    if (variable != name) {
+      continue;
+    }
+    if (!found) {
+      found = true;
+      value = text;
+      continue;
+    }
+    if (joined.empty()) {
+      joined = value;
+    }
+    joined.append(separator).append(text);
+    value = joined;
+  }
+  return value;
+}
+
+/// As a view that Boost.URL takes.
+boost::urls::string_view UrlText(std::string_view text) noexcept {
+  return {text.data(), text.size()};
+}
+
+bool IsLoopback(std::string_view address) noexcept {
+  if (const auto v4 = boost::urls::parse_ipv4_address(UrlText(address))) {
+    return v4->is_loopback();
+  }
+  const auto v6 = boost::urls::parse_ipv6_address(UrlText(address));
+  if (!v6) {
+    return false;
+  }
+  constexpr std::size_t kFirstOfMapped = 12;
+  constexpr unsigned char kLoopbackNet = 127;
+  return v6->is_loopback() ||
+         (v6->is_v4_mapped() && v6->to_bytes()[kFirstOfMapped] == kLoopbackNet);
+}
+
 }  // namespace
+
+struct HttpRequest::Details {
+  std::optional<std::string> request_type;
+  std::optional<std::vector<QualityValue>> accept_types;
+  std::optional<std::vector<QualityValue>> user_languages;
+};
 
 std::size_t HttpInputStream::Read(std::span<char> buffer) {
   if (!buffered_) {
@@ -62,8 +116,10 @@ std::size_t HttpInputStream::Read(std::span<char> buffer) {
   return count;
 }
 
-HttpRequest::HttpRequest(ServerVariableCollection variables, HttpWorkerRequest& source)
+HttpRequest::HttpRequest(ServerVariableCollection variables, HttpWorkerRequest& source,
+                         const HttpRequestSettings* settings)
     : variables_(std::move(variables)),
+      settings_(settings != nullptr ? settings : &kDefaultSettings),
       method_(variables_.Get("REQUEST_METHOD")),
       source_(source),
       stream_(source) {
@@ -72,6 +128,25 @@ HttpRequest::HttpRequest(ServerVariableCollection variables, HttpWorkerRequest& 
   path_.reserve(script_name.size() + path_info.size());
   path_.append(script_name).append(path_info);
   file_path_length_ = script_name.size();
+}
+
+HttpRequest::~HttpRequest() = default;
+
+HttpRequest::Details& HttpRequest::Lazy() const {
+  if (!details_) {
+    details_ = std::make_unique<Details>();
+  }
+  return *details_;
+}
+
+std::string_view HttpRequest::RequestType() const noexcept {
+  return details_ && details_->request_type ? std::string_view(*details_->request_type) : method_;
+}
+
+void HttpRequest::SetRequestType(std::string_view type) {
+  // A copy first: it may be what is there.
+  std::string copy(type);
+  Lazy().request_type = std::move(copy);
 }
 
 std::string_view HttpRequest::RawUrl() const noexcept {
@@ -83,7 +158,7 @@ std::string_view HttpRequest::RawUrl() const noexcept {
 
 const NameValueCollection& HttpRequest::QueryString() const {
   if (!query_) {
-    query_ = ParseQueryString(QueryStringText());
+    query_ = ParseQueryString(QueryStringText(), settings_->max_fields);
   }
   return *query_;
 }
@@ -153,9 +228,56 @@ const HttpHeaders& HttpRequest::Headers() const {
 
 const NameValueCollection& HttpRequest::Cookies() const {
   if (!cookies_) {
-    cookies_ = ParseCookies(Headers().Find("Cookie").value_or(std::string_view()));
+    // Not out of Headers(), which leave out a field with a control character.
+    std::string joined;
+    cookies_ =
+        ParseCookies(JoinedField(variables_, "HTTP_COOKIE", "; ", joined), settings_->max_fields);
   }
   return *cookies_;
+}
+
+const std::vector<QualityValue>& HttpRequest::AcceptTypes() const {
+  auto& types = Lazy().accept_types;
+  if (!types) {
+    std::string joined;
+    types = ParseQualityList(JoinedField(variables_, "HTTP_ACCEPT", ",", joined),
+                             QualityListKind::kMediaRanges);
+  }
+  return *types;
+}
+
+const std::vector<QualityValue>& HttpRequest::UserLanguages() const {
+  auto& languages = Lazy().user_languages;
+  if (!languages) {
+    std::string joined;
+    languages = ParseQualityList(JoinedField(variables_, "HTTP_ACCEPT_LANGUAGE", ",", joined),
+                                 QualityListKind::kLanguageRanges);
+  }
+  return *languages;
+}
+
+std::string_view HttpRequest::UrlReferrer() const noexcept {
+  const auto text = variables_.Get("HTTP_REFERER");
+  return boost::urls::parse_uri_reference(UrlText(text)) ? text : std::string_view();
+}
+
+std::string_view HttpRequest::UserHostName() const noexcept {
+  const auto name = variables_.Get("REMOTE_HOST");
+  return name.empty() ? UserHostAddress() : name;
+}
+
+bool HttpRequest::IsLocal() const noexcept {
+  const auto address = UserHostAddress();
+  if (!IsLoopback(address) && (address.empty() || address != variables_.Get("SERVER_ADDR"))) {
+    return false;
+  }
+  for (const std::string_view field :
+       {"HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP"}) {
+    if (variables_.Find(field)) {
+      return false;
+    }
+  }
+  return true;
 }
 
 std::optional<std::uint64_t> HttpRequest::ContentLength() const noexcept {

@@ -13,7 +13,8 @@ namespace {
 std::string DecodeFormText(std::string_view text) {
   const auto encoded = boost::urls::make_pct_string_view({text.data(), text.size()});
   if (!encoded) {
-    throw HttpException(400, "The query holds a broken percent-escape.", std::string(text));
+    throw HttpException(400, "The query holds a broken percent-escape.", std::string(text))
+        .WithCause(cause::kQueryMalformed);
   }
   boost::urls::encoding_opts options;
   options.space_as_plus = true;
@@ -52,7 +53,7 @@ void NameValueCollection::Append(std::string name, std::string value) {
   items_.emplace_back(std::move(name), std::move(value));
 }
 
-NameValueCollection ParseQueryString(std::string_view text) {
+NameValueCollection ParseQueryString(std::string_view text, std::size_t max_fields) {
   NameValueCollection items;
   while (!text.empty()) {
     const auto end = text.find('&');
@@ -60,6 +61,12 @@ NameValueCollection ParseQueryString(std::string_view text) {
     text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
     if (item.empty()) {
       continue;
+    }
+    if (items.size() == max_fields) {
+      throw HttpException(
+          400, "The query has too many fields.",
+          "the query has more than " + std::to_string(max_fields) + " fields (--max-fields)")
+          .WithCause(cause::kTooManyFields);
     }
     const auto equals = item.find('=');
     const auto value =

@@ -251,7 +251,8 @@ void AppendHandlers(std::vector<Option>& table) {
       "Files of .ashx that are remembered, per worker; at that many all are forgotten."));
   Option debug = Special(
       kGroup, "debug", "on|off", Settings{}.debug ? "on" : "off",
-      "Show details of errors to clients on this machine (loopback).",
+      "Show details of errors to clients on this machine; not to those that come "
+      "through a proxy.",
       [](Settings& settings, std::string_view text) { settings.debug = ParseSwitch(text); });
   debug.arity = Option::Arity::kSwitch;
   table.push_back(std::move(debug));
@@ -271,6 +272,9 @@ void AppendLimits(std::vector<Option>& table) {
                                  "beyond it 431."));
   table.push_back(Quantity<Count>(kGroup, "max-params", &Settings::max_params, {16, 65'536},
                                   "Number of one request's parameters; beyond it 431."));
+  table.push_back(Quantity<Count>(kGroup, "max-fields", &Settings::max_fields, {1, 1'000'000},
+                                  "Fields of one request's query, and cookies; beyond it a handler "
+                                  "that asks for them answers 400."));
   table.push_back(Quantity<Size>(kGroup, "max-request-bytes", &Settings::max_request_bytes,
                                  {0, 1'024 * kGibi},
                                  "Bytes of one request's body; beyond it 413. Mappings may set "

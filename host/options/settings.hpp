@@ -121,6 +121,9 @@ struct Settings {
   /// Number of one request's parameters. 1024: servers send 30 and pass on at most some hundred
   /// header fields (Apache's LimitRequestFields is 100).
   std::size_t max_params = 1024;
+  /// Fields of one request's query, and its cookies; beyond it 400, where a handler asks for them. 1000: ASP.NET's
+  /// and PHP's default, far above what pages send.
+  std::size_t max_fields = 1000;
   /// Bytes of one request's body; beyond it 413. 30,000,000 is the default of IIS and Kestrel. A
   /// mapping's maxRequestBytes may lower or raise it for its folder.
   std::size_t max_request_bytes = 30'000'000;

@@ -17,11 +17,6 @@ namespace {
 /// 499 is nginx's status for a client that left; it is never sent, only recorded.
 constexpr int kClientClosedRequest = 499;
 
-bool IsLoopback(std::string_view address) {
-  return address == "::1" || address.substr(0, 4) == "127." ||
-         address.substr(0, 11) == "::ffff:127.";
-}
-
 /// Of a request that was answered before it had parameters to process.
 CauseName CauseOfRefusal(int status) {
   switch (status) {
@@ -77,7 +72,8 @@ void Pipeline::Process(IExchange& exchange, ServerVariableCollection variables,
 void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables) {
   const auto token = flight.cancellation->Token();
   RequestIo io(*flight.exchange, token, budget_);
-  HttpContext context(std::move(variables), io, token, limits_.output_buffer_bytes);
+  HttpContext context(std::move(variables), io, token, limits_.output_buffer_bytes,
+                      &limits_.request);
   io.SetRequest(context.Request());
   flight.context = &context;
   try {
@@ -214,7 +210,7 @@ void Pipeline::AnswerError(HttpContext& context, RequestIo& io, Flight& flight, 
     if (!text.empty() && text != phrase) {
       body += text + "\n";
     }
-    if (limits_.debug && IsLoopback(context.Request().UserHostAddress())) {
+    if (limits_.debug && context.Request().IsLocal()) {
       body += "\n" + detail + "\n";
     }
     HttpHeaders headers;

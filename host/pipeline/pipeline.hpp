@@ -31,6 +31,7 @@ class Pipeline {
     std::size_t max_buffered_bytes;
     std::size_t output_buffer_bytes;
     bool debug;
+    HttpRequestSettings request{};
   };
 
   /// Both must outlive the pipeline.

@@ -61,8 +61,12 @@ runtime::Runtime::Options RuntimeOptions(const options::Settings& settings) {
 }
 
 pipeline::Pipeline::Limits PipelineLimits(const options::Settings& settings) {
-  return {settings.max_requests, settings.max_request_bytes, settings.max_buffered_bytes,
-          settings.output_buffer_bytes, settings.debug};
+  return {settings.max_requests,
+          settings.max_request_bytes,
+          settings.max_buffered_bytes,
+          settings.output_buffer_bytes,
+          settings.debug,
+          {.max_fields = settings.max_fields}};
 }
 
 fastcgi::Server::Limits ServerLimits(const options::Settings& settings, bool spawned) {

@@ -217,6 +217,38 @@ def test_the_handlers_of_the_guide_live_as_it_says(tmp_path, build_dir):
     assert printed[2].startswith("  links ") and "libweft.so.0" in printed[2]
 
 
+def test_the_handler_of_the_request_guide_answers_as_it_says(tmp_path, build_dir):
+    text = (ROOT / "docs" / "guide" / "request.md").read_text()
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "welcome.cpp").write_text(blocks(text, "cpp")[0])
+    compile_module(tmp_path / "welcome.cpp", tmp_path / "modules" / "welcome.so", build_dir)
+    site = tmp_path / "mappings" / "default"
+    site.mkdir(parents=True)
+    (site / "mapping.json").write_text(blocks(text, "json")[0])
+    socket_path = tmp_path / "s"
+    log = tmp_path / "access.log"
+    host = subprocess.Popen([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{socket_path}", "--workers", "0",
+                             "--mappings", tmp_path / "mappings", "--modules", tmp_path / "modules",
+                             "--max-fields", "3", "--access-log", log])
+    try:
+        wait_for(socket_path.exists, "the socket")
+        answer = ask(socket_path, "/welcome", "name=Ada&NAME=Charles&", HTTP_COOKIE="visits=II",
+                     HTTP_ACCEPT_LANGUAGE="fr;q=0.5, de-CH;q=0.8, en;q=0.1")
+        assert answer.endswith("\n\nWillkommen Ada Charles\n")
+        assert "Set-Cookie: visits=III;" in answer
+        assert ask(socket_path, "/welcome", HTTP_ACCEPT_LANGUAGE="de;q=0").endswith("\n\nWelcome\n")
+        assert ask(socket_path, "/welcome", "name=%4").startswith("Status: 400")
+        assert ask(socket_path, "/welcome", HTTP_COOKIE="a=\x01").startswith("Status: 400")
+        assert ask(socket_path, "/welcome", "a&b&c").startswith("Status: 200")
+        assert ask(socket_path, "/welcome", "a&b&c&d").startswith("Status: 400")
+        assert ask(socket_path, "/welcome", HTTP_COOKIE="a=1; b=2; c=3; d=4").startswith("Status: 400")
+    finally:
+        host.terminate()
+        assert host.wait(20) == 0
+    assert re.findall(r" cause=(\w+)", log.read_text()) == [
+        "mapped", "mapped", "query_malformed", "cookie_malformed", "mapped", "too_many_fields", "too_many_fields"]
+
+
 def test_every_cause_is_listed_and_no_other():
     names = set()
     for header in ("handlers/include/weft/cause.hpp", "mappings/mapping_table.hpp"):

@@ -70,7 +70,13 @@ inline constexpr CauseName kMethodMalformed(
     "method_malformed");                                 ///< 400: REQUEST_METHOD is no token
 inline constexpr CauseName kUrlTooLong("url_too_long");  ///< 414: maxUrlBytes
 inline constexpr CauseName kQueryStringTooLong(
-    "query_string_too_long");                                   ///< 414: maxQueryStringBytes
+    "query_string_too_long");  ///< 414: maxQueryStringBytes
+inline constexpr CauseName kQueryMalformed(
+    "query_malformed");  ///< 400: a broken percent-escape, seen when a handler asks for the query's fields
+inline constexpr CauseName kCookieMalformed(
+    "cookie_malformed");  ///< 400: a control character, seen when a handler asks for the cookies
+inline constexpr CauseName kTooManyFields(
+    "too_many_fields");  ///< 400: of a query, or cookies; --max-fields
 inline constexpr CauseName kFolderRedirect("folder_redirect");  ///< 301: a folder without its slash
 inline constexpr CauseName kParamsTooLarge(
     "params_too_large");  ///< 431: too many of them, or too many bytes

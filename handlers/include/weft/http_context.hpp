@@ -15,9 +15,10 @@ namespace weft {
 /// Threads: one at a time, the handler's; Cancellation() from any.
 class WEFT_API HttpContext {
  public:
-  /// `response_buffer_bytes`: see HttpResponse.
+  /// `response_buffer_bytes`: see HttpResponse. `settings` must outlive the context; null: the defaults.
   HttpContext(ServerVariableCollection variables, HttpWorkerRequest& worker_request,
-              CancellationToken cancellation, std::size_t response_buffer_bytes);
+              CancellationToken cancellation, std::size_t response_buffer_bytes,
+              const HttpRequestSettings* settings = nullptr);
   HttpContext(const HttpContext&) = delete;
   HttpContext& operator=(const HttpContext&) = delete;
 
@@ -25,6 +26,9 @@ class WEFT_API HttpContext {
   const HttpRequest& Request() const noexcept { return request_; }
   HttpResponse& Response() noexcept { return response_; }
   const HttpResponse& Response() const noexcept { return response_; }
+
+  /// Who has logged in at the web server, if anybody.
+  HttpUser User() const noexcept { return request_.User(); }
 
   /// Cancelled when the client leaves, the deadline passes, or the worker stops.
   const CancellationToken& Cancellation() const noexcept { return cancellation_; }

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,7 +32,12 @@ struct WEFT_API HttpCookie {
   std::string ToHeaderValue() const;
 };
 
-/// Splits a Cookie field (RFC 6265bis, section 4.2) into names and values, values as they were sent.
-WEFT_API NameValueCollection ParseCookies(std::string_view header);
+/// Splits a Cookie field (RFC 6265bis, section 4.2) into names and values, values as they were sent. What has no name
+/// is passed over. For a value of several, `a=1&b=2`: ParseQueryString().
+///
+/// Throws HttpException(400) for a control character, which no client may send (cause `cookie_malformed`), and for
+/// more than `max_fields` cookies (`too_many_fields`).
+WEFT_API NameValueCollection ParseCookies(
+    std::string_view header, std::size_t max_fields = std::numeric_limits<std::size_t>::max());
 
 }  // namespace weft

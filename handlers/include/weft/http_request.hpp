@@ -1,15 +1,20 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <weft/export.hpp>
 #include <weft/http_headers.hpp>
+#include <weft/http_request_settings.hpp>
+#include <weft/http_user.hpp>
 #include <weft/name_value_collection.hpp>
+#include <weft/quality_list.hpp>
 #include <weft/server_variables.hpp>
 
 namespace weft {
@@ -45,12 +50,19 @@ class WEFT_API HttpInputStream {
 /// Threads: one at a time, the handler's.
 class WEFT_API HttpRequest {
  public:
-  HttpRequest(ServerVariableCollection variables, HttpWorkerRequest& source);
+  /// `settings`: as HttpContext has it.
+  HttpRequest(ServerVariableCollection variables, HttpWorkerRequest& source,
+              const HttpRequestSettings* settings = nullptr);
+  ~HttpRequest();
   HttpRequest(const HttpRequest&) = delete;
   HttpRequest& operator=(const HttpRequest&) = delete;
 
   /// The method as it was sent (RFC 9110, section 9); letter case counts.
   std::string_view HttpMethod() const noexcept { return method_; }
+  /// HttpMethod(), unless SetRequestType() has set another: for handlers that let a form ask for PUT, say. The
+  /// mappings and the web server go by HttpMethod(). Lifetime: until SetRequestType().
+  std::string_view RequestType() const noexcept;
+  void SetRequestType(std::string_view type);
   /// FilePath() and PathInfo() together: the decoded path, without query.
   const std::string& Path() const noexcept { return path_; }
   /// The decoded path of the handler's own file, as the mapping split it. Lifetime: until RewritePath().
@@ -65,7 +77,9 @@ class WEFT_API HttpRequest {
   std::string_view RawUrl() const noexcept;
   /// The query as it was sent, without `?`.
   std::string_view QueryStringText() const noexcept { return variables_.Get("QUERY_STRING"); }
-  /// The decoded query. Throws HttpException(400) at the first call for a broken percent-escape.
+  /// The decoded query, in its order; names ignore letter case and may repeat. Parsed at the first call. Throws
+  /// HttpException(400) for a broken percent-escape (cause `query_malformed`), and for more fields than the host's
+  /// `--max-fields` (`too_many_fields`).
   const NameValueCollection& QueryString() const;
 
   /// The file that FilePath() names below the document root; it need not exist. Empty where the web server
@@ -79,6 +93,9 @@ class WEFT_API HttpRequest {
   /// The header fields that the web server passed on, made from the HTTP_* variables, CONTENT_TYPE and
   /// CONTENT_LENGTH: names in their usual spelling, fields of one name joined (RFC 9110, section 5.3).
   const HttpHeaders& Headers() const;
+  /// The cookies as they were sent, in their order (RFC 6265bis, section 4.2). Parsed at the first call. Throws
+  /// HttpException(400) for a control character (cause `cookie_malformed`), and for more cookies than the host's
+  /// `--max-fields` (`too_many_fields`).
   const NameValueCollection& Cookies() const;
   const ServerVariableCollection& ServerVariables() const noexcept { return variables_; }
 
@@ -87,8 +104,31 @@ class WEFT_API HttpRequest {
   /// The announced length of the body; absent when the client did not say (a chunked body), and when what
   /// it said is no number.
   std::optional<std::uint64_t> ContentLength() const noexcept;
+  /// The media types that the client prefers, out of Accept: the most wanted first, what it cannot take (quality 0)
+  /// last; malformed items are passed over. Empty where it did not say: it takes anything. Parsed at the first call.
+  const std::vector<QualityValue>& AcceptTypes() const;
+  /// The languages that the client's user prefers, out of Accept-Language. As AcceptTypes().
+  const std::vector<QualityValue>& UserLanguages() const;
+  /// The User-Agent field, or empty.
+  std::string_view UserAgent() const noexcept { return variables_.Get("HTTP_USER_AGENT"); }
+  /// The Referer field: the URL, absolute or relative, of the page that led here. Empty where there is none, and
+  /// where it is no URI reference (RFC 3986, section 4.1). Any client can send any.
+  std::string_view UrlReferrer() const noexcept;
+
+  /// Who has logged in at the web server, if anybody.
+  HttpUser User() const noexcept {
+    return {variables_.Get("REMOTE_USER"), variables_.Get("AUTH_TYPE")};
+  }
+  bool IsAuthenticated() const noexcept { return User().IsAuthenticated(); }
+
   /// The address of the web server's client (REMOTE_ADDR).
   std::string_view UserHostAddress() const noexcept { return variables_.Get("REMOTE_ADDR"); }
+  /// The name of that client, where the web server looks names up (REMOTE_HOST), else its address.
+  std::string_view UserHostName() const noexcept;
+  /// Whether the client is on the web server's machine: UserHostAddress() is of the loopback interface, or the
+  /// server's own (SERVER_ADDR). False where a header field says that the request came through a proxy (Forwarded,
+  /// Via, X-Forwarded-For, X-Real-IP): the address is the proxy's then.
+  bool IsLocal() const noexcept;
 
   /// The whole body. A handler that is not an IHttpBufferlessHandler has it in memory before it is called;
   /// any other reads it here, to its end. Throws std::logic_error after GetBufferlessInputStream().
@@ -104,7 +144,11 @@ class WEFT_API HttpRequest {
   void SetApplicationPath(std::string path) { application_path_ = std::move(path); }
 
  private:
+  struct Details;
+  Details& Lazy() const;
+
   ServerVariableCollection variables_;
+  const HttpRequestSettings* settings_;
   std::string_view method_;
   std::string path_;
   std::size_t file_path_length_ = 0;
@@ -116,6 +160,7 @@ class WEFT_API HttpRequest {
   mutable std::optional<NameValueCollection> query_;
   mutable std::optional<NameValueCollection> cookies_;
   mutable std::optional<HttpHeaders> headers_;
+  mutable std::unique_ptr<Details> details_;  // what few handlers ask for
 };
 
 }  // namespace weft

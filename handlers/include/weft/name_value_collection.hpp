@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,7 +37,9 @@ class WEFT_API NameValueCollection {
 /// Parses `a=1&b=2` as application/x-www-form-urlencoded: `+` is a blank, %XX are decoded, an item without
 /// `=` has an empty value, empty items are passed over.
 ///
-/// Throws HttpException(400) for a broken percent-escape: what a peer sent is never guessed at.
-WEFT_API NameValueCollection ParseQueryString(std::string_view text);
+/// Throws HttpException(400) for a broken percent-escape, for what a peer sent is never guessed at (cause
+/// `query_malformed`), and for more than `max_fields` fields (`too_many_fields`).
+WEFT_API NameValueCollection ParseQueryString(
+    std::string_view text, std::size_t max_fields = std::numeric_limits<std::size_t>::max());
 
 }  // namespace weft

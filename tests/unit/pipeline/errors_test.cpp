@@ -78,6 +78,19 @@ TEST_CASE("Pipeline: details are shown with --debug, and then to clients on the 
   }
 }
 
+TEST_CASE("Pipeline: with --debug nobody sees details through a proxy on this machine") {
+  PipelineOptions options;
+  options.limits.debug = true;
+  options.limits.output_buffer_bytes = 1000;
+  PipelineHost::Run(options, [](PipelineHost& host) {
+    host.Serve({{"/x", Kind::kAsync, Throw}});
+    TestRequest request("GET", "/x", {{"HTTP_X_FORWARDED_FOR", "203.0.113.7"}});
+    request.remote = "127.0.0.1";
+    host.Process(request);
+    CHECK(request.exchange.sent == "500 Internal Server Error\n");
+  });
+}
+
 TEST_CASE("Pipeline: with --debug the detail of an HttpException is shown too, to the loopback") {
   PipelineOptions options;
   options.limits.debug = true;

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <cstddef>
+
+namespace weft {
+
+/// How requests are read; the host makes one for all of them, from its options.
+struct HttpRequestSettings {
+  /// Fields of a query, and cookies, of one request; beyond it reading them throws HttpException(400). ASP.NET's
+  /// default, far above what a page sends: each field costs some hundred bytes of memory, and its client three.
+  std::size_t max_fields = 1000;
+};
+
+}  // namespace weft
