@@ -249,6 +249,34 @@ def test_the_handler_of_the_request_guide_answers_as_it_says(tmp_path, build_dir
         "mapped", "mapped", "query_malformed", "cookie_malformed", "mapped", "too_many_fields", "too_many_fields"]
 
 
+def test_the_handlers_of_the_context_guide_answer_as_it_says(tmp_path, build_dir):
+    text = (ROOT / "docs" / "guide" / "context.md").read_text()
+    (tmp_path / "modules").mkdir()
+    for name, source in zip(("search",), blocks(text, "cpp"), strict=True):
+        (tmp_path / f"{name}.cpp").write_text(source)
+        compile_module(tmp_path / f"{name}.cpp", tmp_path / "modules" / f"{name}.so", build_dir)
+    site = tmp_path / "mappings" / "default"
+    site.mkdir(parents=True)
+    (site / "mapping.json").write_text(json.dumps({"httpHandlers": [
+        {"add": {"verb": "*", "path": "/search", "type": "shop::Search, search"}}]}))
+    socket_path = tmp_path / "s"
+    host = subprocess.Popen([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{socket_path}", "--workers", "0",
+                             "--mappings", tmp_path / "mappings", "--modules", tmp_path / "modules"])
+
+    def answer(path, query=""):
+        return ask(socket_path, path, query).split("\n\n", 1)[1]
+
+    try:
+        wait_for(socket_path.exists, "the socket")
+        assert answer("/search", re.search(r"`\?(q=.*?)`", text)[1]) == blocks(text, "text")[0]
+    finally:
+        host.terminate()
+        assert host.wait(20) == 0
+    # No function is left out of its table.
+    header = (ROOT / "handlers" / "include" / "weft" / "http_utility.hpp").read_text()
+    assert set(re.findall(r"^  static .*?(\w+)\(", header, re.M)) == set(re.findall(r"`(\w+)`", text[:text.index("The results")])) - {"U"}
+
+
 def test_every_cause_is_listed_and_no_other():
     names = set()
     for header in ("handlers/include/weft/cause.hpp", "mappings/mapping_table.hpp"):

@@ -6,4 +6,5 @@
 #include <weft/http_context.hpp>
 #include <weft/http_exception.hpp>
 #include <weft/http_handler.hpp>
+#include <weft/http_utility.hpp>
 #include <weft/module.hpp>
