@@ -439,10 +439,11 @@ def test_clients_that_come_and_go_leave_nothing_behind(start_controlled, ask, co
 
     def descriptors():
         return len(os.listdir(f"/proc/{host.process.pid}/fd"))
+    # Perhaps with the connection that has just been answered, and is about to be closed.
     before = descriptors()
     for number in range(500):
         with connect(control) as client:
             if number % 3:
                 client.sendall(b"status\n"[:number % 8])
     assert ask().returncode == 0
-    wait_for("the connections to be closed", lambda: descriptors() == before)
+    wait_for("the connections to be closed", lambda: descriptors() <= before)
