@@ -14,8 +14,13 @@ namespace weft::host::tools {
 
 namespace {
 
+/// Text that came from files and from modules: no terminal is to obey it, and it stays on its line.
+std::string Shown(const Json& text) {
+  return observe::EscapedControls(text.get_ref<const std::string&>());
+}
+
 void PrintText(std::ostream& out, const Json& module) {
-  const auto text = [&module](const char* key) { return module[key].get<std::string>(); };
+  const auto text = [&module](const char* key) { return Shown(module[key]); };
   out << text("name") << " (" << text("file") << ")\n";
   if (!module["error"].is_null()) {
     out << "  " << text("error") << '\n';
@@ -29,12 +34,11 @@ void PrintText(std::ostream& out, const Json& module) {
   }
   const char* before = "  links ";
   for (const auto& library : module["links"]) {
-    out << std::exchange(before, ", ") << library.get<std::string>();
+    out << std::exchange(before, ", ") << Shown(library);
   }
   out << (module["links"].empty() ? "" : "\n");
   for (const auto& handler_class : module["classes"]) {
-    out << "  " << handler_class["name"].get<std::string>() << ": "
-        << handler_class["lifetime"].get<std::string>();
+    out << "  " << Shown(handler_class["name"]) << ": " << Shown(handler_class["lifetime"]);
     for (const auto* const flag : {"async", "bufferless", "resettable"}) {
       out << (handler_class[flag] == true ? std::string(", ") + flag : "");
     }

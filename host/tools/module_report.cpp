@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -96,22 +97,31 @@ int MillisecondsUntil(Clock::time_point deadline) {
   return static_cast<int>(std::clamp<decltype(left)>(left, 0, std::numeric_limits<int>::max()));
 }
 
-/// What comes until the other end is closed, or time is over.
-std::string ReadUntil(int pipe, Clock::time_point deadline) {
+/// What comes until the other end is closed, the child has ended and all that it sent is read, or time is over. A process
+/// that the module has left behind may keep the other end open for as long as it likes.
+std::string ReadUntil(int pipe, pid_t child, Clock::time_point deadline) {
+  // By its number, for <sys/pidfd.h> of glibc 2.36 declares the function for C alone. Where the system has none, the
+  // pipe's end alone tells.
+  const int ended = static_cast<int>(syscall(SYS_pidfd_open, child, 0));
   std::string text;
   std::array<char, 4096> piece;
   for (;;) {
-    pollfd readable{pipe, POLLIN, 0};
-    const int ready = poll(&readable, 1, MillisecondsUntil(deadline));
+    std::array<pollfd, 2> events{{{pipe, POLLIN, 0}, {ended, POLLIN, 0}}};
+    const int ready = poll(events.data(), events.size(), MillisecondsUntil(deadline));
     if (ready < 0 && errno == EINTR) {
       continue;
     }
-    const auto count = ready > 0 ? read(pipe, piece.data(), piece.size()) : 0;
+    const auto count =
+        ready > 0 && events[0].revents != 0 ? read(pipe, piece.data(), piece.size()) : 0;
     if (count <= 0) {
-      return text;
+      break;
     }
     text.append(piece.data(), static_cast<std::size_t>(count));
   }
+  if (ended >= 0) {
+    close(ended);
+  }
+  return text;
 }
 
 /// The status (of waitpid(2)) of a child that has ended before the deadline.
@@ -182,7 +192,7 @@ Json DescribeModule(const handling::ModuleFile& file, std::chrono::milliseconds 
     LoadAndTell(file, ends[1], parent);
   }
   close(ends[1]);
-  const auto text = ReadUntil(ends[0], deadline);
+  const auto text = ReadUntil(ends[0], child, deadline);
   close(ends[0]);
   const auto status = AwaitEnd(child, deadline);
   if (!status) {

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -159,12 +161,40 @@ def test_a_module_that_does_not_come_to_an_end_is_told_after_a_while(installatio
     assert check.returncode == 1 and sentence in check.stdout
 
 
+def test_a_process_that_a_module_leaves_behind_is_not_waited_for(installation, build):
+    # It has the list's end of the pipe open as well. 0s: nothing but the end of the module's own process ends the wait.
+    folder = build("#include <csignal>\n#include <unistd.h>\n#include <weft/weft.hpp>\n"
+                   "WEFT_MODULE(registry) { if (fork() == 0) { for (;;) pause(); } }", "modules", "helper")
+    try:
+        result = subprocess.run([installation.weft, "modules", "--modules", folder, "--start-timeout", "0s", "--format",
+                                 "json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60)
+    finally:
+        for process in processes_that_mention(str(folder)):
+            os.kill(process, signal.SIGKILL)
+    assert result.returncode == 0
+    assert [module["error"] for module in json.loads(result.stdout)["modules"]] == [None]
+
+
 def test_what_a_module_prints_as_it_is_loaded_is_not_part_of_the_list(installation, build):
     folder = build("#include <cstdio>\n#include <weft/weft.hpp>\n"
                    'WEFT_MODULE(registry) { std::puts("hello"); std::fflush(stdout); }', "modules", "chatty")
     result, listed = as_json(installation, "--modules", folder)
     assert result.returncode == 0 and listed["modules"][0]["error"] is None
     assert "hello" in result.stderr
+
+
+def test_no_terminal_obeys_what_a_module_says(installation, build):
+    folder = build("#include <stdexcept>\n#include <weft/weft.hpp>\n"
+                   'WEFT_MODULE(registry) { throw std::runtime_error("first\\n\\033[31msecond"); }', "modules", "throws")
+    build(GOOD.replace("shop::Async", r"shop::\033[31mAsync") % "x", "modules", "good")
+    (folder / "throws.so").rename(folder / "two\nlines\x1b[2J.so")
+    result = list_modules(installation, "--modules", folder)
+    assert result.returncode == 78
+    assert "\x1b" not in result.stdout
+    lines = result.stdout.splitlines()
+    assert f"two\\u000alines\\u001b[2J ({folder}/two\\u000alines\\u001b[2J.so)" in lines
+    assert "  shop::\\u001b[31mAsync: instance, async, resettable" in lines
+    assert any(line.endswith("cannot be used: first\\u000a\\u001b[31msecond") for line in lines)
 
 
 def test_the_first_folder_wins_and_the_second_is_a_warning(installation, build, run_dir):
