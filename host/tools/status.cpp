@@ -1,6 +1,7 @@
 #include "host/tools/status.hpp"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -50,7 +51,14 @@ class Socket {
   int number_;
 };
 
+/// As connect(2) refuses both a file of another kind and a socket that nobody listens on.
+bool IsOtherFile(const std::string& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 && !S_ISSOCK(status.st_mode);
+}
+
 [[noreturn]] void Fail(const std::string& path, int error) {
+  if (error == ECONNREFUSED && IsOtherFile(path)) error = ENOTSOCK;
   const auto prefix = "cannot ask " + path + ": ";
   switch (error) {
     case ENOENT:

@@ -334,7 +334,9 @@ def test_who_cannot_be_asked_is_told_with_what_to_do(ask, run_dir, installation)
     missing = ask(control_path=run_dir / "none")
     assert missing.returncode == 69 and "is the host running, with --control" in missing.stderr
     (run_dir / "file").write_text("")
-    assert ask(control_path=run_dir / "file").returncode == 69
+    for path in (run_dir / "file", run_dir):
+        other = ask(control_path=path)
+        assert other.returncode == 69 and f"cannot ask {path}: that is no socket of a supervisor" in other.stderr
     too_long = ask(control_path="/" + "x" * 200)
     assert too_long.returncode == 64 and "201 bytes" in too_long.stderr
     unknown = subprocess.run([installation.weft, "status"], capture_output=True, text=True, timeout=30,
