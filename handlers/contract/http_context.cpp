@@ -1,14 +1,186 @@
 #include <weft/http_context.hpp>
 
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <optional>
+#include <random>
+#include <stdexcept>
+#include <string_view>
 #include <utility>
+
+#include <weft/http_headers.hpp>
 
 namespace weft {
 
+namespace {
+
+/// Long enough for what proxies make, and short enough for a line of a log.
+constexpr std::size_t kMaxRequestIdBytes = 128;
+
+bool IsRequestIdCharacter(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+         std::string_view("-._~+=@:").find(c) != std::string_view::npos;
+}
+
+bool IsRequestId(std::string_view text) {
+  return !text.empty() && text.size() <= kMaxRequestIdBytes &&
+         std::all_of(text.begin(), text.end(), IsRequestIdCharacter);
+}
+
+/// Small letters alone, and not all zeros.
+bool IsTraceNumber(std::string_view text) {
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); }) &&
+         text.find_first_not_of('0') != std::string_view::npos;
+}
+
+/// `version-traceid-parentid-flags` (W3C Trace Context, section 3.2); a version to come may have more behind it.
+/// Empty where it is malformed.
+std::string_view TraceIdOf(std::string_view traceparent) {
+  constexpr std::size_t kBytes = 55;
+  if (traceparent.size() < kBytes || traceparent[2] != '-' || traceparent[35] != '-' ||
+      traceparent[52] != '-') {
+    return {};
+  }
+  const auto version = traceparent.substr(0, 2);
+  const auto flags = traceparent.substr(53, 2);
+  const bool may_go_on =
+      version != "00" && traceparent.size() > kBytes && traceparent[kBytes] == '-';
+  if (version == "ff" || (version != "00" && !IsTraceNumber(version)) ||
+      (flags != "00" && !IsTraceNumber(flags)) || (traceparent.size() > kBytes && !may_go_on) ||
+      !IsTraceNumber(traceparent.substr(36, 16))) {
+    return {};
+  }
+  const auto trace_id = traceparent.substr(3, 32);
+  return IsTraceNumber(trace_id) ? trace_id : std::string_view();
+}
+
+/// Of this process: 64 random bits. First asked for when there is a request, so that each worker has its own.
+const std::string& ProcessPrefix() {
+  static const auto& prefix = *new std::string([] {
+    std::random_device device;
+    const auto bits = (static_cast<std::uint64_t>(device()) << 32) | device();
+    std::array<char, 17> digits{};
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), bits, 16).ptr;
+    const std::string text(digits.data(), end);
+    return std::string(16 - text.size(), '0') + text + "-";
+  }());
+  return prefix;
+}
+
+}  // namespace
+
+namespace detail {
+
+/// What most requests have nothing of.
+struct ContextState {
+  HttpItemCollection items;
+  std::optional<HttpPrincipal> user;
+  std::vector<std::exception_ptr> errors;
+  std::vector<std::function<void(HttpContext&)>> request_completed;
+};
+
+}  // namespace detail
+
+bool HttpPrincipal::IsInRole(std::string_view role) const noexcept {
+  return std::any_of(roles.begin(), roles.end(),
+                     [role](const std::string& mine) { return EqualsIgnoreCase(mine, role); });
+}
+
 HttpContext::HttpContext(ServerVariableCollection variables, HttpWorkerRequest& worker_request,
                          CancellationToken cancellation, std::size_t response_buffer_bytes,
-                         const HttpRequestSettings* settings)
+                         const HttpRequestSettings* settings, std::uint64_t request_number)
     : request_(std::move(variables), worker_request, settings),
       response_(worker_request, request_.HttpMethod(), response_buffer_bytes),
-      cancellation_(std::move(cancellation)) {}
+      cancellation_(std::move(cancellation)),
+      timestamp_(std::chrono::system_clock::now()),
+      monotonic_timestamp_(std::chrono::steady_clock::now()),
+      request_number_(request_number) {}
+
+HttpContext::~HttpContext() = default;
+
+detail::ContextState& HttpContext::State() const {
+  if (!state_) {
+    state_ = std::make_unique<detail::ContextState>();
+  }
+  return *state_;
+}
+
+HttpItemCollection& HttpContext::Items() { return State().items; }
+
+const HttpPrincipal& HttpContext::User() const {
+  auto& user = State().user;
+  if (!user) {
+    const auto& variables = request_.ServerVariables();
+    user.emplace(HttpPrincipal{
+        std::string(variables.Get("REMOTE_USER")), std::string(variables.Get("AUTH_TYPE")), {}});
+  }
+  return *user;
+}
+
+void HttpContext::SetUser(HttpPrincipal user) { State().user = std::move(user); }
+
+std::exception_ptr HttpContext::Error() const noexcept {
+  return state_ && !state_->errors.empty() ? state_->errors.front() : nullptr;
+}
+
+std::vector<std::exception_ptr> HttpContext::AllErrors() const {
+  return state_ ? state_->errors : std::vector<std::exception_ptr>();
+}
+
+void HttpContext::AddError(std::exception_ptr error) {
+  if (error == nullptr) {
+    throw std::invalid_argument("HttpContext::AddError() of no error");
+  }
+  State().errors.push_back(std::move(error));
+}
+
+void HttpContext::ClearError() noexcept {
+  if (state_) {
+    state_->errors.clear();
+  }
+}
+
+void HttpContext::AddOnRequestCompleted(std::function<void(HttpContext&)> callback) {
+  if (!callback) {
+    throw std::invalid_argument("HttpContext::AddOnRequestCompleted() of an empty function");
+  }
+  State().request_completed.push_back(std::move(callback));
+}
+
+std::string HttpContext::RequestId() const {
+  // Made anew each time: the log of a worker that ends may ask for it while the handler does.
+  const auto& variables = request_.ServerVariables();
+  if (const auto given = variables.Get("HTTP_X_REQUEST_ID"); IsRequestId(given)) {
+    return std::string(given);
+  }
+  if (const auto trace_id = TraceIdOf(variables.Get("HTTP_TRACEPARENT")); !trace_id.empty()) {
+    return std::string(trace_id);
+  }
+  return ProcessPrefix() + std::to_string(request_number_);
+}
+
+bool HttpContext::HasRequestCompleted() const noexcept {
+  return state_ && (!state_->request_completed.empty() || !state_->items.empty());
+}
+
+void HttpContext::RunRequestCompleted(
+    const std::function<void(std::exception_ptr)>& report) noexcept {
+  if (!state_) {
+    return;
+  }
+  auto& callbacks = state_->request_completed;
+  while (!callbacks.empty()) {
+    try {
+      const auto callback = std::move(callbacks.back());
+      callbacks.pop_back();
+      callback(*this);
+    } catch (...) {
+      report(std::current_exception());
+    }
+  }
+  state_->items.Clear();
+}
 
 }  // namespace weft

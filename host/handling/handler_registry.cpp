@@ -145,9 +145,11 @@ std::string Demangled(const std::type_info& type) {
 }
 
 /// Logs that an instance is lost, from within a catch block. Threads: any one, unlike NameOf().
-void LogLoss(const std::type_info& type, std::string_view what) noexcept {
+void LogLoss(const HttpContext& context, const std::type_info& type,
+             std::string_view what) noexcept {
   try {
-    std::string line = Demangled(type) + ": " + std::string(what) + ": ";
+    std::string line =
+        "request " + context.RequestId() + ": " + Demangled(type) + ": " + std::string(what) + ": ";
     try {
       throw;
     } catch (const std::exception& error) {
@@ -200,6 +202,7 @@ std::string_view ToString(Lifetime lifetime) noexcept {
 
 HandlerLease::HandlerLease(HandlerClass& handler_class, HttpContext& context)
     : class_(handler_class),
+      context_(context),
       loan_(handler_class.Borrow(context)),
       type_(TypeOf(loan_)),
       is_async_(loan_.shared != nullptr ? Is<IHttpSharedAsyncHandler>(*loan_.shared)
@@ -224,7 +227,7 @@ void HandlerLease::ProcessRequest(HttpContext& context) {
       is_ready_ = true;
     }
   } catch (...) {
-    LogLoss(type_, "the instance is dropped, it failed after its request");
+    LogLoss(context_, type_, "the instance is dropped, it failed after its request");
   }
   // A plain handler is destroyed on its thread of the pool, where it may block.
   if (!is_ready_) {
@@ -241,7 +244,7 @@ HandlerLease::~HandlerLease() {
       class_.Return(std::move(loan_.own));
     }
   } catch (...) {
-    LogLoss(type_, "a handler was not taken back");
+    LogLoss(context_, type_, "a handler was not taken back");
   }
 }
 

@@ -76,7 +76,7 @@ class HandlerClass {
 /// Threads: the reactor's, but for ProcessRequest().
 class HandlerLease {
  public:
-  /// Throws what HandlerClass::Borrow() throws. `handler_class` must outlive the lease.
+  /// Throws what HandlerClass::Borrow() throws. Both must outlive the lease.
   HandlerLease(HandlerClass& handler_class, HttpContext& context);
   HandlerLease(const HandlerLease&) = delete;
   HandlerLease& operator=(const HandlerLease&) = delete;
@@ -101,6 +101,7 @@ class HandlerLease {
 
  private:
   HandlerClass& class_;
+  const HttpContext& context_;
   Loan loan_;
   const std::type_info& type_;
   bool is_async_;

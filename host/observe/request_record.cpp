@@ -27,12 +27,14 @@ std::string FormatAccessLine(const RequestRecord& record) {
   std::array<char, 32> milliseconds{};
   std::snprintf(milliseconds.data(), milliseconds.size(), "%.3f",
                 std::chrono::duration<double, std::milli>(record.duration).count());
-  std::string line =
-      "time=" + Timestamp() + " pid=" + std::to_string(getpid()) +
-      " id=" + std::to_string(record.id) + " remote=\"" + Escaped(record.remote_address) +
-      "\" method=\"" + Escaped(record.method) + "\" url=\"" + Escaped(record.raw_url) +
-      "\" status=" + std::to_string(record.status) +
-      " bytes=" + std::to_string(record.body_bytes_sent) + " ms=" + milliseconds.data();
+  std::string line = "time=" + Timestamp() + " pid=" + std::to_string(getpid()) +
+                     " id=" + std::to_string(record.id);
+  if (!record.request_id.empty()) {
+    line += " request=\"" + Escaped(record.request_id) + '"';
+  }
+  line += " remote=\"" + Escaped(record.remote_address) + "\" method=\"" + Escaped(record.method) +
+          "\" url=\"" + Escaped(record.raw_url) + "\" status=" + std::to_string(record.status) +
+          " bytes=" + std::to_string(record.body_bytes_sent) + " ms=" + milliseconds.data();
   if (!record.entry.empty()) {
     line += " entry=\"" + Escaped(record.entry) + "\" type=\"" + Escaped(record.type) + '"';
   }

@@ -18,7 +18,8 @@ enum class Outcome : std::uint8_t {
 
 /// What is known of a request when it is over. There is exactly one for each request.
 struct RequestRecord {
-  std::uint64_t id = 0;  ///< of this worker, counted from 1
+  std::uint64_t id = 0;    ///< of this worker, counted from 1
+  std::string request_id;  ///< HttpContext::RequestId(); empty where there were no parameters
   std::string remote_address;
   std::string method;
   std::string raw_url;

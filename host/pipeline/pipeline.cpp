@@ -17,6 +17,17 @@ namespace {
 /// 499 is nginx's status for a client that left; it is never sent, only recorded.
 constexpr int kClientClosedRequest = 499;
 
+void LogFailure(std::string line, const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const std::exception& error) {
+    line += error.what();
+  } catch (...) {
+    line += "an exception that is no std::exception";
+  }
+  observe::Log(observe::Level::kError, line);
+}
+
 /// Of a request that was answered before it had parameters to process.
 CauseName CauseOfRefusal(int status) {
   switch (status) {
@@ -73,7 +84,7 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
   const auto token = flight.cancellation->Token();
   RequestIo io(*flight.exchange, token, budget_);
   HttpContext context(std::move(variables), io, token, limits_.output_buffer_bytes,
-                      &limits_.request);
+                      &limits_.request, flight.id);
   io.SetRequest(context.Request());
   flight.context = &context;
   try {
@@ -100,6 +111,42 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
   if (access_log_.Enabled()) {
     Record(flight, context, io.BodyBytesSent());
   }
+  io.EndAnswer();
+  if (context.HasRequestCompleted()) {
+    RunRequestCompleted(context, io, flight);
+  }
+}
+
+void Pipeline::RunRequestCompleted(HttpContext& context, RequestIo& io, const Flight& flight) {
+  const auto log = [&](const std::exception_ptr& error) {
+    try {
+      LogFailure("request " + context.RequestId() + ": a callback of its end failed: ", error);
+    } catch (...) {
+      // No memory to tell of it.
+    }
+  };
+  try {
+    if (flight.outcome == observe::Outcome::kCompleted) {
+      // The client shall not wait for what the callbacks do.
+      flight.exchange->Flush();
+    }
+  } catch (...) {
+    // It has left, after its answer.
+  }
+  if (!flight.on_pool) {
+    context.RunRequestCompleted(log);
+    return;
+  }
+  try {
+    runtime_.RunOnPoolPastBound([&](runtime::IFiberGateway& gateway) {
+      io.SetGateway(&gateway);
+      context.RunRequestCompleted(log);
+      io.SetGateway(nullptr);
+    });
+  } catch (...) {
+    // No memory for a thread's turn: what blocks holds up the others now, but nothing is lost.
+    context.RunRequestCompleted(log);
+  }
 }
 
 std::string_view Pipeline::CauseOfFailure(const Flight& flight) {
@@ -124,7 +171,15 @@ void Pipeline::Serve(HttpContext& context, RequestIo& io, Flight& flight) {
   if (!lease.IsBufferless()) {
     static_cast<void>(context.Request().Body());
   }
-  RunHandler(lease, context, io, flight);
+  try {
+    RunHandler(lease, context, io, flight);
+  } catch (...) {
+    context.AddError(std::current_exception());
+    throw;
+  }
+  if (const auto error = context.Error()) {
+    std::rethrow_exception(error);
+  }
 }
 
 void Pipeline::Admit() const {
@@ -165,6 +220,7 @@ void Pipeline::RunHandler(handling::HandlerLease& lease, HttpContext& context, R
     // It may have waited for its thread, and nobody for it.
     context.Cancellation().ThrowIfCancellationRequested();
     flight.called = true;
+    flight.on_pool = true;
     io.SetGateway(&gateway);
     try {
       lease.ProcessRequest(context);
@@ -182,9 +238,8 @@ void Pipeline::AnswerError(HttpContext& context, RequestIo& io, Flight& flight, 
       status >= 500 && status != 503 ? observe::Level::kError : observe::Level::kInfo;
   if (observe::LogsAt(level)) {
     const auto& request = context.Request();
-    std::string line = "request " + std::to_string(flight.id) + " " +
-                       std::string(request.HttpMethod()) + " " + std::string(request.RawUrl()) +
-                       ": ";
+    std::string line = "request " + context.RequestId() + " " + std::string(request.HttpMethod()) +
+                       " " + std::string(request.RawUrl()) + ": ";
     if (flight.handler != nullptr) {
       line.append(handling::NameOf(*flight.handler)).append(": ");
     } else if (flight.entry != nullptr) {
@@ -232,8 +287,8 @@ void Pipeline::AnswerError(HttpContext& context, RequestIo& io, Flight& flight, 
     flight.outcome = observe::Outcome::kClientGone;
     flight.exchange->Abort();
   } catch (const std::exception& error) {
-    observe::Log(observe::Level::kError,
-                 std::string("an error could not be answered: ") + error.what());
+    observe::Log(observe::Level::kError, "request " + context.RequestId() +
+                                             ": an error could not be answered: " + error.what());
     flight.outcome = observe::Outcome::kAborted;
     flight.exchange->Abort();
   }
@@ -258,6 +313,7 @@ void Pipeline::Record(const Flight& flight, const HttpContext& context,
   const auto& request = context.Request();
   observe::RequestRecord record;
   record.id = flight.id;
+  record.request_id = context.RequestId();
   record.remote_address = request.UserHostAddress();
   record.method = request.HttpMethod();
   record.raw_url = request.RawUrl();

@@ -78,6 +78,7 @@ class Pipeline {
     const HttpContext* context = nullptr;     // for RecordUnfinished()
     std::string_view cause{};                 // why the answer is what it is
     bool called = false;                      // the handler was, or what makes it
+    bool on_pool = false;                     // and it runs there
     int error_status = 0;                     // 0: the response's own
     observe::Outcome outcome = observe::Outcome::kCompleted;
   };
@@ -91,6 +92,8 @@ class Pipeline {
   [[nodiscard]] bool Map(HttpContext& context, RequestIo& io, Flight& flight) const;
   void RunHandler(handling::HandlerLease& lease, HttpContext& context, RequestIo& io,
                   Flight& flight);
+  /// What AddOnRequestCompleted() was given.
+  void RunRequestCompleted(HttpContext& context, RequestIo& io, const Flight& flight);
   void AnswerError(HttpContext& context, RequestIo& io, Flight& flight, int status,
                    const std::string& text, const std::string& detail) const;
   void AnswerCancelled(HttpContext& context, RequestIo& io, Flight& flight,

@@ -53,6 +53,10 @@ void RequestIo::OnFiber(F&& function) {
 }
 
 void RequestIo::CheckMaySend() const {
+  if (answer_ended_) {
+    throw std::logic_error(
+        "the response is complete: what runs at a request's end adds nothing to it");
+  }
   if (!error_answer_) {
     cancellation_.ThrowIfCancellationRequested();
   }

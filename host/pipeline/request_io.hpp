@@ -30,6 +30,8 @@ class RequestIo final : public HttpWorkerRequest {
   void SetRequest(const HttpRequest& request) noexcept { request_ = &request; }
   /// From now on what is sent is the host's own answer, which a cancelled request gets too.
   void BeginErrorAnswer() noexcept { error_answer_ = true; }
+  /// The answer is complete, or cut: from now on sending throws std::logic_error.
+  void EndAnswer() noexcept { answer_ended_ = true; }
   /// The exchange was given a header block; whether it arrived nobody knows.
   bool HeadersSent() const noexcept { return headers_sent_; }
   std::uint64_t BodyBytesSent() const noexcept { return body_bytes_sent_; }
@@ -57,6 +59,7 @@ class RequestIo final : public HttpWorkerRequest {
   std::uint64_t body_bytes_sent_ = 0;
   const HttpRequest* request_ = nullptr;
   bool error_answer_ = false;
+  bool answer_ended_ = false;
   bool headers_sent_ = false;
 };
 

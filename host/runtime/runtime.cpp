@@ -283,6 +283,10 @@ void Runtime::RunOnPool(const std::function<void(IFiberGateway&)>& function) {
   implementation_->RunOn(implementation_->pool, false, function);
 }
 
+void Runtime::RunOnPoolPastBound(const std::function<void(IFiberGateway&)>& function) {
+  implementation_->RunOn(implementation_->pool, true, function);
+}
+
 void Runtime::SetCurrentCancellation(const CancellationToken* token) noexcept {
   implementation_->CurrentHeader().cancellation = token;
 }

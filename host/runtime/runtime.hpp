@@ -56,6 +56,8 @@ class Runtime final : public weft::detail::IAsyncRuntime {
   /// Runs `function` on a thread of the pool while this fiber waits, and serves its gateway meanwhile. What it
   /// throws is thrown here. Throws HttpException(503) when the pool's queue is full.
   void RunOnPool(const std::function<void(IFiberGateway&)>& function);
+  /// The same for what ends a request that was let in: the queue's bound does not refuse it.
+  void RunOnPoolPastBound(const std::function<void(IFiberGateway&)>& function);
 
   /// What waits of the current fiber obey from now on; null: nothing. Lifetime: until it is set anew.
   void SetCurrentCancellation(const CancellationToken* token) noexcept;

@@ -252,29 +252,36 @@ def test_the_handler_of_the_request_guide_answers_as_it_says(tmp_path, build_dir
 def test_the_handlers_of_the_context_guide_answer_as_it_says(tmp_path, build_dir):
     text = (ROOT / "docs" / "guide" / "context.md").read_text()
     (tmp_path / "modules").mkdir()
-    for name, source in zip(("search",), blocks(text, "cpp"), strict=True):
+    for name, source in zip(("times", "search"), blocks(text, "cpp"), strict=True):
         (tmp_path / f"{name}.cpp").write_text(source)
         compile_module(tmp_path / f"{name}.cpp", tmp_path / "modules" / f"{name}.so", build_dir)
     site = tmp_path / "mappings" / "default"
     site.mkdir(parents=True)
     (site / "mapping.json").write_text(json.dumps({"httpHandlers": [
+        {"add": {"verb": "*", "path": "/times", "type": "shop::Times, times"}},
         {"add": {"verb": "*", "path": "/search", "type": "shop::Search, search"}}]}))
+    access_log = tmp_path / "access.log"
     socket_path = tmp_path / "s"
     host = subprocess.Popen([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{socket_path}", "--workers", "0",
-                             "--mappings", tmp_path / "mappings", "--modules", tmp_path / "modules"])
+                             "--access-log", access_log, "--mappings", tmp_path / "mappings",
+                             "--modules", tmp_path / "modules"])
 
-    def answer(path, query=""):
-        return ask(socket_path, path, query).split("\n\n", 1)[1]
+    def answer(path, query="", **params):
+        return ask(socket_path, path, query, **params).split("\n\n", 1)[1]
 
     try:
         wait_for(socket_path.exists, "the socket")
+        assert answer("/times", REMOTE_USER="Ada") == "Hello, Ada. Measured so far: 0\n"
+        wait_for(lambda: answer("/times", HTTP_X_REQUEST_ID="a-1") != "Hello, stranger. Measured so far: 0\n", "the end")
+        wait_for(lambda: ' request="a-1" ' in access_log.read_text(), "the record")
+        assert re.search(r' id=1 request="[0-9a-f]{16}-1" ', access_log.read_text())
         assert answer("/search", re.search(r"`\?(q=.*?)`", text)[1]) == blocks(text, "text")[0]
     finally:
         host.terminate()
         assert host.wait(20) == 0
     # No function is left out of its table.
     header = (ROOT / "handlers" / "include" / "weft" / "http_utility.hpp").read_text()
-    assert set(re.findall(r"^  static .*?(\w+)\(", header, re.M)) == set(re.findall(r"`(\w+)`", text[:text.index("The results")])) - {"U"}
+    assert set(re.findall(r"^  static .*?(\w+)\(", header, re.M)) == set(re.findall(r"`(\w+)`", text[text.index("| for |"):text.index("The results")]))
 
 
 def test_every_cause_is_listed_and_no_other():
@@ -297,5 +304,5 @@ def test_every_option_that_a_document_names_exists_and_every_file_that_it_links_
         if document.name != "benchmarks.md":
             for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - of_our_scripts:
                 assert re.search(rf"^  {option} ", help_text, re.M), f"{document}: {option}"
-        for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+        for link in re.findall(r"\]\((?!http)([^)#]+)\)", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)):
             assert (document.parent / link).exists(), f"{document}: {link}"

@@ -1,42 +1,107 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include <weft/cancellation.hpp>
 #include <weft/export.hpp>
+#include <weft/http_items.hpp>
+#include <weft/http_principal.hpp>
 #include <weft/http_request.hpp>
 #include <weft/http_response.hpp>
 
 namespace weft {
 
+namespace detail {
+struct ContextState;
+}
+
 /// One request and its response, handed to a handler's ProcessRequest().
 ///
-/// Lifetime: from the request's last parameter until its response is sealed. A handler keeps nothing of it.
-/// Threads: one at a time, the handler's; Cancellation() from any.
+/// Lifetime: from the request's last parameter until its response is complete, and what AddOnRequestCompleted() was
+/// given has run. A handler keeps nothing of it.
+/// Threads: one at a time, the handler's; Cancellation(), RequestId(), Timestamp() and MonotonicTimestamp() from any.
 class WEFT_API HttpContext {
  public:
   /// `response_buffer_bytes`: see HttpResponse. `settings` must outlive the context; null: the defaults.
+  /// `request_number`: of this request among the process's; RequestId() is made of it.
   HttpContext(ServerVariableCollection variables, HttpWorkerRequest& worker_request,
               CancellationToken cancellation, std::size_t response_buffer_bytes,
-              const HttpRequestSettings* settings = nullptr);
+              const HttpRequestSettings* settings = nullptr, std::uint64_t request_number = 0);
   HttpContext(const HttpContext&) = delete;
   HttpContext& operator=(const HttpContext&) = delete;
+  ~HttpContext();
 
   HttpRequest& Request() noexcept { return request_; }
   const HttpRequest& Request() const noexcept { return request_; }
   HttpResponse& Response() noexcept { return response_; }
   const HttpResponse& Response() const noexcept { return response_; }
 
-  /// Who has logged in at the web server, if anybody.
-  HttpUser User() const noexcept { return request_.User(); }
-
   /// Cancelled when the client leaves, the deadline passes, or the worker stops.
   const CancellationToken& Cancellation() const noexcept { return cancellation_; }
 
+  /// What the parts of an application tell one another of this request. Made when it is first asked for.
+  HttpItemCollection& Items();
+
+  /// Who the request is from: what SetUser() was told, and before that whom the web server has authenticated
+  /// (REMOTE_USER, AUTH_TYPE), without roles. Lifetime: until SetUser().
+  const HttpPrincipal& User() const;
+  void SetUser(HttpPrincipal user);
+
+  /// What went wrong, the first of it; null: nothing did.
+  std::exception_ptr Error() const noexcept;
+  /// All that went wrong, in its order: what AddError() was told, then what the handler threw.
+  std::vector<std::exception_ptr> AllErrors() const;
+  /// Says that something went wrong, without throwing it. Where Error() is set when the handler returns, that is answered
+  /// as if the handler had thrown it. Throws std::invalid_argument for null.
+  void AddError(std::exception_ptr error);
+  /// Nothing went wrong: forgets what AddError() was told.
+  void ClearError() noexcept;
+
+  /// When the request came: its last parameter, for what is said to people and to other machines. The system's clock
+  /// may be set meanwhile: see MonotonicTimestamp().
+  std::chrono::system_clock::time_point Timestamp() const noexcept { return timestamp_; }
+  /// The same moment, for measuring.
+  std::chrono::steady_clock::time_point MonotonicTimestamp() const noexcept {
+    return monotonic_timestamp_;
+  }
+
+  /// Has `callback` called when the response is complete: sent, or cut, and recorded, whether the handler returned or
+  /// threw. The last one is called first; one that a callback adds is called next; what one throws is logged, and the
+  /// others are called nonetheless. They run where the handler ran, on the pool for a plain one, and on the request's
+  /// fiber where no handler was called; their time counts for the request. Items() are destroyed after them.
+  ///
+  /// The request can be read, Error() tells what went wrong, and the response takes nothing more. Waits of
+  /// <weft/async.hpp> throw at once where the request was cancelled. Throws std::invalid_argument for an empty one.
+  void AddOnRequestCompleted(std::function<void(HttpContext&)> callback);
+
+  /// Names this request in the logs of all who had to do with it: the field X-Request-Id where it has 1 to 128 letters,
+  /// digits and characters of `-._~+=@:`; else the trace-id of a well-formed traceparent (W3C Trace Context); else one that
+  /// no other request has, of this worker or another. What a client sends is no secret, and need not be unique.
+  std::string RequestId() const;
+
+  /// Whether RunRequestCompleted() has anything to do.
+  bool HasRequestCompleted() const noexcept;
+  /// Calls what AddOnRequestCompleted() was given, and destroys the items. The host does so once; `report` is called
+  /// with what a callback throws, and must not throw.
+  void RunRequestCompleted(const std::function<void(std::exception_ptr)>& report) noexcept;
+
  private:
+  detail::ContextState& State() const;
+
   HttpRequest request_;
   HttpResponse response_;
   CancellationToken cancellation_;
+  std::chrono::system_clock::time_point timestamp_;
+  std::chrono::steady_clock::time_point monotonic_timestamp_;
+  std::uint64_t request_number_;
+  mutable std::unique_ptr<detail::ContextState> state_;  // null while nobody needs it
 };
 
 }  // namespace weft

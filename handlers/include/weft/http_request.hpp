@@ -12,7 +12,6 @@
 #include <weft/export.hpp>
 #include <weft/http_headers.hpp>
 #include <weft/http_request_settings.hpp>
-#include <weft/http_user.hpp>
 #include <weft/name_value_collection.hpp>
 #include <weft/quality_list.hpp>
 #include <weft/server_variables.hpp>
@@ -115,11 +114,8 @@ class WEFT_API HttpRequest {
   /// where it is no URI reference (RFC 3986, section 4.1). Any client can send any.
   std::string_view UrlReferrer() const noexcept;
 
-  /// Who has logged in at the web server, if anybody.
-  HttpUser User() const noexcept {
-    return {variables_.Get("REMOTE_USER"), variables_.Get("AUTH_TYPE")};
-  }
-  bool IsAuthenticated() const noexcept { return User().IsAuthenticated(); }
+  /// Whether the client has logged in at the web server (REMOTE_USER). Who it is: HttpContext::User().
+  bool IsAuthenticated() const noexcept { return !variables_.Get("REMOTE_USER").empty(); }
 
   /// The address of the web server's client (REMOTE_ADDR).
   std::string_view UserHostAddress() const noexcept { return variables_.Get("REMOTE_ADDR"); }

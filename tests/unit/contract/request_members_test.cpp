@@ -61,7 +61,6 @@ TEST_CASE("HttpRequest: with no variables the texts are empty, and nobody is loc
   CHECK(request.UserAgent().empty());
   CHECK(request.UrlReferrer().empty());
   CHECK(request.UserHostName().empty());
-  CHECK(request.User().Name().empty());
   CHECK_FALSE(request.IsAuthenticated());
   CHECK_FALSE(request.IsLocal());
 }
@@ -124,20 +123,11 @@ TEST_CASE("HttpRequest: UrlReferrer is a URI reference, or nothing") {
 
 TEST_CASE("HttpRequest: the user is whom the web server names") {
   const Subject subject({{"REMOTE_USER", "ada"}, {"AUTH_TYPE", "Basic"}});
-  CHECK(subject.request.User().Name() == "ada");
-  CHECK(subject.request.User().AuthenticationType() == "Basic");
   CHECK(subject.request.IsAuthenticated());
   // A type without a name is nobody; neither is who only says so.
   CHECK_FALSE(Subject({{"REMOTE_USER", ""}, {"AUTH_TYPE", "Basic"}}).request.IsAuthenticated());
   CHECK_FALSE(Subject({{"HTTP_REMOTE_USER", "ada"}, {"HTTP_AUTHORIZATION", "Basic YTpi"}})
                   .request.IsAuthenticated());
-}
-
-TEST_CASE("HttpContext: User is the request's") {
-  test::MemoryExchange exchange;
-  const HttpContext context(MakeVariables({{"REMOTE_USER", "ada"}}), exchange, {}, 1024);
-  CHECK(context.User().Name() == "ada");
-  CHECK(context.User().IsAuthenticated());
 }
 
 TEST_CASE("HttpRequest: UserHostName is REMOTE_HOST, or else the address") {

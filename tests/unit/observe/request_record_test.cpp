@@ -40,6 +40,12 @@ TEST_CASE("FormatAccessLine: one line of key=value pairs") {
       R"(id=17 remote="192.0.2.1" method="GET" url="/a?b=c" status=200 bytes=1234 ms=1.500 outcome=completed)");
 }
 
+TEST_CASE("FormatAccessLine: the request's id stands there where it is known") {
+  auto record = Example();
+  record.request_id = "a=b-\"17\"";
+  CHECK(Line(record).starts_with(R"(id=17 request="a=b-\"17\"" remote="192.0.2.1" )"));
+}
+
 TEST_CASE("FormatAccessLine: entry, type and cause stand there where they are known") {
   auto record = Example();
   record.entry = "GET,HEAD *.report";
