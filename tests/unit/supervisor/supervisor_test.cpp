@@ -751,9 +751,8 @@ TEST_CASE("Supervisor: SIGHUP has one worker reload, and the others adopt what i
   AwaitReady(host, 3);
   host.Signal(SIGHUP);
   const pid_t checker = ProcessOf(host.events.Await("checks"));
-  host.events.Await("new mappings 7");
-  std::set<pid_t> adopters;
-  for (int i = 0; i < 2; ++i) adopters.insert(ProcessOf(host.events.Await("adopts")));
+  const auto lines = host.events.AwaitEach({"adopts", "adopts", "new mappings 7"});
+  const std::set<pid_t> adopters{ProcessOf(lines[0]), ProcessOf(lines[1])};
   CHECK(adopters.size() == 2);
   CHECK(adopters.count(checker) == 0);
   // By hand once more: all of them, also when the files are the same.
@@ -786,8 +785,7 @@ TEST_CASE("Supervisor: what a worker found by itself is adopted by the others") 
   });
   AwaitReady(host, 2);
   others_are_there.Open();
-  host.events.Await("new mappings 8");
-  host.events.Await("adopts");
+  host.events.AwaitEach({"adopts", "new mappings 8"});
   host.Signal(SIGTERM);
   CHECK(host.AwaitExit() == 0);
   CHECK(CountOf("new mappings", host.Rest()) == 0);

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "host/supervisor/file_descriptor.hpp"
 
@@ -61,6 +62,23 @@ class EventPipe {
       others += "\n  " + line;
     }
     throw std::runtime_error("'" + std::string(part) + "' did not come, but:" + others);
+  }
+
+  /// For each of `parts` a line that contains it, in whatever order they come; returned in the order of `parts`.
+  std::vector<std::string> AwaitEach(const std::vector<std::string>& parts) {
+    std::vector<std::string> found(parts.size());
+    for (std::size_t missing = parts.size(); missing > 0;) {
+      std::string line;
+      if (!NextLine(line)) throw std::runtime_error("not all of what was awaited came");
+      for (std::size_t i = 0; i < parts.size(); ++i) {
+        if (found[i].empty() && line.find(parts[i]) != std::string::npos) {
+          found[i] = line;
+          --missing;
+          break;
+        }
+      }
+    }
+    return found;
   }
 
   /// Everything up to the end of the last process.
