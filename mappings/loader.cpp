@@ -26,7 +26,8 @@ namespace {
 /// Turns what was found into the table: applies the levels, each to the chain above it.
 class Assembler {
  public:
-  explicit Assembler(std::vector<Problem>& problems) : problems_(problems) {}
+  Assembler(const LoadLimits& limits, std::vector<Problem>& problems)
+      : limits_(limits), problems_(problems) {}
 
   std::shared_ptr<const MappingTable> Assemble(Level defaults, Found found) {
     BuildFolders(defaults, found);
@@ -58,6 +59,9 @@ class Assembler {
   /// Builds the same, for what can be told of it. Returns the types that it names.
   std::vector<TypeMention> Inspect(Level defaults, Found found) {
     BuildFolders(defaults, found);
+    if (stopped_) {
+      return {};
+    }
     const std::vector<SearchedChain> chains = TakeSearchedChains();
     TellUnreachable(chains, ReadEntries(found), AllFilesRead(), problems_);
     TellRepeatedNames(chains, problems_);
@@ -78,12 +82,16 @@ class Assembler {
     Waiting waiting;
     if (found.machine) {
       RefuseApplication(*found.machine);
+      level_being_built_ = found.machine->block.where.file;
       top = Apply(top, found.machine->block, found.machine->complete);
       Await(*found.machine, waiting);
     }
     ListChildren();
     parts_.any_other_site = kNoFolder;
     for (const auto& [host, site] : found.sites) {
+      if (stopped_) {
+        return;
+      }
       const std::size_t folder =
           BuildFolder(top, waiting, {{site.mirrored, site.document_root}, "/", 0});
       parts_.sites.emplace(host, folder);
@@ -236,6 +244,12 @@ class Assembler {
     }
     chain.behind = behind;
     chain.rooted = behind != SearchedChain::kNone && chains_[behind].rooted;
+    entries_ += chain.written.size();
+    if (entries_ > limits_.entries) {
+      Stop("The chains of all folders have more than " + std::to_string(limits_.entries) +
+           " entries together: what a folder inherits counts once more where it removes or clears "
+           "some of it, or is an application's root. Add fewer above such folders.");
+    }
     chain.places.reserve(chain.written.size());
     for (Entry* entry : chain.written) {
       chain.rooted = chain.rooted || PathPattern::IsRooted(entry->path);
@@ -282,10 +296,26 @@ class Assembler {
           return &entry;
         }
       }
+      if (parts_.entries.size() >= limits_.rooted_entries) {
+        Stop("There are more than " + std::to_string(limits_.rooted_entries) +
+             " entries whose path begins with ~/, for each application has its own of those that "
+             "it inherits. Add fewer above the applications, or without ~/ where one path serves "
+             "all.");
+        return &entry;
+      }
       parts_.entries.push_back(std::make_unique<Entry>(entry, root));
       known->second = parts_.entries.back().get();
     }
     return known->second;
+  }
+
+  /// The rest is not built: it would take more memory than there may be. Nothing else can be told of these mappings.
+  void Stop(std::string sentence) {
+    if (!stopped_) {
+      problems_.push_back(
+          {{level_being_built_, 0, 0}, Problem::Severity::kError, std::move(sentence)});
+    }
+    stopped_ = true;
   }
 
   void Await(const Level& level, Waiting& waiting) {
@@ -308,6 +338,7 @@ class Assembler {
         continue;
       }
       const Level& level = *found_->folders[found].level;
+      level_being_built_ = level.block.where.file;
       if (level.application) {
         below = BeginApplication(below, level, place.path);
       }
@@ -317,6 +348,9 @@ class Assembler {
     const std::size_t known_chains = chains_.size();
     const std::size_t index = AddFolder(below, place.path);
     for (auto& [name, child] : ChildrenOf(place, waiting)) {
+      if (stopped_) {
+        break;
+      }
       BuildChild(below, child, {child.on_disk, place.path + name + "/", place.depth + 1}, name,
                  index);
     }
@@ -486,7 +520,11 @@ class Assembler {
     }
   }
 
+  const LoadLimits& limits_;
   std::vector<Problem>& problems_;
+  std::size_t entries_ = 0;        // of all chains
+  std::string level_being_built_;  // its file
+  bool stopped_ = false;
   Found* found_ = nullptr;
   std::vector<std::vector<std::size_t>> children_;  // of the found folders, by their numbers
   std::vector<BuiltChain> chains_;
@@ -512,7 +550,7 @@ LoadResult Load(const MappingSources& sources, const LoadLimits& limits) {
   LoadResult result;
   Level defaults = ReadLevel(MachineDefaults(), "", result.problems);
   Found found = FindFiles(sources, limits, result.problems);
-  result.table = Assembler(result.problems).Assemble(std::move(defaults), std::move(found));
+  result.table = Assembler(limits, result.problems).Assemble(std::move(defaults), std::move(found));
   SortProblems(result.problems);
   return result;
 }
@@ -521,7 +559,7 @@ CheckResult Check(const MappingSources& sources, const LoadLimits& limits) {
   CheckResult result;
   Level defaults = ReadLevel(MachineDefaults(), "", result.problems);
   Found found = FindFiles(sources, limits, result.problems);
-  result.types = Assembler(result.problems).Inspect(std::move(defaults), std::move(found));
+  result.types = Assembler(limits, result.problems).Inspect(std::move(defaults), std::move(found));
   SortProblems(result.problems);
   return result;
 }

@@ -337,6 +337,30 @@ TEST_CASE("Load: the depth of folders is bounded") {
               "/d: error: This folder is deeper than 64 levels below its site's. Move it up."});
 }
 
+TEST_CASE("Load: what folders inherit anew is bounded, however it multiplies") {
+  const auto add = [](const std::string& path) {
+    return R"({"add": {"verb": "*", "path": ")" + path + R"(", "type": "A"}})";
+  };
+  const TemporaryTree tree;
+  tree.Write("machine.json", R"({"httpHandlers": [{"clear": {}}, )" + add("~/a") + ", " +
+                                 add("~/b") + ", " + add("c") + "]}");
+  for (const char* folder : {"default/1", "default/2", "default/3", "default/4"}) {
+    tree.Write(folder + std::string("/mapping.json"), R"({"application": true})");
+  }
+  // Two copies for each application; the chain of the defaults, that of machine.json, and one for each application.
+  CHECK(tree.Load({.rooted_entries = 8}).problems.empty());
+  const Lines copies = Told(tree.Load({.rooted_entries = 7}).problems);
+  REQUIRE(copies.size() == 1);
+  CHECK(copies[0].starts_with(
+      "default/4/mapping.json: error: There are more than 7 entries whose path begins with ~/"));
+  const std::size_t defaults = 8;
+  CHECK(tree.Load({.entries = defaults + 3 + 4 * 3}).problems.empty());
+  const Lines entries = Told(tree.Load({.entries = defaults + 2 + 4 * 3}).problems);
+  REQUIRE(entries.size() == 1);
+  CHECK(entries[0].starts_with(
+      "default/4/mapping.json: error: The chains of all folders have more than 22 entries"));
+}
+
 TEST_CASE("Load: the number of folders is bounded, however symbolic links multiply them") {
   TemporaryTree tree;
   tree.MakeFolder("default");
