@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "mappings/ascii.hpp"
@@ -50,20 +50,16 @@ class ChainBuilder {
     }
     own_.clear();
     position_of_key_.clear();
+    taken_.clear();
     cleared_ = true;
   }
 
-  [[nodiscard]] Extension Take() const {
+  [[nodiscard]] Extension Take() {
     Extension extension;
     std::ranges::copy_if(own_, std::back_inserter(extension.own),
                          [](const Entry* entry) { return entry != nullptr; });
-    if (cleared_) {
-      extension.left.emplace();
-    } else if (!taken_.empty()) {
-      extension.left.emplace();
-      std::ranges::copy_if(inherited_.All(), std::back_inserter(*extension.left),
-                           [this](const Entry* entry) { return !taken_.contains(entry); });
-    }
+    extension.cleared = cleared_;
+    extension.taken = std::move(taken_);
     return extension;
   }
 
@@ -182,8 +178,10 @@ Chain Extend(const Chain& inherited, const std::vector<Directive>& directives,
              const ChainProblems& problems) {
   WholeChain whole(inherited);
   Extension extension = Extend(whole, directives, problems);
-  const Chain& left = extension.left ? *extension.left : inherited;
-  extension.own.insert(extension.own.end(), left.begin(), left.end());
+  if (!extension.cleared) {
+    std::ranges::copy_if(inherited, std::back_inserter(extension.own),
+                         [&extension](Entry* entry) { return !extension.taken.contains(entry); });
+  }
   return std::move(extension.own);
 }
 

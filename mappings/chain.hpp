@@ -1,7 +1,7 @@
 #pragma once
 
-#include <optional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "mappings/entry.hpp"
@@ -28,14 +28,17 @@ class IInherited {
   virtual ~IInherited() = default;
   /// The one of this key (EntryKey()); null where there is none.
   virtual Entry* Find(const std::string& key) = 0;
-  /// All of them, in the order in which they are tried. Not asked for where each can stay. Lifetime: until the next call.
+  /// All of them, in the order in which they are tried. Asked for only where they are cleared, or a `remove` finds
+  /// nothing. Lifetime: until the next call.
   virtual const Chain& All() = 0;
 };
 
 /// What a block makes of the chain above it.
 struct Extension {
-  Chain own;                  ///< What is tried first.
-  std::optional<Chain> left;  ///< What is left of the inherited entries, behind these; absent: all.
+  Chain own;             ///< What is tried first, before what is left of the inherited entries.
+  bool cleared = false;  ///< Nothing is left of these.
+  std::unordered_set<const Entry*>
+      taken;  ///< Where they are not cleared: what is not left of them.
 };
 
 /// The chain below a block.
@@ -47,7 +50,7 @@ struct Extension {
 /// An inherited entry that is locked stays: to take it away is an error.
 ///
 /// Lifetime: the block keeps owning its entries.
-/// Cost: linear in the block; where inherited entries are taken away, or nothing is there to remove, in both.
+/// Cost: linear in the block; where the inherited entries are cleared, or nothing is there to remove, in both.
 [[nodiscard]] Extension Extend(IInherited& inherited, const std::vector<Directive>& directives,
                                const ChainProblems& problems);
 

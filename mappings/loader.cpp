@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -44,12 +47,11 @@ class Assembler {
       }
     }
     for (BuiltChain& chain : chains_) {
-      MappingTable::Chain part;
-      part.entries.reserve(chain.places.size());
+      MappingTable::Chain part{{}, std::move(chain.inherited)};
+      part.own.reserve(chain.places.size());
       for (const SearchedChain::Place& place : chain.places) {
-        part.entries.push_back(place.searched);
+        part.own.push_back(place.searched);
       }
-      part.behind = chain.behind;
       parts_.chains.push_back(std::move(part));
       chain = {};
     }
@@ -70,6 +72,11 @@ class Assembler {
 
  private:
   static constexpr std::size_t kNoFolder = static_cast<std::size_t>(-1);
+  static constexpr std::size_t kNoChain = SearchedChain::kNone;
+
+  /// A chain shares what is left of another's own entries, unless more than one of so many is taken away: to pass over
+  /// an entry costs a search a look at each request, and to copy the rest costs memory in each folder.
+  static constexpr std::size_t kShareUnlessOneOf = 4;
 
   /// What is on the disk of one folder of a site, as numbers in found_->folders, in the order of its levels: the
   /// mirrored folder, and the document root's own. kNone: there is none; with neither there are only locations for it.
@@ -106,7 +113,7 @@ class Assembler {
 
   /// What the files down to a folder amount to.
   struct Below {
-    std::size_t chain = SearchedChain::kNone;  // into chains_
+    std::size_t chain = kNoChain;  // into chains_
     std::shared_ptr<const FolderSettings> settings = std::make_shared<const FolderSettings>();
     bool complete = true;  // no file on the way has errors
   };
@@ -126,26 +133,30 @@ class Assembler {
     std::size_t depth;
   };
 
-  /// The chain of some folders: its own entries, and those of the one behind it.
+  using Inherited = MappingTable::Inherited;
+  using Inheritance = std::vector<Inherited>;
+
+  /// The chain of some folders: its own entries, then what it inherits. `places` are its own, and `behind` is set at the
+  /// end of Inspect() alone.
   struct BuiltChain : SearchedChain {
     Chain written;  // as `places`
-    // Whether a `~/` of any entry, of those behind it too, has the application's root in its place.
+    Inheritance inherited;
+    // Whether a `~/` of any entry, of the inherited ones too, has the application's root in its place.
     bool rooted = false;
-    std::optional<std::unordered_map<std::string_view, Entry*>>
-        entry_of_key;  // of its own, once asked for
+    std::optional<std::unordered_map<std::string_view, std::uint32_t>>
+        place_of_key;  // of its own, once asked for
   };
 
   /// The entries of a chain, for a block below it.
   class ChainAbove final : public IInherited {
    public:
-    ChainAbove(Assembler& assembler, std::size_t chain) : assembler_(assembler), chain_(chain) {}
+    ChainAbove(Assembler& assembler, std::size_t chain)
+        : assembler_(assembler), inheritance_(assembler.InheritanceOf(chain)) {}
 
     Entry* Find(const std::string& key) override {
-      for (std::size_t at = chain_; at != SearchedChain::kNone;
-           at = assembler_.chains_[at].behind) {
-        const auto& known = assembler_.EntriesByKey(at);
-        if (const auto found = known.find(key); found != known.end()) {
-          return found->second;
+      for (const Inherited& part : inheritance_) {
+        if (const auto place = assembler_.PlaceOf(key, part)) {
+          return assembler_.chains_[part.chain].written[*place];
         }
       }
       return nullptr;
@@ -153,38 +164,67 @@ class Assembler {
 
     const Chain& All() override {
       if (!all_) {
-        all_ = assembler_.AllOf(chain_);
+        all_ = assembler_.LeftOf(inheritance_);
       }
       return *all_;
     }
 
    private:
     Assembler& assembler_;
-    std::size_t chain_;
+    Inheritance inheritance_;
     std::optional<Chain> all_;
   };
 
-  const std::unordered_map<std::string_view, Entry*>& EntriesByKey(std::size_t chain) {
-    auto& known = chains_[chain].entry_of_key;
-    if (!known) {
-      known.emplace();
-      for (Entry* entry : chains_[chain].written) {
-        auto [key, is_new] = keys_.try_emplace(entry);
-        if (is_new) {
-          key->second = EntryKey(entry->verb, entry->path);
-        }
-        known->emplace(key->second, entry);
-      }
+  /// What a chain right below this one inherits, before it takes anything away.
+  [[nodiscard]] Inheritance InheritanceOf(std::size_t chain) const {
+    Inheritance inheritance;
+    if (chain != kNoChain) {
+      inheritance = chains_[chain].inherited;
+      inheritance.insert(inheritance.begin(), {chain, nullptr});
     }
-    return *known;
+    return inheritance;
   }
 
-  [[nodiscard]] Chain AllOf(std::size_t chain) const {
-    Chain all;
-    for (; chain != SearchedChain::kNone; chain = chains_[chain].behind) {
-      all.insert(all.end(), chains_[chain].written.begin(), chains_[chain].written.end());
+  /// Where the entry of this key stands in a part; nothing where there is none, or it is skipped.
+  std::optional<std::uint32_t> PlaceOf(const std::string& key, const Inherited& part) {
+    BuiltChain& chain = chains_[part.chain];
+    if (!chain.place_of_key) {
+      chain.place_of_key.emplace();
+      for (std::uint32_t place = 0; place < chain.written.size(); ++place) {
+        const Entry* const entry = chain.written[place];
+        auto [known, is_new] = keys_.try_emplace(entry);
+        if (is_new) {
+          known->second = EntryKey(entry->verb, entry->path);
+        }
+        chain.place_of_key->emplace(known->second, place);
+      }
     }
-    return all;
+    const auto found = chain.place_of_key->find(key);
+    const bool is_there = found != chain.place_of_key->end() && !Skips(part, found->second);
+    return is_there ? std::optional(found->second) : std::nullopt;
+  }
+
+  static bool Skips(const Inherited& part, std::uint32_t place) {
+    return part.skipped && std::ranges::binary_search(*part.skipped, place);
+  }
+
+  /// Appends what is not skipped of a part: of `member` of its chain, which is `written` or `places`.
+  template <class Member, class Left>
+  void AppendLeft(const Inherited& part, Member member, Left& left) const {
+    const Left& own = chains_[part.chain].*member;
+    for (std::uint32_t place = 0; place < own.size(); ++place) {
+      if (!Skips(part, place)) {
+        left.push_back(own[place]);
+      }
+    }
+  }
+
+  [[nodiscard]] Chain LeftOf(const Inheritance& inheritance) const {
+    Chain left;
+    for (const Inherited& part : inheritance) {
+      AppendLeft(part, &BuiltChain::written, left);
+    }
+    return left;
   }
 
   Below Apply(const Below& above, const Block& block, bool complete) {
@@ -225,30 +265,29 @@ class Assembler {
     }
   }
 
-  // What stands behind the last entry that is taken away stays behind, and serves several chains.
   std::size_t AddChain(Extension extension, std::size_t above, const std::string& root) {
-    const bool first = above == SearchedChain::kNone;
-    const bool roots_anew =
-        !first && chains_[above].rooted && chains_[above].application_root != root;
     BuiltChain chain;
     chain.application_root = root;
     chain.written = std::move(extension.own);
-    std::size_t behind = above;
-    if (!first && (extension.left || roots_anew)) {
-      Chain left = extension.left ? std::move(*extension.left) : AllOf(above);
-      behind = roots_anew ? SearchedChain::kNone : SplitOff(left, above);
-      chain.written.insert(chain.written.end(), left.begin(), left.end());
+    if (above != kNoChain && !extension.cleared) {
+      chain.inherited = InheritanceOf(above);
+      SkipTaken(extension.taken, chain.inherited);
+      const bool roots_anew = chains_[above].rooted && chains_[above].application_root != root;
+      const auto shared = roots_anew ? chain.inherited.end() : FirstShared(chain.inherited);
+      for (auto part = chain.inherited.begin(); part != shared; ++part) {
+        AppendLeft(*part, &BuiltChain::written, chain.written);
+      }
+      chain.inherited.erase(chain.inherited.begin(), shared);
     }
-    if (behind != SearchedChain::kNone && chain.written.empty()) {
-      return behind;
+    if (chain.written.empty() && !chain.inherited.empty() && IsWholeChain(chain.inherited)) {
+      return chain.inherited.front().chain;
     }
-    chain.behind = behind;
-    chain.rooted = behind != SearchedChain::kNone && chains_[behind].rooted;
+    chain.rooted = !chain.inherited.empty() && chains_[chain.inherited.front().chain].rooted;
     entries_ += chain.written.size();
     if (entries_ > limits_.entries) {
       Stop("The chains of all folders have more than " + std::to_string(limits_.entries) +
-           " entries together: what a folder inherits counts once more where it removes or clears "
-           "some of it, or is an application's root. Add fewer above such folders.");
+           " entries together: what a folder inherits counts once more where it takes much of it "
+           "away, or is an application's root. Add fewer above such folders.");
     }
     chain.places.reserve(chain.written.size());
     for (Entry* entry : chain.written) {
@@ -260,22 +299,47 @@ class Assembler {
     return chains_.size() - 1;
   }
 
-  /// Takes from the end of `entries` what is one of the chains from `chain` on, as long as can be; returns which, or kNone.
-  std::size_t SplitOff(Chain& entries, std::size_t chain) const {
-    std::vector<std::size_t> way;
-    for (; chain != SearchedChain::kNone; chain = chains_[chain].behind) {
-      way.push_back(chain);
+  /// `taken` are entries that are not skipped yet.
+  void SkipTaken(const std::unordered_set<const Entry*>& taken, Inheritance& inheritance) {
+    std::vector<std::vector<std::uint32_t>> places(inheritance.size());
+    for (const Entry* entry : taken) {
+      const std::string& key = keys_.at(entry);  // by which it was found
+      for (std::size_t i = 0; i < inheritance.size(); ++i) {
+        if (const auto place = PlaceOf(key, inheritance[i])) {
+          places[i].push_back(*place);
+          break;
+        }
+      }
     }
-    std::size_t behind = SearchedChain::kNone;
-    for (; !way.empty() && EndsIn(entries, chains_[way.back()].written); way.pop_back()) {
-      behind = way.back();
-      entries.resize(entries.size() - chains_[behind].written.size());
+    for (std::size_t i = 0; i < inheritance.size(); ++i) {
+      if (places[i].empty()) {
+        continue;  // goes on sharing what it skips
+      }
+      if (const auto& above = inheritance[i].skipped) {
+        places[i].insert(places[i].end(), above->begin(), above->end());
+      }
+      std::ranges::sort(places[i]);
+      entries_ += places[i].size();
+      inheritance[i].skipped =
+          std::make_shared<const std::vector<std::uint32_t>>(std::move(places[i]));
     }
-    return behind;
   }
 
-  static bool EndsIn(const Chain& chain, const Chain& end) {
-    return chain.size() >= end.size() && std::equal(end.rbegin(), end.rend(), chain.rbegin());
+  /// The first part from which on all are shared. What stands before is copied, to stay in the order.
+  [[nodiscard]] Inheritance::iterator FirstShared(Inheritance& inheritance) const {
+    const auto copied =
+        std::find_if(inheritance.rbegin(), inheritance.rend(), [this](const Inherited& part) {
+          const std::size_t skipped = part.skipped ? part.skipped->size() : 0;
+          return skipped * kShareUnlessOneOf > chains_[part.chain].written.size();
+        });
+    return copied.base();
+  }
+
+  /// Whether it is just the chain of its first part.
+  [[nodiscard]] bool IsWholeChain(std::span<const Inherited> inheritance) const {
+    const Inherited& first = inheritance.front();
+    return !first.skipped &&
+           std::ranges::equal(inheritance.subspan(1), chains_[first.chain].inherited);
   }
 
   /// The entry as it is for the application with that root.
@@ -356,7 +420,7 @@ class Assembler {
     }
     // Nobody asks for these any more.
     for (std::size_t chain = known_chains; chain < chains_.size(); ++chain) {
-      chains_[chain].entry_of_key.reset();
+      chains_[chain].place_of_key.reset();
     }
     return index;
   }
@@ -451,12 +515,21 @@ class Assembler {
     });
   }
 
-  // Parents' before children's.
+  // Parents' before children's. Nothing is skipped in these: what is left of a part is copied, and of all parts before it.
   [[nodiscard]] std::vector<SearchedChain> TakeSearchedChains() {
+    // Children first, so that the places of those above are still their own alone.
+    for (std::size_t i = chains_.size(); i-- > 0;) {
+      BuiltChain& chain = chains_[i];
+      std::span<const Inherited> rest(chain.inherited);
+      for (; !rest.empty() && !IsWholeChain(rest); rest = rest.subspan(1)) {
+        AppendLeft(rest.front(), &BuiltChain::places, chain.places);
+      }
+      chain.behind = rest.empty() ? kNoChain : rest.front().chain;
+    }
     std::vector<SearchedChain> searched;
     for (BuiltChain& chain : chains_) {
-      chain.written = {};
       searched.push_back(std::move(chain));
+      chain = {};
     }
     chains_.clear();
     return searched;

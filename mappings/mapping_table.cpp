@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
 #include <unordered_set>
 #include <utility>
 
@@ -116,30 +117,58 @@ MappingTable::MappingTable(Parts parts)
       sites_(std::move(parts.sites)),
       any_other_site_(parts.any_other_site) {
   IndexChains(std::move(parts.chains));
-  DropUnusedEntries();
   NumberTypes();
 }
 
 void MappingTable::IndexChains(std::vector<Chain> chains) {
-  std::vector<bool> used(chains.size());
-  for (const Folder& folder : folders_) {
-    for (std::size_t i = folder.chain; i != Chain::kNone && !used[i]; i = chains[i].behind) {
-      used[i] = true;
-    }
-  }
   for (std::size_t i = 0; i < chains.size(); ++i) {
-    Block block{EntryIndex(used[i] ? std::move(chains[i].entries) : std::vector<const Entry*>()),
-                chains[i].behind};
-    block.glob_words = block.index.GlobWords() +
-                       (block.behind == Chain::kNone ? 0 : blocks_[block.behind].glob_words);
-    blocks_.push_back(std::move(block));
+    chains[i].inherited.insert(chains[i].inherited.begin(), {i, nullptr});
+  }
+  TakeOutUnused(chains);
+  for (Chain& chain : chains) {
+    indices_.emplace_back(std::move(chain.own));
+  }
+  for (Chain& chain : chains) {
+    SearchedChain searched{std::move(chain.inherited), 0};
+    for (const Inherited& part : searched.parts) {
+      searched.glob_words += indices_[part.chain].GlobWords(Skipped(part));
+    }
+    chains_.push_back(std::move(searched));
   }
 }
 
-void MappingTable::DropUnusedEntries() {
+/// Puts null in the place of each entry that no folder's chain has.
+void MappingTable::TakeOutUnused(std::vector<Chain>& chains) {
+  // Of each chain's own entries, those that every folder skips whose chain has a part in them; absent: there is no such folder.
+  std::vector<std::optional<std::vector<std::uint32_t>>> unused(chains.size());
+  std::vector<bool> seen(chains.size());
+  for (const Folder& folder : folders_) {
+    if (seen[folder.chain]) {
+      continue;
+    }
+    seen[folder.chain] = true;
+    for (const Inherited& part : chains[folder.chain].inherited) {
+      const EntryIndex::Places skipped = Skipped(part);
+      auto& places = unused[part.chain];
+      if (!places) {
+        places.emplace(skipped.begin(), skipped.end());
+      } else {
+        std::erase_if(*places, [skipped](std::uint32_t place) {
+          return !std::ranges::binary_search(skipped, place);
+        });
+      }
+    }
+  }
   std::unordered_set<const Entry*> used;
-  for (const Block& block : blocks_) {
-    used.insert(block.index.Entries().begin(), block.index.Entries().end());
+  for (std::size_t i = 0; i < chains.size(); ++i) {
+    if (!unused[i]) {
+      chains[i].own.clear();
+      continue;
+    }
+    for (const std::uint32_t place : *unused[i]) {
+      chains[i].own[place] = nullptr;
+    }
+    used.insert(chains[i].own.begin(), chains[i].own.end());
   }
   std::erase_if(entries_, [&used](const auto& entry) { return !used.contains(entry.get()); });
 }
@@ -174,8 +203,8 @@ MappingTable::Match MappingTable::Search(const Folder& folder, std::string_view 
   ResourceProbe probe(resources, path);
   Match match;
   match.folder = &folder;
-  for (std::size_t i = folder.chain; i != Chain::kNone; i = blocks_[i].behind) {
-    blocks_[i].index.Search(verb, path, probe, match);
+  for (const Inherited& part : chains_[folder.chain].parts) {
+    indices_[part.chain].Search(verb, path, probe, match, Skipped(part));
     if (match.entry != nullptr && match.specific) {
       break;  // nothing behind it can change the answer
     }
@@ -187,12 +216,13 @@ MappingTable::Match MappingTable::Search(const Folder& folder, std::string_view 
 std::size_t MappingTable::LongestSpecificPrefix(const Folder& folder, std::string_view path,
                                                 std::size_t min_end, std::size_t max_end) const {
   std::size_t longest = 0;
-  for (std::size_t at = folder.chain; at != Chain::kNone; at = blocks_[at].behind) {
+  for (const Inherited& part : chains_[folder.chain].parts) {
     const std::size_t min = std::max(min_end, longest + 1);
     if (min > max_end) {
       break;
     }
-    longest = std::max(longest, blocks_[at].index.LongestSpecificPrefix(path, min, max_end));
+    longest = std::max(
+        longest, indices_[part.chain].LongestSpecificPrefix(path, min, max_end, Skipped(part)));
   }
   return longest;
 }
@@ -217,9 +247,9 @@ MappingTable::Split MappingTable::LongestSpecificPrefix(const Way& way, std::siz
 bool MappingTable::IsTooLong(const Way& way) const {
   std::uint64_t steps = 0;
   for (std::size_t i = 0; i < way.Size(); ++i) {
-    steps += std::uint64_t{blocks_[way[i].folder->chain].glob_words} * way.End(i);
+    steps += std::uint64_t{chains_[way[i].folder->chain].glob_words} * way.End(i);
     if (way[i].file != nullptr) {
-      steps += std::uint64_t{blocks_[way[i].file->chain].glob_words} * way[i].file_end;
+      steps += std::uint64_t{chains_[way[i].file->chain].glob_words} * way[i].file_end;
     }
   }
   return steps > kMaxGlobSteps;
@@ -233,24 +263,22 @@ std::string MappingTable::Allow(const Folder& folder, std::string_view path,
   ResourceProbe probe(resources, path);
   std::vector<std::string_view> allowed;
   std::vector<std::string_view> refused;
-  const auto add_verbs = [&](const std::vector<const Entry*>& entries) {
-    for (const Entry* entry : entries) {
-      if (!entry->pattern.Matches(candidate) || !probe.Satisfies(entry->resource_type)) {
-        continue;
-      }
-      if (entry->refuses_method && entry->verbs.MatchesEverything()) {
-        return false;
-      }
-      for (const std::string& name : entry->verbs.Names()) {
-        if (!Contains(allowed, name) && !Contains(refused, name)) {
-          (entry->refuses_method ? refused : allowed).push_back(name);
-        }
+  const auto add_verbs = [&](const Entry& entry) {
+    if (!entry.pattern.Matches(candidate) || !probe.Satisfies(entry.resource_type)) {
+      return true;
+    }
+    if (entry.refuses_method && entry.verbs.MatchesEverything()) {
+      return false;
+    }
+    for (const std::string& name : entry.verbs.Names()) {
+      if (!Contains(allowed, name) && !Contains(refused, name)) {
+        (entry.refuses_method ? refused : allowed).push_back(name);
       }
     }
     return true;
   };
-  for (std::size_t i = folder.chain; i != Chain::kNone; i = blocks_[i].behind) {
-    if (!add_verbs(blocks_[i].index.Entries())) {
+  for (const Inherited& part : chains_[folder.chain].parts) {
+    if (!indices_[part.chain].ForEachEntry(Skipped(part), add_verbs)) {
       break;
     }
   }
@@ -298,7 +326,7 @@ void MappingTable::Route(std::size_t site, std::string_view verb, std::string_vi
                          std::string_view path_info, IResources* resources, ResolutionCache* cache,
                          Resolution& resolution) const {
   Way way(folders_, site, script_path);
-  if (cache == nullptr || blocks_[way.Last().chain].glob_words < kCachedGlobWords) {
+  if (cache == nullptr || chains_[way.Last().chain].glob_words < kCachedGlobWords) {
     RouteAnew(way, site, verb, script_path, path_info, resources, resolution);
     return;
   }
@@ -374,9 +402,14 @@ bool MappingTable::RouteAnew(Way& way, std::size_t site, std::string_view verb,
 
 std::vector<const Entry*> MappingTable::EntriesOf(const Resolution& resolution) const {
   std::vector<const Entry*> entries;
-  for (std::size_t i = resolution.chain; i != Chain::kNone; i = blocks_[i].behind) {
-    const std::vector<const Entry*>& own = blocks_[i].index.Entries();
-    entries.insert(entries.end(), own.begin(), own.end());
+  if (resolution.chain == Resolution::kNoChain) {
+    return entries;
+  }
+  for (const Inherited& part : chains_[resolution.chain].parts) {
+    indices_[part.chain].ForEachEntry(Skipped(part), [&entries](const Entry& entry) {
+      entries.push_back(&entry);
+      return true;
+    });
   }
   return entries;
 }

@@ -54,8 +54,9 @@ struct Resolution {
   bool specific = false;
   /// Of the file path's folder; of the site's for a path that was refused. Never null. Lifetime: the table's.
   const FolderSettings* settings = nullptr;
-  /// For MappingTable::EntriesOf().
-  std::size_t chain = static_cast<std::size_t>(-1);
+  /// For MappingTable::EntriesOf(): the number of a chain, or kNoChain.
+  std::size_t chain = kNoChain;
+  static constexpr std::size_t kNoChain = static_cast<std::size_t>(-1);
 
   /// What `file_path` and `path_info` view when they are no part of the arguments.
   struct Rewritten {
@@ -98,13 +99,22 @@ class MappingTable {
   /// used: to try them takes longer than to look there.
   static constexpr std::size_t kCachedGlobWords = 4;
 
-  /// The entries for a folder, in the order in which they are tried. A chain that is another with
-  /// entries before it holds only those, and shares the other.
-  struct Chain {
-    static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
+  /// The own entries of a chain, as they stand in one below it.
+  struct Inherited {
+    /// Places in Chain::own, in ascending order. Null: none.
+    using Places = std::shared_ptr<const std::vector<std::uint32_t>>;
 
-    std::vector<const Entry*> entries;
-    std::size_t behind = kNone;  ///< The chain whose entries follow: one before this, or kNone.
+    std::size_t chain = 0;  ///< Into Parts::chains.
+    Places skipped;         ///< What is taken away.
+
+    friend bool operator==(const Inherited&, const Inherited&) = default;
+  };
+
+  /// The entries for a folder, in the order in which they are tried: its own, then those that it shares with chains
+  /// above it.
+  struct Chain {
+    std::vector<const Entry*> own;
+    std::vector<Inherited> inherited;
   };
 
   /// A folder of a site's URL space, in the form that the loader builds.
@@ -124,7 +134,7 @@ class MappingTable {
     std::size_t any_other_site = 0;  ///< The root folder for every other host.
   };
 
-  /// Numbers the types, and drops the entries that are in no folder's chain. Indices in `parts` are in
+  /// Numbers the types, and drops the entries that are in no folder's chain. Indices and places in `parts` are in
   /// range, and no folder is deeper than kMaxFolderDepth.
   explicit MappingTable(Parts parts);
 
@@ -175,11 +185,14 @@ class MappingTable {
   struct Split;
 
   /// A chain, searchable.
-  struct Block {
-    EntryIndex index;
-    std::size_t behind = Chain::kNone;
-    std::size_t glob_words = 0;  // of what follows, too
+  struct SearchedChain {
+    std::vector<Inherited> parts;  // its own entries, too
+    std::size_t glob_words = 0;    // of all parts
   };
+
+  [[nodiscard]] static EntryIndex::Places Skipped(const Inherited& part) {
+    return part.skipped ? EntryIndex::Places(*part.skipped) : EntryIndex::Places();
+  }
 
   [[nodiscard]] Match Search(const Folder& folder, std::string_view verb, std::string_view path,
                              IResources* resources) const;
@@ -201,11 +214,12 @@ class MappingTable {
   void Refuse(Resolution::Outcome outcome, std::string_view cause, std::size_t site,
               Resolution& resolution) const;
   void IndexChains(std::vector<Chain> chains);
-  void DropUnusedEntries();
+  void TakeOutUnused(std::vector<Chain>& chains);
   void NumberTypes();
 
   std::vector<std::unique_ptr<Entry>> entries_;
-  std::vector<Block> blocks_;  // the chains, by their numbers
+  std::vector<SearchedChain> chains_;
+  std::vector<EntryIndex> indices_;  // of the chains' own entries, by the chains' numbers
   std::vector<Folder> folders_;
   NameMap<std::size_t> sites_;
   std::size_t any_other_site_;

@@ -38,8 +38,9 @@ struct LoadLimits {
   /// The most folders of all sites and document roots together, which bounds what symbolic links can
   /// multiply. It is ten folders each for ten thousand sites.
   std::size_t folders = 100'000;
-  /// The most entries of all folders' chains together. What a folder inherits counts once more where it removes
-  /// or clears some of it, or is an application's root: such a chain is one of its own. Some thirty bytes each.
+  /// The most entries of all folders' chains together. What a folder inherits counts once more where it takes much of it
+  /// away, or is an application's root: such a chain is one of its own. Where it takes little away, that little counts.
+  /// Some thirty bytes each.
   std::size_t entries = 16'000'000;
   /// The most of these that are copies, about a kilobyte each: an entry whose path begins with `~/` is another one in each
   /// application.

@@ -55,13 +55,4 @@ TailTree::TailTree(std::vector<Tail> tails) : nodes_(1), first_bytes_(1, kStart)
   }
 }
 
-bool TailTree::HasTailOf(std::string_view path) const {
-  bool has = false;
-  ForEachTailOf(path, [&has](std::span<const std::uint32_t> /*values*/) {
-    has = true;
-    return false;
-  });
-  return has;
-}
-
 }  // namespace weft::mappings

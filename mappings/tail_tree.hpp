@@ -43,9 +43,6 @@ class TailTree {
   template <class Visit>
   void ForEachTailOf(std::string_view path, Visit visit) const;
 
-  /// Whether `path` ends in any of the tails.
-  [[nodiscard]] bool HasTailOf(std::string_view path) const;
-
  private:
   struct Node {
     // The bytes on the way to it from its parent, but the first: into labels_.

@@ -1,5 +1,7 @@
-// What it costs to resolve a request, and how it grows with the entries: 10 to 10,000 over six levels.
-// Prints a Markdown table. Options: none.
+// What it costs to resolve a request, and how it grows with the entries: 10 to 10,000 over six levels; and what it costs
+// to load many folders that each replace an entry of a large file. Prints two Markdown tables. Options: none.
+
+#include <malloc.h>
 
 #include <algorithm>
 #include <chrono>
@@ -7,9 +9,11 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <random>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "mappings/loader.hpp"
@@ -50,13 +54,17 @@ std::string PatternOf(int number) {
   return "page" + n + "-*.x";
 }
 
+std::string AddOf(int number) {
+  return R"({ "add": { "verb": "GET", "path": ")" + PatternOf(number) + R"(", "type": "T" } })";
+}
+
 /// The entries of the files, one level after another; the first file is machine.json.
 void WriteFiles(const fs::path& root, int entries) {
   for (int level = 0; level < kLevels; ++level) {
     std::string text = "{ \"httpHandlers\": [";
     for (int i = level; i < entries; i += kLevels) {
       text += text.ends_with('[') ? "" : ",\n";
-      text += R"({ "add": { "verb": "GET", "path": ")" + PatternOf(i) + R"(", "type": "T" } })";
+      text += AddOf(i);
     }
     const auto file =
         level == 0 ? root / "machine.json" : root / "default" / FolderOf(level) / "mapping.json";
@@ -107,18 +115,59 @@ double Measure(const weft::mappings::MappingTable& table, const std::vector<std:
   return rounds[kRounds / 2];
 }
 
-void MeasureTable(int entries) {
-  const auto root = fs::temp_directory_path() / ("mapping-bench-" + std::to_string(entries));
-  fs::remove_all(root);
-  WriteFiles(root, entries);
+struct Loaded {
+  std::shared_ptr<const weft::mappings::MappingTable> table;
+  double milliseconds = 0;
+};
+
+/// Loads the files, and deletes them.
+Loaded LoadFiles(const fs::path& root) {
   const auto begin = Clock::now();
-  const auto loaded = weft::mappings::Load({.directory = root});
-  const std::chrono::duration<double, std::milli> load_time = Clock::now() - begin;
+  auto loaded = weft::mappings::Load({.directory = root});
+  const std::chrono::duration<double, std::milli> time = Clock::now() - begin;
   fs::remove_all(root);
   if (!loaded.table) {
     std::fprintf(stderr, "%s\n", loaded.problems.front().ToString().c_str());
     std::exit(1);
   }
+  return {std::move(loaded.table), time.count()};
+}
+
+fs::path EmptyFolder(const std::string& name) {
+  const auto root = fs::temp_directory_path() / ("mapping-bench-" + name);
+  fs::remove_all(root);
+  fs::create_directories(root);
+  return root;
+}
+
+/// The bytes of memory that this process has, of those in use.
+std::size_t MemoryInUse() { return ::mallinfo2().uordblks + ::mallinfo2().hblkhd; }
+
+/// Folders that each replace one entry of a file with `entries` of them, each another one.
+void MeasureFolders(int entries, int folders) {
+  const auto root = EmptyFolder(std::to_string(entries) + "-" + std::to_string(folders));
+  std::string text;
+  for (int i = 0; i < entries; ++i) {
+    text += text.empty() ? "" : ",\n";
+    text += AddOf(i);
+  }
+  std::ofstream(root / "machine.json") << "{ \"httpHandlers\": [" << text << "] }";
+  for (int i = 0; i < folders; ++i) {
+    const auto folder = root / "default" / ("folder" + std::to_string(i));
+    fs::create_directories(folder);
+    std::ofstream(folder / "mapping.json")
+        << "{ \"httpHandlers\": [" << AddOf(i % entries) << "] }";
+  }
+  const std::size_t before = MemoryInUse();
+  const auto loaded = LoadFiles(root);
+  std::printf("| %d | %d | %.0f | %.1f |\n", entries, folders, loaded.milliseconds,
+              static_cast<double>(MemoryInUse() - before) / 1e6);
+}
+
+void MeasureTable(int entries) {
+  const auto root = EmptyFolder(std::to_string(entries));
+  WriteFiles(root, entries);
+  const auto loaded = LoadFiles(root);
   std::mt19937 random(1);
   std::vector<std::string> served;
   std::vector<std::string> rest;
@@ -134,7 +183,7 @@ void MeasureTable(int entries) {
   for (int i = 0; i < kPaths; ++i) {
     seen.push_back((i % 2 == 0 ? served : rest)[static_cast<std::size_t>(i % 1000)]);
   }
-  std::printf("| %d | %.1f | %.0f | %.0f | %.0f | %.0f |\n", entries, load_time.count(),
+  std::printf("| %d | %.1f | %.0f | %.0f | %.0f | %.0f |\n", entries, loaded.milliseconds,
               Measure(*loaded.table, seen), Measure(*loaded.table, served),
               Measure(*loaded.table, rest), Measure(*loaded.table, tails));
 }
@@ -148,5 +197,10 @@ int main() {
   std::printf("|---|---|---|---|---|---|\n");
   for (const int entries : {10, 100, 1000, 10'000}) {
     MeasureTable(entries);
+  }
+  std::printf("\n| entries of one file | folders that replace one | load ms | table MB |\n");
+  std::printf("|---|---|---|---|\n");
+  for (const int folders : {20, 200, 2000}) {
+    MeasureFolders(9000, folders);
   }
 }

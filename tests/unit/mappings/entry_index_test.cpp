@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -28,9 +29,10 @@ class Indexed {
   EntryIndex* operator->() { return &index_; }
 
   /// "path text of the entry", then what else is known.
-  std::string Search(std::string_view verb, std::string_view path, EntryIndex::Match match = {}) {
+  std::string Search(std::string_view verb, std::string_view path, EntryIndex::Match match = {},
+                     const std::vector<std::uint32_t>& skipped = {}) {
     weft::mappings::ResourceProbe probe(nullptr, path);
-    index_.Search(verb, path, probe, match);
+    index_.Search(verb, path, probe, match, skipped);
     CHECK((match.path_matched || (match.entry == nullptr && !match.specific)));
     return (match.entry != nullptr ? match.entry->path : "none") +
            (match.path_matched ? " path" : "") + (match.specific ? " specific" : "");
@@ -89,6 +91,56 @@ TEST_CASE("EntryIndex: what entries before it say is kept") {
   CHECK(Indexed{{"*", "*"}}.Search("GET", "/a.x", match) == "before path");
   CHECK(Indexed{}.Search("GET", "/a.x", match) == "before path");
   CHECK(Indexed{}.Search("GET", "/a.x", {nullptr, true, true}) == "none path specific");
+}
+
+TEST_CASE("EntryIndex: entries are passed over as if they were not there") {
+  Indexed index{{"GET", "/d/a.x"}, {"PUT", "*.x"}, {"PUT", "*.x"}, {"*", "a*x"}, {"*", "*"}};
+  const auto search = [&index](std::string_view verb, const std::vector<std::uint32_t>& skipped) {
+    return index.Search(verb, "/d/a.x", {}, skipped);
+  };
+  CHECK(search("GET", {}) == "/d/a.x path specific");
+  CHECK(search("GET", {0}) == "a*x path specific");
+  CHECK(search("PUT", {1}) == "*.x path specific");
+  CHECK(search("PUT", {1, 2}) == "a*x path specific");
+  CHECK(search("GET", {0, 3}) == "* path specific");
+  CHECK(search("GET", {0, 1, 2, 3}) == "* path");
+  CHECK(search("GET", {0, 1, 3, 4}) == "none path specific");
+  CHECK(search("GET", {0, 1, 2, 3, 4}) == "none");
+  // Where the entry is known, but not yet whether a match is specific.
+  const Entry before("*", "*");
+  const EntryIndex::Match match{&before, true, false};
+  CHECK(index.Search("GET", "/d/a.x", match, {0, 1, 2, 3}) == "* path");
+  CHECK(index.Search("GET", "/d/a.x", match, {0, 1, 3}) == "* path specific");
+  CHECK(index.Search("GET", "/d/a.x", match, {0, 1, 2}) == "* path specific");
+
+  const auto longest = [&index](const std::vector<std::uint32_t>& skipped) {
+    return index->LongestSpecificPrefix("/d/a.x/c", 1, 8, skipped);
+  };
+  CHECK(longest({0, 3}) == 6);
+  CHECK(longest({0, 1, 2}) == 6);
+  CHECK(longest({0, 1, 2, 3}) == 0);
+  CHECK(index->GlobWords() == 1);
+  CHECK(index->GlobWords(std::vector<std::uint32_t>{0, 3}) == 0);
+
+  std::string left;
+  const auto visit = [&left](const Entry& entry) {
+    left += entry.path + ' ';
+    return entry.path != "a*x";
+  };
+  CHECK_FALSE(index->ForEachEntry(std::vector<std::uint32_t>{0, 2}, visit));
+  CHECK(left == "*.x a*x ");
+  CHECK(index->ForEachEntry(std::vector<std::uint32_t>{3}, visit));
+  CHECK(left == "*.x a*x /d/a.x *.x *.x * ");
+}
+
+TEST_CASE("EntryIndex: an entry that is not there keeps the places of the others") {
+  const Entry entry("*", "*.x");
+  const EntryIndex index({nullptr, &entry, nullptr});
+  weft::mappings::ResourceProbe probe(nullptr, "/a.x");
+  EntryIndex::Match match;
+  index.Search("GET", "/a.x", probe, match, std::vector<std::uint32_t>{0, 2});
+  CHECK(match.entry == &entry);
+  CHECK(index.GlobWords(std::vector<std::uint32_t>{0, 2}) == 0);
 }
 
 TEST_CASE("EntryIndex: the longest prefix ends at a segment") {

@@ -102,35 +102,41 @@ class Writer {
 
   Files Write() {
     Files files;
-    files["machine.json"] = Text(!random_.OnceIn(8));
+    // Sometimes so many that folders share them, without those that they take away.
+    files["machine.json"] = Text(!random_.OnceIn(8), random_.OnceIn(2) ? 8 : 40);
     for (const std::string_view folder : kFolders) {
       if (random_.OnceIn(2)) {
-        files["default/" + std::string(folder) + "mapping.json"] = Text(random_.OnceIn(12));
+        files["default/" + std::string(folder) + "mapping.json"] = Text(random_.OnceIn(12), 8);
       }
     }
     return files;
   }
 
  private:
-  std::string Text(bool cleared) {
+  std::string Text(bool cleared, std::uint32_t bound) {
     static constexpr std::string_view kVerbLists[] = {"*",    "*",      "GET", "GET,HEAD",
                                                       "POST", "P*,GET", "?ET", "PUT"};
     static constexpr std::string_view kRefusal = "weft::HttpMethodNotAllowedHandler";
     std::string text = "{\"httpHandlers\": [";
     text += cleared ? "{\"clear\": {}}" : "";
-    for (std::uint32_t left = random_.Below(8); left > 0; --left) {
+    for (std::uint32_t left = random_.Below(bound); left > 0; --left) {
       text += text.ends_with('[') ? "" : ",";
       if (!keys_.empty() && random_.OnceIn(6)) {
-        text += "{\"remove\": {" + keys_[random_.Below(static_cast<std::uint32_t>(keys_.size()))] +
-                "}}";
+        text += "{\"remove\": {" + KnownKey() + "}}";
         continue;
       }
-      keys_.push_back("\"verb\": \"" + random_.OneOf(kVerbLists) + "\", \"path\": \"" +
-                      RandomPattern(random_) + '"');
+      keys_.push_back(!keys_.empty() && random_.OnceIn(6)
+                          ? KnownKey()
+                          : "\"verb\": \"" + random_.OneOf(kVerbLists) + "\", \"path\": \"" +
+                                RandomPattern(random_) + '"');
       text += "{\"add\": {" + keys_.back() + ", \"name\": \"" + std::to_string(keys_.size()) +
               "\", \"type\": \"" + std::string(random_.OnceIn(8) ? kRefusal : "T") + "\"}}";
     }
     return text + "]}";
+  }
+
+  const std::string& KnownKey() {
+    return keys_[random_.Below(static_cast<std::uint32_t>(keys_.size()))];
   }
 
   Random& random_;

@@ -223,6 +223,57 @@ TEST_CASE("MappingTable: the chain is the one of the file path's folder") {
   CHECK(Routed(*table, "GET", "/c.x/plain/d") == "Top /c.x|/plain/d");
 }
 
+// Of so many inherited entries a few are passed over; the tests above take away most of what there is.
+TEST_CASE("MappingTable: what a folder takes away of many entries is there for the others") {
+  const auto remove = [](const std::string& path) {
+    return R"({"remove": {"verb": "*", "path": ")" + path + R"("}})";
+  };
+  const Table table =
+      TableOf({{"machine.json", File({{"*", "/gone", "Gone"},
+                                      {"PUT", "e", "Put"},
+                                      {"*", "q*q", "Q"},
+                                      {"*", "a", "A"},
+                                      {"*", "b", "B"},
+                                      {"*", "c", "C"},
+                                      {"*", "d", "D"},
+                                      {"POST", "e", "Post"}},
+                                     "{\"clear\": {}}")},
+               {"default/mapping.json", "{\"httpHandlers\": [" + remove("/gone") + "]}"},
+               {"default/x/mapping.json", File({{"*", "a", "A2"}, {"*", "n", "N"}})},
+               {"default/x/y/mapping.json",
+                "{\"httpHandlers\": [" + remove("n") + "," + remove("b") + "]}"},
+               {"default/z/mapping.json", "{\"httpHandlers\": [" + remove("q*q") +
+                                              R"(,{"remove": {"verb": "PUT", "path": "e"}}]})"}});
+  CHECK(Routed(*table, "GET", "/a") == "A /a");
+  CHECK(Routed(*table, "GET", "/x/a") == "A2 /x/a");
+  CHECK(Routed(*table, "GET", "/x/y/a") == "A2 /x/y/a");
+  CHECK(Routed(*table, "GET", "/x/b/c/d") == "D /x/b/c/d");
+  CHECK(Routed(*table, "GET", "/x/b/i") == "B /x/b|/i");
+  CHECK(Routed(*table, "GET", "/x/y/b") == "404 /x/y/b");
+  CHECK(Routed(*table, "GET", "/x/y/n") == "404 /x/y/n");
+  CHECK(Routed(*table, "GET", "/x/n") == "N /x/n");
+  CHECK(Routed(*table, "GET", "/z/b") == "B /z/b");
+  CHECK(Routed(*table, "GET", "/qq") == "Q /qq");
+  CHECK(Routed(*table, "GET", "/z/qq") == "404 /z/qq");
+  CHECK(Routed(*table, "GET", "/gone") == "404 /gone");
+  CHECK(table->Resolve("h", "GET", "/x/e", "").allow == "PUT, POST");
+  CHECK(table->Resolve("h", "GET", "/z/e", "").allow == "POST");
+
+  std::string left;
+  for (const auto* entry : table->EntriesOf(table->Resolve("h", "GET", "/x/y/c", ""))) {
+    left += entry->type.class_name + " ";
+  }
+  CHECK(left == "A2 Put Q C D Post ");
+  for (const auto& use : table->Types()) {
+    CHECK(use.type.class_name != "Gone");
+  }
+  // Patterns that are passed over take no time.
+  constexpr std::size_t kMax = MappingTable::kMaxGlobSteps;
+  CHECK((Routed(*table, "GET", PathOf(kMax + 1)) == "414 path_too_long"));
+  CHECK(table->Resolve("h", "GET", "/z" + PathOf(kMax + 1), "").outcome ==
+        Resolution::Outcome::kNotFound);
+}
+
 TEST_CASE("MappingTable: a split of the web server's is honoured") {
   const Table table = TableWith({{"*", "*.report", "R"}});
   CHECK(Routed(*table, "GET", "/a.ashx", "/x/y.report") ==

@@ -62,6 +62,27 @@ bool VerbIsShadowed(std::string_view first, std::string_view second) {
 
 }  // namespace
 
+TEST_CASE(
+    "Check: what a folder takes away of many entries hides nothing there, and is in force "
+    "elsewhere") {
+  const std::string_view taken = R"({"httpHandlers": [{"remove": {"verb": "*", "path": "*.x"}}]})";
+  const Mapped wide{"*", "*.x", "Wide, m"};
+  const std::string machine =
+      Only({wide, {"*", "a.x", "A, m"}, {"*", "b", "B"}, {"*", "c", "C"}, {"*", "d", "D"}});
+  CHECK(Checked(TemporaryTree({{"machine.json", machine}, {"default/a/mapping.json", taken}}))
+            .empty());
+
+  const TemporaryTree tree({{"machine.json", machine},
+                            {"default/mapping.json", taken},
+                            {"default/a/mapping.json", File({{"GET", "*.x", "Get"}})}});
+  CHECK(Checked(tree) ==
+        Lines{"machine.json:2:2: warning: No request reaches this entry: it is replaced, removed "
+              "or cleared again before any folder uses it."});
+  for (const auto& type : Check({.directory = tree.Root()}).types) {
+    CHECK(type.type.class_name != "Wide");
+  }
+}
+
 TEST_CASE("Check: an entry behind one of a wider path is told") {
   CHECK(PathIsShadowed("*", "a.x"));
   CHECK(PathIsShadowed("*", "**"));
