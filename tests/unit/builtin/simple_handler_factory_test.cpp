@@ -11,6 +11,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -80,6 +81,12 @@ struct Subject {
     }
   }
 
+  /// Writes a file of the folder; returns its path.
+  std::string Write(const std::string& name, std::string_view text) const {
+    return folder.Write(name, text).string();
+  }
+
+  TemporaryFolder folder;
   test::StoppedSteadyClock clock;
   InPlaceRuntime runtime;
   std::vector<std::string> asked;  // types that were looked up
@@ -92,17 +99,15 @@ std::string Directive(std::string_view type) {
 }
 
 TEST_CASE("SimpleHandlerFactory: a file gets a handler of the class that it names") {
-  const TemporaryFolder folder;
-  const auto path = folder.Write("a.ashx", Directive("shop::Hello, shop")).string();
   Subject subject;
+  const std::string path = subject.Write("a.ashx", Directive("shop::Hello, shop"));
   CHECK(subject.TypeOf(path) == "shop::Hello, shop");
   CHECK(subject.runtime.calls == 1);
 }
 
 TEST_CASE("SimpleHandlerFactory: every request gets an instance of its own") {
-  const TemporaryFolder folder;
-  const auto path = folder.Write("a.ashx", Directive("T")).string();
   Subject subject;
+  const std::string path = subject.Write("a.ashx", Directive("T"));
   const auto first = subject.Get(path);
   const auto second = subject.Get(path);
   CHECK(first != second);
@@ -114,22 +119,20 @@ TEST_CASE("SimpleHandlerFactory: every request gets an instance of its own") {
 }
 
 TEST_CASE("SimpleHandlerFactory: a file is not looked at again within the check interval") {
-  const TemporaryFolder folder;
-  const auto path = folder.Write("a.ashx", Directive("Before")).string();
   Subject subject;
+  const std::string path = subject.Write("a.ashx", Directive("Before"));
   CHECK(subject.TypeOf(path) == "Before");
-  folder.Write("a.ashx", Directive("After"));
+  subject.Write("a.ashx", Directive("After"));
   test::AdvanceSteadyClock(kInterval - std::chrono::nanoseconds(1));
   CHECK(subject.TypeOf(path) == "Before");
   CHECK(subject.runtime.calls == 1);
 }
 
 TEST_CASE("SimpleHandlerFactory: a changed file takes effect after the check interval") {
-  const TemporaryFolder folder;
-  const auto path = folder.Write("a.ashx", Directive("Before")).string();
   Subject subject;
+  const std::string path = subject.Write("a.ashx", Directive("Before"));
   CHECK(subject.TypeOf(path) == "Before");
-  folder.Write("a.ashx", Directive("After"));
+  subject.Write("a.ashx", Directive("After"));
   test::AdvanceSteadyClock(kInterval);
   CHECK(subject.TypeOf(path) == "After");
   CHECK(subject.runtime.calls == 2);
@@ -142,25 +145,23 @@ TEST_CASE("SimpleHandlerFactory: a changed file takes effect after the check int
 TEST_CASE(
     "SimpleHandlerFactory: a file that vanishes is not found from then on, and found when it is "
     "back") {
-  const TemporaryFolder folder;
-  const auto path = folder.Write("a.ashx", Directive("T")).string();
   Subject subject;
+  const std::string path = subject.Write("a.ashx", Directive("T"));
   CHECK(subject.TypeOf(path) == "T");
   REQUIRE(unlink(path.c_str()) == 0);
   CHECK(subject.TypeOf(path) == "T");
   test::AdvanceSteadyClock(kInterval);
   CHECK(subject.TypeOf(path).starts_with("404 "));
-  folder.Write("a.ashx", Directive("Back"));
+  subject.Write("a.ashx", Directive("Back"));
   // What is not there is not remembered.
   CHECK(subject.TypeOf(path) == "Back");
 }
 
 TEST_CASE("SimpleHandlerFactory: a file that breaks is answered with 500 until it is mended") {
-  const TemporaryFolder folder;
-  const auto path = folder.Write("a.ashx", Directive("Before")).string();
   Subject subject;
+  const std::string path = subject.Write("a.ashx", Directive("Before"));
   CHECK(subject.TypeOf(path) == "Before");
-  folder.Write("a.ashx", "<%@ WebHandler %>");
+  subject.Write("a.ashx", "<%@ WebHandler %>");
   test::AdvanceSteadyClock(kInterval);
   for (int i = 0; i < 2; ++i) {
     const auto told = subject.TypeOf(path);
@@ -169,7 +170,7 @@ TEST_CASE("SimpleHandlerFactory: a file that breaks is answered with 500 until i
   }
   // The error is remembered, as a class is.
   CHECK(subject.runtime.calls == 2);
-  folder.Write("a.ashx", Directive("After"));
+  subject.Write("a.ashx", Directive("After"));
   CHECK(subject.TypeOf(path).starts_with("500 "));
   test::AdvanceSteadyClock(kInterval);
   CHECK(subject.TypeOf(path) == "After");
@@ -196,10 +197,9 @@ void RewriteUnseen(const std::string& path, std::string_view text) {
 }
 
 TEST_CASE("SimpleHandlerFactory: a file that has not changed is looked at, and not read again") {
-  const TemporaryFolder folder;
-  const auto path = folder.Write("a.ashx", Directive("T")).string();
-  const test::LaterSystemClock later(SimpleHandlerFactory::kSettled + std::chrono::seconds(1));
   Subject subject;
+  const std::string path = subject.Write("a.ashx", Directive("T"));
+  const test::LaterSystemClock later(SimpleHandlerFactory::kSettled + std::chrono::seconds(1));
   for (int i = 1; i <= 3; ++i) {
     CHECK(subject.TypeOf(path) == "T");
     CHECK(subject.runtime.calls == i);
@@ -209,9 +209,8 @@ TEST_CASE("SimpleHandlerFactory: a file that has not changed is looked at, and n
 }
 
 TEST_CASE("SimpleHandlerFactory: a file that changed just before it was read is read again") {
-  const TemporaryFolder folder;
-  const auto path = folder.Write("a.ashx", Directive("Before")).string();
   Subject subject;
+  const std::string path = subject.Write("a.ashx", Directive("Before"));
   CHECK(subject.TypeOf(path) == "Before");
   // Of the same size, in place, and within one tick of the clock: its times tell nothing.
   RewriteUnseen(path, Directive("Behind"));
@@ -220,18 +219,17 @@ TEST_CASE("SimpleHandlerFactory: a file that changed just before it was read is 
 }
 
 TEST_CASE("SimpleHandlerFactory: a file that has settled is read again for any change") {
-  const TemporaryFolder folder;
-  const auto path = folder.Write("a.ashx", Directive("Before")).string();
-  const test::LaterSystemClock later(SimpleHandlerFactory::kSettled + std::chrono::seconds(1));
   Subject subject;
+  const std::string path = subject.Write("a.ashx", Directive("Before"));
+  const test::LaterSystemClock later(SimpleHandlerFactory::kSettled + std::chrono::seconds(1));
   CHECK(subject.TypeOf(path) == "Before");
   struct stat before = {};
   REQUIRE(stat(path.c_str(), &before) == 0);
   const auto wait_for_the_clock = [&] {
     struct stat now = {};
     do {
-      folder.Write("clock", "x");
-      REQUIRE(stat((folder / "clock").c_str(), &now) == 0);
+      subject.Write("clock", "x");
+      REQUIRE(stat((subject.folder / "clock").c_str(), &now) == 0);
     } while (now.st_mtim.tv_sec == before.st_ctim.tv_sec &&
              now.st_mtim.tv_nsec == before.st_ctim.tv_nsec);
   };
@@ -240,18 +238,18 @@ TEST_CASE("SimpleHandlerFactory: a file that has settled is read again for any c
     REQUIRE(utimensat(AT_FDCWD, path.c_str(), times, 0) == 0);
   };
   wait_for_the_clock();
-  SUBCASE("written in place, of the same size") { folder.Write("a.ashx", Directive("After!")); }
+  SUBCASE("written in place, of the same size") { subject.Write("a.ashx", Directive("After!")); }
   SUBCASE("written in place, and its time set back") {
-    folder.Write("a.ashx", Directive("After!"));
+    subject.Write("a.ashx", Directive("After!"));
     set_times_back();
   }
   SUBCASE("replaced by a file of the same size and time") {
-    folder.Write("b.ashx", Directive("After!"));
-    std::filesystem::rename(folder / "b.ashx", path);
+    subject.Write("b.ashx", Directive("After!"));
+    std::filesystem::rename(subject.folder / "b.ashx", path);
     set_times_back();
   }
   SUBCASE("replaced by a link to another file") {
-    folder.Write("b.ashx", Directive("After!"));
+    subject.Write("b.ashx", Directive("After!"));
     std::filesystem::remove(path);
     std::filesystem::create_symlink("b.ashx", path);
   }
@@ -260,10 +258,9 @@ TEST_CASE("SimpleHandlerFactory: a file that has settled is read again for any c
 }
 
 TEST_CASE("SimpleHandlerFactory: a file that is touched is read again, and says the same") {
-  const TemporaryFolder folder;
-  const auto path = folder.Write("a.ashx", Directive("T")).string();
-  const test::LaterSystemClock later(SimpleHandlerFactory::kSettled + std::chrono::seconds(1));
   Subject subject;
+  const std::string path = subject.Write("a.ashx", Directive("T"));
+  const test::LaterSystemClock later(SimpleHandlerFactory::kSettled + std::chrono::seconds(1));
   CHECK(subject.TypeOf(path) == "T");
   const timespec times[2] = {{1'000'000'000, 0}, {1'000'000'000, 1}};
   REQUIRE(utimensat(AT_FDCWD, path.c_str(), times, 0) == 0);
@@ -273,22 +270,20 @@ TEST_CASE("SimpleHandlerFactory: a file that is touched is read again, and says 
 }
 
 TEST_CASE("SimpleHandlerFactory: with no check interval a file is looked at for every request") {
-  const TemporaryFolder folder;
-  const auto path = folder.Write("a.ashx", Directive("Before")).string();
   Subject subject(std::chrono::nanoseconds(0));
+  const std::string path = subject.Write("a.ashx", Directive("Before"));
   CHECK(subject.TypeOf(path) == "Before");
-  folder.Write("a.ashx", Directive("After"));
+  subject.Write("a.ashx", Directive("After"));
   CHECK(subject.TypeOf(path) == "After");
   CHECK(subject.TypeOf(path) == "After");
   CHECK(subject.runtime.calls == 3);
 }
 
 TEST_CASE("SimpleHandlerFactory: a file that may no longer be read is forbidden, known or not") {
-  const TemporaryFolder folder;
-  const auto path = folder.Write("a.ashx", Directive("T")).string();
+  Subject subject;
+  const std::string path = subject.Write("a.ashx", Directive("T"));
   const test::LaterSystemClock later(SimpleHandlerFactory::kSettled + std::chrono::seconds(1));
   REQUIRE(chmod(path.c_str(), 0644) == 0);
-  Subject subject;
   CHECK(subject.TypeOf(path) == "T");
   REQUIRE(chmod(path.c_str(), 0) == 0);
   test::AdvanceSteadyClock(kInterval);
@@ -299,10 +294,9 @@ TEST_CASE("SimpleHandlerFactory: a file that may no longer be read is forbidden,
 }
 
 TEST_CASE("SimpleHandlerFactory: files are remembered each by its own path") {
-  const TemporaryFolder folder;
-  const auto a = folder.Write("a.ashx", Directive("A")).string();
-  const auto b = folder.Write("b.ashx", Directive("B")).string();
   Subject subject;
+  const std::string a = subject.Write("a.ashx", Directive("A"));
+  const std::string b = subject.Write("b.ashx", Directive("B"));
   CHECK(subject.TypeOf(a) == "A");
   CHECK(subject.TypeOf(b) == "B");
   CHECK(subject.TypeOf(a) == "A");
@@ -311,10 +305,9 @@ TEST_CASE("SimpleHandlerFactory: files are remembered each by its own path") {
 
 TEST_CASE(
     "SimpleHandlerFactory: other requests may come while a file is read, also for the same file") {
-  const TemporaryFolder folder;
-  const auto a = folder.Write("a.ashx", Directive("A")).string();
-  const auto b = folder.Write("b.ashx", Directive("B")).string();
   Subject subject;
+  const std::string a = subject.Write("a.ashx", Directive("A"));
+  const std::string b = subject.Write("b.ashx", Directive("B"));
   std::string other;
   std::string same;
   subject.runtime.meanwhile = [&] {
@@ -331,11 +324,10 @@ TEST_CASE(
 TEST_CASE(
     "SimpleHandlerFactory: while a known file is read anew, other requests go on with what is "
     "known") {
-  const TemporaryFolder folder;
-  const auto path = folder.Write("a.ashx", Directive("Before")).string();
   Subject subject;
+  const std::string path = subject.Write("a.ashx", Directive("Before"));
   CHECK(subject.TypeOf(path) == "Before");
-  folder.Write("a.ashx", Directive("After"));
+  subject.Write("a.ashx", Directive("After"));
   test::AdvanceSteadyClock(kInterval);
   std::string meanwhile;
   subject.runtime.meanwhile = [&] { meanwhile = subject.TypeOf(path); };
@@ -343,7 +335,7 @@ TEST_CASE(
   CHECK(meanwhile == "Before");
   CHECK(subject.runtime.calls == 2);
   // And the next is read by somebody again when its time has come.
-  folder.Write("a.ashx", Directive("Later"));
+  subject.Write("a.ashx", Directive("Later"));
   test::AdvanceSteadyClock(kInterval);
   CHECK(subject.TypeOf(path) == "Later");
 }
@@ -351,9 +343,8 @@ TEST_CASE(
 TEST_CASE(
     "SimpleHandlerFactory: a reading that failed for the host's reasons is tried again by the next "
     "request") {
-  const TemporaryFolder folder;
-  const auto path = folder.Write("a.ashx", Directive("Before")).string();
   Subject subject;
+  const std::string path = subject.Write("a.ashx", Directive("Before"));
   CHECK(subject.TypeOf(path) == "Before");
   test::AdvanceSteadyClock(kInterval);
   for (int i = 0; i < 2; ++i) {
@@ -374,16 +365,15 @@ TEST_CASE(
       CHECK(i == 1);
     }
   }
-  folder.Write("a.ashx", Directive("After"));
+  subject.Write("a.ashx", Directive("After"));
   CHECK(subject.TypeOf(path) == "After");
 }
 
 TEST_CASE("SimpleHandlerFactory: the bound on remembered files forgets, and serves on") {
-  const TemporaryFolder folder;
-  const auto first = folder.Write("first.ashx", Directive("First")).string();
-  const auto second = folder.Write("second.ashx", Directive("Second")).string();
-  const auto third = folder.Write("third.ashx", Directive("Third")).string();
   Subject subject(kInterval, 2);
+  const std::string first = subject.Write("first.ashx", Directive("First"));
+  const std::string second = subject.Write("second.ashx", Directive("Second"));
+  const std::string third = subject.Write("third.ashx", Directive("Third"));
   CHECK(subject.TypeOf(first) == "First");
   CHECK(subject.TypeOf(second) == "Second");
   CHECK(subject.TypeOf(first) == "First");
@@ -396,18 +386,17 @@ TEST_CASE("SimpleHandlerFactory: the bound on remembered files forgets, and serv
 }
 
 TEST_CASE("SimpleHandlerFactory: a path that names no file is not found") {
-  const TemporaryFolder folder;
-  folder.Write("file.ashx", Directive("T"));
-  REQUIRE(mkfifo((folder / "fifo.ashx").c_str(), 0644) == 0);
-  std::filesystem::create_symlink("loop.ashx", folder / "loop.ashx");
-  std::filesystem::create_directory(folder / "folder.ashx");
   Subject subject;
-  CHECK(subject.TypeOf((folder / "none.ashx").string()).starts_with("404 "));
-  CHECK(subject.TypeOf((folder / "file.ashx/below").string()).starts_with("404 "));
-  CHECK(subject.TypeOf((folder / "fifo.ashx").string()).starts_with("404 "));
-  CHECK(subject.TypeOf((folder / "loop.ashx").string()).starts_with("404 "));
-  CHECK(subject.TypeOf((folder / "folder.ashx").string()).starts_with("404 "));
-  CHECK(subject.TypeOf((folder / std::string(300, 'x')).string()).starts_with("404 "));
+  subject.Write("file.ashx", Directive("T"));
+  REQUIRE(mkfifo((subject.folder / "fifo.ashx").c_str(), 0644) == 0);
+  std::filesystem::create_symlink("loop.ashx", subject.folder / "loop.ashx");
+  std::filesystem::create_directory(subject.folder / "folder.ashx");
+  CHECK(subject.TypeOf((subject.folder / "none.ashx").string()).starts_with("404 "));
+  CHECK(subject.TypeOf((subject.folder / "file.ashx/below").string()).starts_with("404 "));
+  CHECK(subject.TypeOf((subject.folder / "fifo.ashx").string()).starts_with("404 "));
+  CHECK(subject.TypeOf((subject.folder / "loop.ashx").string()).starts_with("404 "));
+  CHECK(subject.TypeOf((subject.folder / "folder.ashx").string()).starts_with("404 "));
+  CHECK(subject.TypeOf((subject.folder / std::string(300, 'x')).string()).starts_with("404 "));
   CHECK(subject.TypeOf("").starts_with("404 "));
   CHECK(subject.asked.empty());
 }
@@ -419,20 +408,13 @@ TEST_CASE("SimpleHandlerFactory: an empty path is not found without looking, and
 }
 
 TEST_CASE("SimpleHandlerFactory: a file up to the bound is read, a larger one is no directive") {
-  const TemporaryFolder folder;
-  const auto directive = Directive("T");
-  const auto most =
-      folder
-          .Write("most.ashx",
-                 directive + std::string(kMaxWebHandlerFileBytes - directive.size(), ' '))
-          .string();
-  const auto more =
-      folder
-          .Write("more.ashx",
-                 directive + std::string(kMaxWebHandlerFileBytes + 1 - directive.size(), ' '))
-          .string();
-  const auto huge = folder.Write("huge.ashx", std::string(1'000'000, ' ')).string();
   Subject subject;
+  const auto directive = Directive("T");
+  const std::string most = subject.Write(
+      "most.ashx", directive + std::string(kMaxWebHandlerFileBytes - directive.size(), ' '));
+  const std::string more = subject.Write(
+      "more.ashx", directive + std::string(kMaxWebHandlerFileBytes + 1 - directive.size(), ' '));
+  const std::string huge = subject.Write("huge.ashx", std::string(1'000'000, ' '));
   CHECK(subject.TypeOf(most) == "T");
   CHECK(subject.TypeOf(more).find("larger than a .ashx file can be") != std::string::npos);
   CHECK(subject.TypeOf(huge).starts_with("500 "));
@@ -440,22 +422,20 @@ TEST_CASE("SimpleHandlerFactory: a file up to the bound is read, a larger one is
 
 TEST_CASE(
     "SimpleHandlerFactory: a type that is not known is 500, and the log says which file named it") {
-  const TemporaryFolder folder;
-  const auto path = folder.Write("a.ashx", Directive("unknown")).string();
   Subject subject;
+  const std::string path = subject.Write("a.ashx", Directive("unknown"));
   const auto told = subject.TypeOf(path);
   CHECK(told.starts_with("500 "));
   CHECK(told.ends_with(path + ":1:23: no such class"));
   // It is looked up again when the file names another.
-  folder.Write("a.ashx", Directive("T"));
+  subject.Write("a.ashx", Directive("T"));
   test::AdvanceSteadyClock(kInterval);
   CHECK(subject.TypeOf(path) == "T");
 }
 
 TEST_CASE("SimpleHandlerFactory: an HttpException of the look-up passes as it is") {
-  const TemporaryFolder folder;
-  const auto path = folder.Write("a.ashx", Directive("busy")).string();
   Subject subject;
+  const std::string path = subject.Write("a.ashx", Directive("busy"));
   CHECK(subject.TypeOf(path) == "503 Service Unavailable: busy");
   CHECK(subject.TypeOf(path) == "503 Service Unavailable: busy");
   CHECK(subject.asked.size() == 2);
@@ -464,9 +444,8 @@ TEST_CASE("SimpleHandlerFactory: an HttpException of the look-up passes as it is
 TEST_CASE(
     "SimpleHandlerFactory: what a handler's constructor throws passes, and the next request tries "
     "again") {
-  const TemporaryFolder folder;
-  const auto path = folder.Write("a.ashx", Directive("throws")).string();
   Subject subject;
+  const std::string path = subject.Write("a.ashx", Directive("throws"));
   for (int i = 1; i <= 2; ++i) {
     CHECK_THROWS_WITH_AS(static_cast<void>(subject.Get(path)), "from the constructor",
                          std::runtime_error);
@@ -517,14 +496,13 @@ TEST_CASE(
 }
 
 TEST_CASE("SimpleHandlerFactory: no descriptor stays open, whatever comes of a file") {
-  const TemporaryFolder folder;
-  const auto good = folder.Write("good.ashx", Directive("T")).string();
-  const auto bad = folder.Write("bad.ashx", "x").string();
-  const auto huge = folder.Write("huge.ashx", std::string(100'000, ' ')).string();
   Subject subject;
+  const std::string good = subject.Write("good.ashx", Directive("T"));
+  const std::string bad = subject.Write("bad.ashx", "x");
+  const std::string huge = subject.Write("huge.ashx", std::string(100'000, ' '));
   const int free_before = dup(0);
   close(free_before);
-  for (const auto& path : {good, bad, huge, folder.Path().string()}) {
+  for (const auto& path : {good, bad, huge, subject.folder.Path().string()}) {
     static_cast<void>(subject.TypeOf(path));
   }
   const int free_after = dup(0);
