@@ -15,9 +15,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <cstring>
 #include <exception>
-#include <filesystem>
 #include <limits>
 #include <optional>
 #include <span>
@@ -33,6 +31,7 @@
 #include "host/supervisor/mappings_state.hpp"
 #include "host/supervisor/restart_delay.hpp"
 #include "host/supervisor/status.hpp"
+#include "host/supervisor/worker_exit.hpp"
 #include "host/worker/mapping_reload.hpp"
 #include "host/worker/message.hpp"
 
@@ -60,69 +59,10 @@ std::system_error SystemError(const char* what) {
   return std::system_error(errno, std::system_category(), what);
 }
 
-std::string SignalName(int signal) {
-  const char* const name = ::sigabbrev_np(signal);
-  return name == nullptr ? "signal " + std::to_string(signal) : std::string("SIG") + name;
-}
-
 void SetDisposition(int signal, void (*disposition)(int)) {
   struct sigaction action {};
   action.sa_handler = disposition;
   ::sigaction(signal, &action, nullptr);
-}
-
-/// How a worker ended that was not ready: its status (of waitpid(2)), whether it was killed for taking too long, and the
-/// module that it was loading, if it told.
-struct End {
-  int status = 0;
-  bool took_too_long = false;
-  std::string loading{};
-
-  /// The kernel does so when memory runs out.
-  [[nodiscard]] bool WasKilledByOthers() const {
-    return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !took_too_long;
-  }
-};
-
-/// The exit code of a host whose workers ended so, each before it was ready.
-int ExitCodeAfterFailedStarts(const End& end) {
-  const int status = end.status;
-  if (WIFEXITED(status) && (WEXITSTATUS(status) == options::kExitSystem ||
-                            WEXITSTATUS(status) == options::kExitNoPermission)) {
-    return WEXITSTATUS(status);
-  }
-  return end.WasKilledByOthers() ? options::kExitSystem : options::kExitSoftware;
-}
-
-/// What to do about it.
-std::string AdviceAfterFailedStarts(const End& end,
-                                    const std::vector<std::filesystem::path>& modules) {
-  const int status = end.status;
-  if (end.WasKilledByOthers()) {
-    return "the kernel did so most likely, for want of memory (dmesg tells): grant it more";
-  }
-  switch (WIFEXITED(status) ? WEXITSTATUS(status) : -1) {
-    case options::kExitSystem:
-    case options::kExitNoPermission:
-      return "grant what its own lines above say that it lacks";
-    case options::kExitSoftware:
-      return "its own lines above say why: report it";
-    default:
-      if (!end.loading.empty()) return "replace this module, or take it away";
-      if (end.took_too_long) {
-        return "no module was being loaded: the mapping files most likely lie on a file system "
-               "that "
-               "does not answer";
-      }
-      if (modules.empty()) return "its own lines above, if there are any, say why: report it";
-      std::string folders;
-      for (const std::filesystem::path& folder : modules) {
-        folders += (folders.empty() ? "" : ", ") + folder.string();
-      }
-      return "a module of " + folders +
-             " most likely ends the process as it is loaded: replace it, or take it away; "
-             "--log-level debug names each before it is loaded";
-  }
 }
 
 /// One place for a worker: the process that fills it, or the moment when it is filled again.
@@ -142,11 +82,6 @@ struct Place {
   SystemClock::time_point since = SystemClock::now();  ///< the last change of what it does
   std::optional<WorkerEnd> last_end;
 };
-
-/// Where a worker that is not ready was last, as a part of a sentence; empty if it did not tell.
-std::string AsItLoads(const Place& place) {
-  return place.loading.empty() ? "" : ", as it loaded the module " + place.loading;
-}
 
 class Supervisor {
  public:
@@ -383,7 +318,7 @@ void Supervisor::KillLateStarters() {
     place.took_too_long = true;
     log_(LogLevel::kError, "worker " + std::to_string(place.pid) + " was not ready within " +
                                options::FormatDuration(settings_.start_timeout) +
-                               " (--start-timeout)" + AsItLoads(place) + ": killing it");
+                               " (--start-timeout)" + AsItLoads(place.loading) + ": killing it");
     ::kill(place.pid, SIGKILL);
   }
 }
@@ -435,8 +370,8 @@ void Supervisor::ReadMessages(Place& place) noexcept {
         ::recv(place.channel.Number(), packet_.data(), packet_.size(), MSG_DONTWAIT | MSG_TRUNC);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && errno == EAGAIN) return;
-    if (count <=
-        0) {  // it died, or has closed its end: if it was not ready, its death counts as early
+    if (count <= 0) {
+      // It died, or has closed its end: if it was not ready, its death counts as early.
       place.channel.Close();
       return;
     }
@@ -582,18 +517,13 @@ void Supervisor::OnDeath(Place& place, int status) {
   const pid_t pid = std::exchange(place.pid, -1);
   place.channel.Close();
 
-  const bool was_killed = WIFSIGNALED(status);
-  const int exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  std::string reason;
-  if (was_killed) {
-    reason = "was ended by " + SignalName(WTERMSIG(status));
-    if (WCOREDUMP(status)) reason += " (core dumped)";
-  } else {
-    reason = "exited with code " + std::to_string(exit_code);
-  }
   const auto lived = std::chrono::duration_cast<milliseconds>(Clock::now() - place.started);
-  reason += place.was_ready ? " after " + options::FormatDuration(lived)
-                            : " before it was ready" + AsItLoads(place);
+  const WorkerExit exit{.status = status,
+                        .was_ready = place.was_ready,
+                        .lived = lived,
+                        .took_too_long = place.took_too_long,
+                        .loading = place.loading};
+  std::string reason = ToString(exit);
   std::string line = "worker " + std::to_string(pid) + " " + reason;
   place.since = SystemClock::now();
   place.last_end = {.pid = pid, .at = place.since, .status = status, .reason = std::move(reason)};
@@ -603,17 +533,15 @@ void Supervisor::OnDeath(Place& place, int status) {
     return;
   }
   if (!any_was_ready_) {
-    if (exit_code == options::kExitConfiguration) {
-      GiveUp(exit_code, line + ": stopping, the configuration is wrong");
+    if (exit.Code() == options::kExitConfiguration) {
+      GiveUp(exit.Code(), line + ": stopping, the configuration is wrong");
       return;
     }
     if (++failed_starts_ >= settings_.max_start_failures) {
-      const End end{
-          .status = status, .took_too_long = place.took_too_long, .loading = place.loading};
-      GiveUp(ExitCodeAfterFailedStarts(end),
+      GiveUp(ExitCodeAfterFailedStarts(exit),
              line + ": giving up, no worker was ever ready (--max-start-failures " +
                  std::to_string(settings_.max_start_failures) +
-                 "): " + AdviceAfterFailedStarts(end, settings_.ModuleFolders()));
+                 "): " + AdviceAfterFailedStarts(exit, settings_.ModuleFolders()));
       return;
     }
   }
@@ -621,7 +549,7 @@ void Supervisor::OnDeath(Place& place, int status) {
   place.start_at = Clock::now() + delay;
   line += delay == milliseconds::zero() ? ": starting another"
                                         : ": starting another in " + options::FormatDuration(delay);
-  log_(exit_code == 0 && place.was_ready ? LogLevel::kInfo : LogLevel::kError, line);
+  log_(exit.Code() == 0 && place.was_ready ? LogLevel::kInfo : LogLevel::kError, line);
   if (pid == asked_) {
     asked_ = -1;
     AskForReload();
