@@ -7,11 +7,13 @@
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <memory>
 #include <new>
 #include <string>
 #include <system_error>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "host/observe/access_log.hpp"
@@ -108,7 +110,23 @@ bool AccessLogIsSound(const Settings& settings) {
   }
 }
 
+/// Opened second, it would be found taken: by this process itself.
+bool ControlIsApart(const Settings& settings) {
+  const std::filesystem::path control = std::filesystem::path(settings.control).lexically_normal();
+  for (const options::ListenAddress& address : settings.listen) {
+    const auto* const unix_address = std::get_if<options::UnixAddress>(&address);
+    if (unix_address != nullptr &&
+        std::filesystem::path(unix_address->path).lexically_normal() == control) {
+      observe::Log(LogLevel::kError, "--control " + settings.control +
+                                         " is the path of --listen, too: give it one of its own");
+      return false;
+    }
+  }
+  return true;
+}
+
 int ServeChecked(const Settings& settings) {
+  if (!ControlIsApart(settings)) return options::kExitConfiguration;
   // Before the sockets: a server that cannot serve must not accept.
   Mappings mappings = CheckedMappings(settings);
   if (!mappings || !AccessLogIsSound(settings)) return options::kExitConfiguration;

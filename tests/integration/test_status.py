@@ -330,6 +330,14 @@ def test_without_a_supervisor_it_is_a_wrong_configuration(installation, run_dir,
     assert not control.exists() and not (run_dir / "s").exists()
 
 
+def test_a_path_that_is_listened_on_already_is_told(installation, run_dir):
+    result = subprocess.run([installation.weft, "serve", "--listen", f"unix:{run_dir}/s", "--workers", "1",
+                             "--control", f"{run_dir}/./s"], capture_output=True, text=True, timeout=30)
+    assert result.returncode == 78
+    assert f"--control {run_dir}/./s is the path of --listen, too" in result.stderr
+    assert not (run_dir / "s").exists()
+
+
 def test_who_cannot_be_asked_is_told_with_what_to_do(ask, run_dir, installation):
     missing = ask(control_path=run_dir / "none")
     assert missing.returncode == 69 and "is the host running, with --control" in missing.stderr
