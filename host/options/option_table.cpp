@@ -8,6 +8,7 @@
 
 #include "host/options/values.hpp"
 #include "mappings/ascii.hpp"
+#include "mappings/host_name.hpp"
 
 namespace weft::host::options {
 namespace {
@@ -378,9 +379,15 @@ Option CheckedRootOption() {
 }
 
 Option HostOption() {
-  return Special("Site", "host", "HOST", "the site for all other hosts",
-                 "The site whose files are in --document-root.",
-                 [](Settings& settings, std::string_view text) { settings.host = NotEmpty(text); });
+  return Special(
+      "Site", "host", "HOST", "the site for all other hosts",
+      "The site whose files are in --document-root.",
+      [](Settings& settings, std::string_view text) {
+        if (!mappings::IsHostName(mappings::HostName(text))) {
+          throw BadValue(Quoted(text) + " is no possible host: write it like www.example.org");
+        }
+        settings.host = text;
+      });
 }
 
 std::string Option::Flag() const { return "--" + std::string(name); }

@@ -59,6 +59,10 @@ void CheckFiles(const options::Settings& settings, HandlerTypes& known,
 }  // namespace
 
 int Check(const options::Settings& settings) {
+  if (settings.document_root.empty() && settings.host != options::Settings().host) {
+    std::cerr << "weft: --host says whose files --document-root has: give that as well\n";
+    return options::kExitUsage;
+  }
   auto [problems, types] = mappings::Check(settings.Mappings());
   HandlerTypes known(settings.ModuleFolders(), settings.start_timeout);
   AddTypes(types, known, problems);

@@ -328,6 +328,9 @@ def test_the_files_that_name_a_class_are_checked(explain, web_handlers, weft, in
     assert (weft(*options, "--host", "example.org").returncode, weft(*options, "--host", "example.org").stdout) == (0, "")
     assert {told(line)[0] for line in weft(*options, "--host", "Example.net").stdout.splitlines()} == {
         f"{web_handlers}/a/b/wrong.DO", f"{web_handlers}/link/wrong.DO"}
+    # A site without its files would be a check of nothing.
+    alone = weft(*options[:-2], "--host", "example.org")
+    assert alone.returncode == 64 and "--document-root" in alone.stderr
     # Where the mappings are wrong, which files they are for is not known; a root that is none is told.
     result = weft(*options, "--document-root", web_handlers / "none")
     assert result.returncode == 64

@@ -423,7 +423,14 @@ TEST_CASE("Parse: weft check is told whose files are where") {
   REQUIRE(settings);
   CHECK(settings->document_root == "/www");
   CHECK(settings->host == "example.org");
-  CHECK(ParseArguments({"check", "--host", ""}).exit_code == 64);
+  for (const char* host : {"", "a b", "*", "http://example.org", "example.org/"}) {
+    CAPTURE(host);
+    CHECK(ParseArguments({"check", "--document-root", "/www", "--host", host}).exit_code == 64);
+  }
+  for (const char* host : {"default", "example.org:8080", "example.org.", "[::1]"}) {
+    CAPTURE(host);
+    CHECK(ParseArguments({"check", "--document-root", "/www", "--host", host}).settings);
+  }
   CHECK(ParseArguments({"explain", "--host", "h", "/"}).exit_code == 64);
   const auto help = ParseArguments({"check", "--help"}).output;
   CHECK(help.find("--document-root DIR") != std::string::npos);
