@@ -44,6 +44,7 @@ bool Refuse(Route& route, int status, std::string_view cause, std::string detail
   route.status = status;
   route.cause = cause;
   route.detail = std::move(detail);
+  route.resolution.allow = {};  // of a 405, which this is not
   return true;
 }
 
@@ -119,6 +120,7 @@ Route FindRoute(const MappingTable& table, const RequestTarget& target, ISiteFil
     if (resolution.settings->redirect_to_folder.value && IsGetOrHead(target.method) &&
         QueryIsClean(target.query) && files.At(path) == Resource::kDirectory) {
       route.status = 301;
+      route.resolution.allow = {};
       route.cause = weft::cause::kFolderRedirect.Text();
       route.location = PercentEncoded(path) + "/";
       if (!target.query.empty()) {

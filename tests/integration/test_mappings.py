@@ -219,6 +219,7 @@ def test_every_outcome_has_its_status_and_exit_code(explain):
     told = explain("/big/up.page/and/more/and/more", code=6)
     assert (told["status"], told["cause"]) == (414, "url_too_long")
     assert told["limits"]["maxUrlBytes"]["line"] == 1 and told["chain"][-1]["location"] == "big/up.page"
+    assert explain("POST", "/big/up.page/and/more/and/more", code=6)["allow"] == ""
 
 
 def test_the_host_picks_the_site_and_a_refusal_that_is_an_entry_is_405_too(explain):
