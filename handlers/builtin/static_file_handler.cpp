@@ -101,7 +101,9 @@ void StaticFileHandler::ProcessRequest(HttpContext& context) {
   if (file_path.empty() || file_path.back() == '/') {
     refuse(cause::kNotAFile, "a folder is not served");
   }
-  const bool wants_content = context.Request().HttpMethod() != "HEAD";
+  // Executed by another handler it is a part of that one's answer: it says nothing of the whole.
+  const bool is_part = context.ExecutionDepth() != 0;
+  const bool wants_content = is_part || context.Request().HttpMethod() != "HEAD";
   std::vector<char> piece;
   std::size_t count = 0;
   // One call for all of a small file.
@@ -115,11 +117,15 @@ void StaticFileHandler::ProcessRequest(HttpContext& context) {
   });
   const auto& status = file.Status();
   auto& response = context.Response();
-  response.SetBufferBytes(0);  // the piece is the buffer
-  response.SetContentType(ContentTypeOf(file_path));
-  response.SetHeader("Content-Length", std::to_string(status.st_size));
-  response.SetHeader("Last-Modified", HttpDate(std::min(status.st_mtime, std::time(nullptr))));
-  response.SetHeader("X-Content-Type-Options", "nosniff");
+  if (!is_part) {
+    response.SetBufferBytes(0);  // the piece is the buffer
+    response.SetContentType(ContentTypeOf(file_path));
+    response.SetHeader("Content-Length", std::to_string(status.st_size));
+    response.SetHeader("Last-Modified", HttpDate(std::min(status.st_mtime, std::time(nullptr))));
+    response.SetHeader("X-Content-Type-Options", "nosniff");
+  } else if (!response.HeadersWritten() && !response.Headers().Contains("Content-Type")) {
+    response.SetContentType(ContentTypeOf(file_path));
+  }
   if (!wants_content) {
     return;
   }

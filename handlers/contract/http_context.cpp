@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include <weft/detail/request_execution.hpp>
 #include <weft/http_headers.hpp>
 
 namespace weft {
@@ -105,6 +106,57 @@ detail::ContextState& HttpContext::State() const {
     state_ = std::make_unique<detail::ContextState>();
   }
   return *state_;
+}
+
+namespace {
+
+bool IsBelow(std::string_view path, std::string_view folder) {
+  return folder == "/" || path == folder ||
+         (path.substr(0, folder.size()) == folder && path.substr(folder.size(), 1) == "/");
+}
+
+/// A path that names what it seems to: normal but for its last slash.
+bool IsPlainPath(std::string_view path) {
+  if (path.substr(0, 1) != "/" || path.find_first_of(std::string_view("\\\0", 2)) != path.npos) {
+    return false;
+  }
+  path.remove_prefix(1);
+  while (!path.empty()) {
+    const auto end = path.find('/');
+    const auto segment = path.substr(0, end);
+    if (segment.empty() || segment == "." || segment == "..") {
+      return false;
+    }
+    path = end == path.npos ? std::string_view() : path.substr(end + 1);
+  }
+  return true;
+}
+
+}  // namespace
+
+void HttpContext::RewritePath(std::string_view file_path, std::string_view path_info,
+                              std::optional<std::string_view> query) {
+  if (!IsPlainPath(file_path) || (!path_info.empty() && !IsPlainPath(path_info)) ||
+      !IsBelow(file_path, request_.ApplicationPath())) {
+    throw std::invalid_argument("HttpContext::RewritePath(): '" + std::string(file_path) +
+                                std::string(path_info) + "' is no normal path of the application " +
+                                request_.ApplicationPath());
+  }
+  request_.RewritePath(file_path, path_info);
+  if (query) {
+    request_.SetQueryStringText(std::string(*query));
+  }
+}
+
+std::size_t HttpContext::ExecutionDepth() const noexcept {
+  return execution_ == nullptr ? 0 : execution_->Depth();
+}
+
+detail::IRequestExecution& HttpContext::Execution() const {
+  if (execution_ == nullptr) {
+    throw std::logic_error("HttpServerUtility::Execute(): there is no host to execute by");
+  }
+  return *execution_;
 }
 
 HttpItemCollection& HttpContext::Items() { return State().items; }

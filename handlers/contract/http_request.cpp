@@ -326,6 +326,19 @@ HttpInputStream& HttpRequest::GetBufferlessInputStream() {
   return stream_;
 }
 
+void HttpRequest::SetQueryStringText(std::string text) {
+  query_text_ = std::move(text);
+  query_.reset();
+}
+
+void HttpRequest::SwapPaths(Paths& paths) noexcept {
+  path_.swap(paths.path);
+  std::swap(file_path_length_, paths.file_path_length);
+  application_path_.swap(paths.application_path);
+  query_text_.swap(paths.query_text);
+  query_.swap(paths.query);
+}
+
 void HttpRequest::RewritePath(std::string_view file_path, std::string_view path_info) {
   if (path_.size() == file_path.size() + path_info.size() && FilePath() == file_path &&
       PathInfo() == path_info) {

@@ -250,6 +250,10 @@ void AppendHandlers(std::vector<Option>& table) {
   table.push_back(Quantity<Count>(
       kGroup, "ashx-files", &Settings::ashx_files, {1, 1'000'000},
       "Files of .ashx that are remembered, per worker; at that many all are forgotten."));
+  table.push_back(Quantity<Count>(
+      kGroup, "max-execute-depth", &Settings::max_execute_depth, {0, 100},
+      "Handlers that one request may execute inside one another (Server().Execute and Transfer); "
+      "beyond it 500."));
   Option debug = Special(
       kGroup, "debug", "on|off", Settings{}.debug ? "on" : "off",
       "Show details of errors to clients on this machine; not to those that come "

@@ -104,6 +104,9 @@ struct Settings {
   /// `.ashx` files that are remembered, per worker; at that many all are forgotten. 10,000: some megabytes, and more
   /// than a site has; only files that exist count.
   std::size_t ashx_files = 10'000;
+  /// Handlers that one request may execute inside one another; beyond it 500. 10: deeper than what is meant, and far from
+  /// what the stack of a fiber bears. 0: none.
+  std::size_t max_execute_depth = 10;
   /// Show details of errors to clients on the loopback interface. Off: they name files and code.
   bool debug = false;
 

@@ -86,13 +86,19 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
   HttpContext context(std::move(variables), io, token, limits_.output_buffer_bytes,
                       &limits_.request, flight.id);
   io.SetRequest(context.Request());
+  NestedExecution nested(runtime_, io, *flight.handlers, limits_.max_execute_depth);
+  context.SetExecution(&nested);
   flight.context = &context;
+  flight.nested = &nested;
   try {
     Serve(context, io, flight);
     context.Response().Complete();
   } catch (const HttpException& error) {
     if (!error.Cause().empty()) {
       flight.cause = error.Cause();
+    } else if (const auto* const failure = nested.FailureOf(std::current_exception());
+               failure != nullptr && !failure->cause.empty()) {
+      flight.cause = failure->cause;
     }
     AnswerError(context, io, flight, error.StatusCode(), error.PublicText(), error.what());
   } catch (const OperationCancelled& cancelled) {
@@ -111,7 +117,9 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
   if (access_log_.Enabled()) {
     Record(flight, context, io.BodyBytesSent());
   }
+  flight.nested = nullptr;
   io.EndAnswer();
+  flight.on_pool = flight.on_pool || nested.UsedThread();
   if (context.HasRequestCompleted()) {
     RunRequestCompleted(context, io, flight);
   }
@@ -234,6 +242,7 @@ void Pipeline::RunHandler(handling::HandlerLease& lease, HttpContext& context, R
 
 void Pipeline::AnswerError(HttpContext& context, RequestIo& io, Flight& flight, int status,
                            const std::string& text, const std::string& detail) const {
+  const auto* const nested_failure = flight.nested->FailureOf(std::current_exception());
   const auto level =
       status >= 500 && status != 503 ? observe::Level::kError : observe::Level::kInfo;
   if (observe::LogsAt(level)) {
@@ -244,6 +253,9 @@ void Pipeline::AnswerError(HttpContext& context, RequestIo& io, Flight& flight, 
       line.append(handling::NameOf(*flight.handler)).append(": ");
     } else if (flight.entry != nullptr) {
       line.append(flight.entry->type_text).append(": ");
+    }
+    if (nested_failure != nullptr) {
+      line.append(nested_failure->chain).append(": ");
     }
     observe::Log(level, line + detail);
   }
@@ -273,6 +285,8 @@ void Pipeline::AnswerError(HttpContext& context, RequestIo& io, Flight& flight, 
     headers.Append("Content-Length", std::to_string(body.size()));
     if (const auto allow = context.Response().Headers().Find("Allow"); allow && status == 405) {
       headers.Append("Allow", *allow);
+    } else if (nested_failure != nullptr && status == 405 && !nested_failure->allow.empty()) {
+      headers.Append("Allow", nested_failure->allow);
     }
     if (status == 503) {
       headers.Append("Retry-After", "1");

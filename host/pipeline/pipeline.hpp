@@ -14,6 +14,7 @@
 #include "host/handling/handler_table.hpp"
 #include "host/observe/access_log.hpp"
 #include "host/pipeline/exchange.hpp"
+#include "host/pipeline/nested_execution.hpp"
 #include "host/pipeline/request_io.hpp"
 #include "host/runtime/runtime.hpp"
 
@@ -32,6 +33,7 @@ class Pipeline {
     std::size_t output_buffer_bytes;
     bool debug;
     HttpRequestSettings request{};
+    std::size_t max_execute_depth = 10;  ///< executions of HttpServerUtility in one another
   };
 
   /// Both must outlive the pipeline.
@@ -76,6 +78,7 @@ class Pipeline {
     const mappings::Entry* entry = nullptr;   // null until it is mapped
     const std::type_info* handler = nullptr;  // the leased instance's class; null until then
     const HttpContext* context = nullptr;     // for RecordUnfinished()
+    const NestedExecution* nested = nullptr;  // in its handler
     std::string_view cause{};                 // why the answer is what it is
     bool called = false;                      // the handler was, or what makes it
     bool on_pool = false;                     // and it runs there
@@ -94,6 +97,7 @@ class Pipeline {
                   Flight& flight);
   /// What AddOnRequestCompleted() was given.
   void RunRequestCompleted(HttpContext& context, RequestIo& io, const Flight& flight);
+  /// Called while an exception is handled.
   void AnswerError(HttpContext& context, RequestIo& io, Flight& flight, int status,
                    const std::string& text, const std::string& detail) const;
   void AnswerCancelled(HttpContext& context, RequestIo& io, Flight& flight,

@@ -38,6 +38,8 @@ class RequestIo final : public HttpWorkerRequest {
   /// While set, calls come from the gateway's thread.
   void SetGateway(runtime::IFiberGateway* gateway) noexcept { gateway_ = gateway; }
 
+  runtime::IFiberGateway* Gateway() const noexcept { return gateway_; }
+
   std::size_t ReadBody(std::span<char> buffer) override;
   void SendHeaders(int status, std::string_view description, const HttpHeaders& headers) override;
   void SendBody(std::string_view bytes) override;

@@ -70,14 +70,10 @@ std::string_view PublicText(const mappings::Route& route) {
                                                              : "The path of the URL is malformed.";
 }
 
-}  // namespace
-
-MappedRequest MapRequest(HttpContext& context, const handling::HandlerTable& handlers,
-                         std::string_view& cause) {
-  auto& request = context.Request();
+mappings::Route FindRoute(const HttpRequest& request, const handling::HandlerTable& handlers) {
   const auto& variables = request.ServerVariables();
   SiteFiles files(request);
-  const auto route = mappings::FindRoute(
+  return mappings::FindRoute(
       handlers.Mappings(),
       {.host = variables.Find("HTTP_HOST").value_or(variables.Get("SERVER_NAME")),
        .method = request.HttpMethod(),
@@ -85,15 +81,11 @@ MappedRequest MapRequest(HttpContext& context, const handling::HandlerTable& han
        .path_info = request.PathInfo(),
        .query = request.QueryStringText()},
       files, &handlers.Cache());
-  cause = route.cause;
+}
+
+/// Gives the request the path that it was found by, or throws what it is refused with.
+MappedRequest TakeRoute(HttpRequest& request, const mappings::Route& route) {
   const auto& resolution = route.resolution;
-  if (route.status == 301) {
-    Redirect(context.Response(), route.location);
-    return {nullptr, resolution.settings};
-  }
-  if (!resolution.allow.empty()) {
-    context.Response().SetHeader("Allow", resolution.allow);
-  }
   if (route.status != 200) {
     throw HttpException(route.status, std::string(PublicText(route)),
                         route.detail.empty() ? std::string(route.cause) : route.detail);
@@ -104,6 +96,35 @@ MappedRequest MapRequest(HttpContext& context, const handling::HandlerTable& han
     request.SetApplicationPath(std::move(root));
   }
   return {resolution.entry, resolution.settings};
+}
+
+}  // namespace
+
+MappedRequest MapRequest(HttpContext& context, const handling::HandlerTable& handlers,
+                         std::string_view& cause) {
+  const auto route = FindRoute(context.Request(), handlers);
+  cause = route.cause;
+  if (route.status == 301) {
+    Redirect(context.Response(), route.location);
+    return {nullptr, route.resolution.settings};
+  }
+  if (!route.resolution.allow.empty()) {
+    context.Response().SetHeader("Allow", route.resolution.allow);
+  }
+  return TakeRoute(context.Request(), route);
+}
+
+MappedRequest MapNestedRequest(HttpContext& context, const handling::HandlerTable& handlers,
+                               std::string_view& cause, std::string& allow) {
+  auto& request = context.Request();
+  auto route = FindRoute(request, handlers);
+  if (route.status == 301) {
+    request.RewritePath(std::string(route.resolution.file_path) + "/", {});
+    route = FindRoute(request, handlers);
+  }
+  cause = route.cause;
+  allow = route.resolution.allow;
+  return TakeRoute(request, route);
 }
 
 }  // namespace weft::host::pipeline

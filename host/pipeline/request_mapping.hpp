@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include <weft/http_context.hpp>
@@ -24,5 +25,11 @@ struct MappedRequest {
 /// Threads: on the request's fiber; it waits where the disk has to be asked.
 [[nodiscard]] MappedRequest MapRequest(HttpContext& context, const handling::HandlerTable& handlers,
                                        std::string_view& cause);
+
+/// The same inside another handler: for a folder without its slash the entry of the folder, not a redirect. `allow` is
+/// what a 405 is to say; the response is left alone.
+[[nodiscard]] MappedRequest MapNestedRequest(HttpContext& context,
+                                             const handling::HandlerTable& handlers,
+                                             std::string_view& cause, std::string& allow);
 
 }  // namespace weft::host::pipeline

@@ -227,15 +227,45 @@ class PoolCall final : public IBlockingTask, public IFiberGateway {
       request_ = &function;
       event_.Notify();
     });
-    answered_.acquire();
+    for (answered_.acquire(); back_call_ != nullptr; answered_.acquire()) {
+      try {
+        (*std::exchange(back_call_, nullptr))();
+      } catch (...) {
+        back_call_error_ = std::current_exception();
+      }
+      boost::asio::post(io_, [this] {
+        back_call_done_ = true;
+        event_.Notify();
+      });
+    }
     if (request_error_) {
       std::rethrow_exception(std::exchange(request_error_, nullptr));
     }
   }
 
+  /// On the fiber, while the thread is in RunOnFiber().
+  void RunOnThread(const std::function<void()>& function) override {
+    back_call_ = &function;
+    answered_.release();
+    ServeUntil(back_call_done_);
+    // One inside another ends before the other does.
+    back_call_done_ = false;
+    if (back_call_error_) {
+      std::rethrow_exception(std::exchange(back_call_error_, nullptr));
+    }
+  }
+
   /// On the fiber: serves the gateway until the function has ended.
   void WaitOnFiber() {
-    while (!done_) {
+    ServeUntil(done_);
+    if (error_) {
+      std::rethrow_exception(error_);
+    }
+  }
+
+ private:
+  void ServeUntil(const bool& done) {
+    while (!done) {
       event_.Wait();
       if (request_ != nullptr) {
         try {
@@ -246,12 +276,8 @@ class PoolCall final : public IBlockingTask, public IFiberGateway {
         answered_.release();
       }
     }
-    if (error_) {
-      std::rethrow_exception(error_);
-    }
   }
 
- private:
   boost::asio::io_context& io_;
   const std::function<void(IFiberGateway&)>& function_;
   const CancellationToken* cancellation_;
@@ -260,6 +286,9 @@ class PoolCall final : public IBlockingTask, public IFiberGateway {
   std::exception_ptr error_;
   const std::function<void()>* request_ = nullptr;
   std::exception_ptr request_error_;
+  const std::function<void()>* back_call_ = nullptr;
+  std::exception_ptr back_call_error_;
+  bool back_call_done_ = false;
   std::binary_semaphore answered_{0};
 };
 

@@ -19,6 +19,9 @@ class IFiberGateway {
   virtual ~IFiberGateway() = default;
   /// Runs `function` on the fiber while this thread waits; what it throws is thrown here.
   virtual void RunOnFiber(const std::function<void()>& function) = 0;
+  /// Inside a function of RunOnFiber(): runs `function` on the thread that waits for that, while the fiber waits; what it
+  /// throws is thrown here. It may call RunOnFiber() again, and so on.
+  virtual void RunOnThread(const std::function<void()>& function) = 0;
 };
 
 /// The worker's one reactor thread with its fibers, and its threads for what blocks: one pool for RunOnPool(),

@@ -66,7 +66,8 @@ pipeline::Pipeline::Limits PipelineLimits(const options::Settings& settings) {
           settings.max_buffered_bytes,
           settings.output_buffer_bytes,
           settings.debug,
-          {.max_fields = settings.max_fields}};
+          {.max_fields = settings.max_fields},
+          settings.max_execute_depth};
 }
 
 fastcgi::Server::Limits ServerLimits(const options::Settings& settings, bool spawned) {

@@ -62,6 +62,8 @@ inline constexpr CauseName kHandlerTypeUnknown(
     "handler_type_unknown");  ///< 500: a mapping's type cannot be used
 inline constexpr CauseName kHandlerNotMade(
     "handler_not_made");  ///< 500: a constructor or factory threw, or made none
+inline constexpr CauseName kExecutionRefused(
+    "execution_refused");  ///< 500: an execution of itself, or too many in one another
 inline constexpr CauseName kHandlerFailed("handler_failed");  ///< 500: ProcessRequest() threw
 
 // Requests and their bodies.

@@ -6,7 +6,9 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <weft/cancellation.hpp>
@@ -15,12 +17,14 @@
 #include <weft/http_principal.hpp>
 #include <weft/http_request.hpp>
 #include <weft/http_response.hpp>
+#include <weft/http_server_utility.hpp>
 
 namespace weft {
 
 namespace detail {
+class IRequestExecution;
 struct ContextState;
-}
+}  // namespace detail
 
 /// One request and its response, handed to a handler's ProcessRequest().
 ///
@@ -45,6 +49,21 @@ class WEFT_API HttpContext {
 
   /// Cancelled when the client leaves, the deadline passes, or the worker stops.
   const CancellationToken& Cancellation() const noexcept { return cancellation_; }
+
+  /// Encoders, MapPath(), and the execution of other handlers.
+  HttpServerUtility Server() noexcept { return HttpServerUtility(*this); }
+
+  /// How many executions of Server() are going on in one another: 0 in the handler that the request was mapped to. One that
+  /// finds itself inside another leaves what is the whole answer's alone: Content-Length, validators, the status.
+  std::size_t ExecutionDepth() const noexcept;
+
+  /// Has the request say another path from now on, and another query where one is given; RawUrl() stays. The handler that is
+  /// chosen stays too: to have another one answer, see Server().Transfer().
+  ///
+  /// Both are decoded; `file_path` is absolute, `path_info` empty or begins with `/`; the query is without `?`. Throws
+  /// std::invalid_argument for a path outside Request().ApplicationPath(), one with an empty, `.` or `..` segment, and one that has a backslash or a NUL: PhysicalPath() would lead elsewhere.
+  void RewritePath(std::string_view file_path, std::string_view path_info = {},
+                   std::optional<std::string_view> query = std::nullopt);
 
   /// What the parts of an application tell one another of this request. Made when it is first asked for.
   HttpItemCollection& Items();
@@ -86,6 +105,11 @@ class WEFT_API HttpContext {
   /// no other request has, of this worker or another. What a client sends is no secret, and need not be unique.
   std::string RequestId() const;
 
+  /// What Server() executes by; throws std::logic_error where the host set none.
+  detail::IRequestExecution& Execution() const;
+  /// The host does so once. Lifetime: must outlive the handler.
+  void SetExecution(detail::IRequestExecution* execution) noexcept { execution_ = execution; }
+
   /// Whether RunRequestCompleted() has anything to do.
   bool HasRequestCompleted() const noexcept;
   /// Calls what AddOnRequestCompleted() was given, and destroys the items. The host does so once; `report` is called
@@ -101,6 +125,7 @@ class WEFT_API HttpContext {
   std::chrono::system_clock::time_point timestamp_;
   std::chrono::steady_clock::time_point monotonic_timestamp_;
   std::uint64_t request_number_;
+  detail::IRequestExecution* execution_ = nullptr;
   mutable std::unique_ptr<detail::ContextState> state_;  // null while nobody needs it
 };
 

@@ -75,7 +75,10 @@ class WEFT_API HttpRequest {
   /// Path and query as the client sent them, undecoded; unaffected by rewrites.
   std::string_view RawUrl() const noexcept;
   /// The query as it was sent, without `?`.
-  std::string_view QueryStringText() const noexcept { return variables_.Get("QUERY_STRING"); }
+  /// Lifetime: until SetQueryStringText().
+  std::string_view QueryStringText() const noexcept {
+    return query_text_ ? std::string_view(*query_text_) : variables_.Get("QUERY_STRING");
+  }
   /// The decoded query, in its order; names ignore letter case and may repeat. Parsed at the first call. Throws
   /// HttpException(400) for a broken percent-escape (cause `query_malformed`), and for more fields than the host's
   /// `--max-fields` (`too_many_fields`).
@@ -136,8 +139,21 @@ class WEFT_API HttpRequest {
 
   /// Sets FilePath() and PathInfo(). The host does so once, with what the mapping found.
   void RewritePath(std::string_view file_path, std::string_view path_info);
+  /// Sets QueryStringText(), and with it QueryString(). HttpContext::RewritePath() does so.
+  void SetQueryStringText(std::string text);
   /// Sets ApplicationPath(). The host does so once, as the mapping files have it.
   void SetApplicationPath(std::string path) { application_path_ = std::move(path); }
+
+  /// What the members above set. The host keeps it while another handler has the request.
+  struct Paths {
+    std::string path;
+    std::size_t file_path_length = 0;
+    std::string application_path = "/";
+    std::optional<std::string> query_text;
+    std::optional<NameValueCollection> query;
+  };
+  /// Exchanges them. Views into what is swapped out are valid again when it is swapped in.
+  void SwapPaths(Paths& paths) noexcept;
 
  private:
   struct Details;
@@ -153,6 +169,7 @@ class WEFT_API HttpRequest {
   HttpInputStream stream_;
   weft::ReadEntityBodyMode body_mode_ = weft::ReadEntityBodyMode::kNone;
   std::string body_;
+  std::optional<std::string> query_text_;  // in place of QUERY_STRING
   mutable std::optional<NameValueCollection> query_;
   mutable std::optional<NameValueCollection> cookies_;
   mutable std::optional<HttpHeaders> headers_;

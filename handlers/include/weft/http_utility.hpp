@@ -26,8 +26,6 @@ enum class JavaScriptQuotes {
 /// says otherwise.
 class WEFT_API HttpUtility {
  public:
-  HttpUtility() = delete;
-
   /// For text between tags, and in an attribute's quotes: `<`, `>`, `"`, `'` and `&` become `&lt;`, `&gt;`, `&quot;`,
   /// `&#39;` and `&amp;`; U+00A0 to U+00FF and what is above U+FFFF become `&#NUMBER;`. The rest stays, controls too.
   static std::string HtmlEncode(std::string_view text);
@@ -79,6 +77,9 @@ class WEFT_API HttpUtility {
   static NameValueCollection ParseQueryString(std::string_view text) {
     return weft::ParseQueryString(text);
   }
+
+ protected:
+  HttpUtility() = default;
 };
 
 }  // namespace weft

@@ -73,6 +73,8 @@ TEST_CASE("Parse: every option sets its own field") {
                                          "0ms",
                                          "--ashx-files",
                                          "11",
+                                         "--max-execute-depth",
+                                         "12",
                                          "--handler-pool",
                                          "9",
                                          "--reload-interval",
@@ -144,6 +146,7 @@ TEST_CASE("Parse: every option sets its own field") {
   CHECK(settings.handler_pool == 9);
   CHECK(settings.ashx_check_interval == milliseconds{0});
   CHECK(settings.ashx_files == 11);
+  CHECK(settings.max_execute_depth == 12);
   CHECK(settings.reload_interval == milliseconds{0});
   CHECK(settings.max_connections == 2);
   CHECK(settings.max_requests == 3);

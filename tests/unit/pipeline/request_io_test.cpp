@@ -234,6 +234,7 @@ class CountingGateway final : public runtime::IFiberGateway {
     ++calls;
     function();
   }
+  void RunOnThread(const std::function<void()>& function) override { function(); }
 
   int calls = 0;
 };

@@ -54,7 +54,7 @@ recording::Answer AnswerOf(const recording::Recording& request) {
   pipeline::Pipeline pipeline(
       runtime, access_log,
       {settings.max_requests, settings.max_request_bytes, settings.max_buffered_bytes,
-       settings.output_buffer_bytes, settings.debug});
+       settings.output_buffer_bytes, settings.debug, settings.max_execute_depth});
   pipeline.SetHandlers(handlers);
   const auto answers = recording::Replay({&request, 1}, "handlers/samples/www", runtime, pipeline);
   REQUIRE(answers.size() == 1);

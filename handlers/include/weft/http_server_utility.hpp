@@ -1,0 +1,54 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <weft/export.hpp>
+#include <weft/http_utility.hpp>
+
+namespace weft {
+
+class HttpContext;
+class IHttpHandler;
+
+/// What the server does for a handler. HttpContext::Server(); the encoders are HttpUtility's.
+///
+/// A path of Execute(), Transfer() and MapPath() is decoded; it is taken as it is when it begins with `/`, from the
+/// application's path when it begins with `~/`, and from the folder of Request().FilePath() otherwise. For Execute() and
+/// Transfer() it may end in `?` and a query; without one the request's own query stays.
+///
+/// Lifetime: the context's. Threads: the handler's.
+class WEFT_API HttpServerUtility : public HttpUtility {
+ public:
+  explicit HttpServerUtility(HttpContext& context) noexcept : context_(context) {}
+
+  /// The file that a path names below the document root. As HttpRequest::MapPath().
+  std::string MapPath(std::string_view path) const;
+
+  /// Has the handler that is mapped to a path answer too, into the same response, and returns when it has. Whose handler it
+  /// is does not matter: the mapping is searched anew, with the method of the request, and a plain handler runs on the
+  /// pool, an async one on the request's fiber, whatever the caller is. The request tells the other handler its own
+  /// path, query and application, and the caller afterwards the caller's again; RawUrl(), the body, the items, the
+  /// deadline, the cancellation and the limits on body and buffer are shared.
+  ///
+  /// Throws what the other handler throws, and HttpException: with 404 or 405 where nothing is mapped, with 500 where
+  /// the path and its query are being executed already, or more than `--max-execute-depth` executions are in one
+  /// another; the log has the chain of them. Throws std::logic_error inside weft::Offload(), and where there is no host.
+  void Execute(std::string_view path);
+  /// Has this handler answer too, where its kind wants to run. It is the caller's: neither IsReusable() nor Reset() is
+  /// called. Throws as the other Execute().
+  void Execute(IHttpHandler& handler);
+
+  /// Execute(), after which the response is complete: what was written before stays in front of it, and a Write() after it
+  /// throws std::logic_error. It returns, and throws nothing to end the caller: `return context.Server().Transfer("/b");`.
+  /// What the caller throws after it is logged, and cuts the answer.
+  void Transfer(std::string_view path);
+  void Transfer(IHttpHandler& handler);
+
+ private:
+  std::string AbsolutePath(std::string_view path) const;
+
+  HttpContext& context_;
+};
+
+}  // namespace weft
