@@ -2,14 +2,16 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/url/ipv4_address.hpp>
-#include <boost/url/ipv6_address.hpp>
 #include <boost/url/parse.hpp>
 #include <charconv>
 #include <utility>
 
 #include <weft/http_cookie.hpp>
 #include <weft/http_worker_request.hpp>
+#include "handlers/contract/field_cursor.hpp"
+#include "handlers/contract/forwarded_client.hpp"
+#include "handlers/contract/ip_address.hpp"
+#include "handlers/contract/request_url.hpp"
 
 namespace weft {
 
@@ -50,59 +52,32 @@ std::string_view CleanScriptFilename(std::string_view name, std::string_view fil
   const auto scheme = name.find("://");
   const auto slash = scheme == std::string_view::npos ? scheme : name.find('/', scheme + 3);
   name = slash == std::string_view::npos ? std::string_view() : name.substr(slash);
+  // The slash that ends the address in the configuration, and the one that begins the file's name.
+  while (name.substr(0, 2) == "//") {
+    name.remove_prefix(1);
+  }
   // A question mark of the path itself begins no query: what follows it may decide what the file is.
   return file_path.find('?') == std::string_view::npos ? name.substr(0, name.find('?')) : name;
 }
 
 const HttpRequestSettings kDefaultSettings;
 
-/// The values of all variables of that name, joined; some servers send one for each field of a name. `joined` keeps
-/// the text where there are several.
-std::string_view JoinedField(const ServerVariableCollection& variables, std::string_view name,
-                             std::string_view separator, std::string& joined) {
-  std::string_view value;
-  bool found = false;
-  for (const auto& [variable, text] : variables) {
-    if (variable != name) {
-      continue;
-    }
-    if (!found) {
-      found = true;
-      value = text;
-      continue;
-    }
-    if (joined.empty()) {
-      joined = value;
-    }
-    joined.append(separator).append(text);
-    value = joined;
-  }
-  return value;
-}
-
 /// As a view that Boost.URL takes.
 boost::urls::string_view UrlText(std::string_view text) noexcept {
   return {text.data(), text.size()};
 }
 
-bool IsLoopback(std::string_view address) noexcept {
-  if (const auto v4 = boost::urls::parse_ipv4_address(UrlText(address))) {
-    return v4->is_loopback();
-  }
-  const auto v6 = boost::urls::parse_ipv6_address(UrlText(address));
-  if (!v6) {
-    return false;
-  }
-  constexpr std::size_t kFirstOfMapped = 12;
-  constexpr unsigned char kLoopbackNet = 127;
-  return v6->is_loopback() ||
-         (v6->is_v4_mapped() && v6->to_bytes()[kFirstOfMapped] == kLoopbackNet);
+bool IsLoopbackText(std::string_view address) noexcept {
+  const auto parsed = ParseIpAddress(address);
+  return parsed && IsLoopback(*parsed);
 }
 
 }  // namespace
 
 struct HttpRequest::Details {
   std::optional<std::string> request_type;
+  std::optional<ForwardedClient> client;
+  std::optional<std::string> url;
   std::optional<std::vector<QualityValue>> accept_types;
   std::optional<std::vector<QualityValue>> user_languages;
 };
@@ -261,15 +236,39 @@ std::string_view HttpRequest::UrlReferrer() const noexcept {
   return boost::urls::parse_uri_reference(UrlText(text)) ? text : std::string_view();
 }
 
-std::string_view HttpRequest::UserHostName() const noexcept {
-  const auto name = variables_.Get("REMOTE_HOST");
-  return name.empty() ? UserHostAddress() : name;
+const ForwardedClient* HttpRequest::Client() const {
+  if (settings_->trusted_proxies.empty()) {
+    return nullptr;
+  }
+  auto& client = Lazy().client;
+  if (!client) {
+    client = FindForwardedClient(variables_, *settings_);
+  }
+  return &*client;
 }
 
-bool HttpRequest::IsLocal() const noexcept {
+std::string_view HttpRequest::UserHostAddress() const {
+  const auto* const client = Client();
+  return client != nullptr && !client->address.empty() ? std::string_view(client->address)
+                                                       : variables_.Get("REMOTE_ADDR");
+}
+
+std::string_view HttpRequest::UserHostName() const {
+  const auto* const client = Client();
+  if (client != nullptr && !client->address.empty()) {
+    return client->address;  // REMOTE_HOST is the proxy's name
+  }
+  const auto name = variables_.Get("REMOTE_HOST");
+  return name.empty() ? variables_.Get("REMOTE_ADDR") : name;
+}
+
+bool HttpRequest::IsLocal() const {
   const auto address = UserHostAddress();
-  if (!IsLoopback(address) && (address.empty() || address != variables_.Get("SERVER_ADDR"))) {
+  if (!IsLoopbackText(address) && (address.empty() || address != variables_.Get("SERVER_ADDR"))) {
     return false;
+  }
+  if (const auto* const client = Client(); client != nullptr && !client->address.empty()) {
+    return true;
   }
   for (const std::string_view field :
        {"HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP"}) {
@@ -278,6 +277,69 @@ bool HttpRequest::IsLocal() const noexcept {
     }
   }
   return true;
+}
+
+bool HttpRequest::IsSecureConnection() const {
+  if (const auto* const client = Client(); client != nullptr && !client->scheme.empty()) {
+    return client->scheme == "https";
+  }
+  const auto https = variables_.Get("HTTPS");
+  return https.empty() ? EqualsIgnoreCase(variables_.Get("REQUEST_SCHEME"), "https")
+                       : !EqualsIgnoreCase(https, "off");
+}
+
+bool HttpRequest::HasMalformedForwardedFields() const {
+  const auto* const client = Client();
+  return client != nullptr && client->malformed;
+}
+
+const std::string& HttpRequest::Url() const {
+  if (!details_ || !details_->url) {
+    const auto* const client = Client();
+    auto url =
+        RequestUrl(variables_, IsSecureConnection() ? "https" : "http",
+                   client != nullptr ? std::string_view(client->host) : std::string_view(), path_);
+    Lazy().url = std::move(url);
+  }
+  return *details_->url;
+}
+
+std::string HttpRequest::AppRelativeCurrentExecutionFilePath() const {
+  const auto file = FilePath();
+  const std::string_view root = application_path_ == "/" ? std::string_view() : application_path_;
+  const auto tail = file.substr(std::min(root.size(), file.size()));
+  if (!EqualsIgnoreCase(file.substr(0, root.size()), root) ||
+      (!tail.empty() && tail.front() != '/')) {
+    return std::string(file);
+  }
+  return "~" + std::string(tail.empty() ? "/" : tail);
+}
+
+std::string HttpRequest::ContentEncoding() const {
+  FieldCursor cursor(ContentType());
+  cursor.SkipTo(';');
+  while (cursor.Take(';')) {
+    cursor.SkipBlanks();
+    const auto name = cursor.TakeToken();
+    if (!cursor.Take('=')) {
+      cursor.SkipTo(';');
+      continue;
+    }
+    const auto value = cursor.TakeTokenOrQuotedString();
+    cursor.SkipBlanks();
+    if (!EqualsIgnoreCase(name, "charset")) {
+      cursor.SkipTo(';');
+      continue;
+    }
+    auto charset = Unquoted(value);
+    if (!IsToken(charset) || !(cursor.AtEnd() || cursor.Next() == ';')) {
+      return {};
+    }
+    std::transform(charset.begin(), charset.end(), charset.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    return charset;
+  }
+  return {};
 }
 
 std::optional<std::uint64_t> HttpRequest::ContentLength() const noexcept {

@@ -1,9 +1,12 @@
 #include "host/options/option_table.hpp"
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
+#include <stdexcept>
 #include <utility>
 
 #include "host/options/values.hpp"
@@ -317,6 +320,56 @@ void AppendTimeouts(std::vector<Option>& table) {
                                      "Wait for the web server to close after the last byte."));
 }
 
+void AppendProxies(std::vector<Option>& table) {
+  constexpr std::string_view kGroup = "Proxies in front of the web server";
+  Option proxies = Special(
+      kGroup, "trusted-proxies", "ADDRESS", "none",
+      "Proxies whose word about the client is taken: an address, a network (192.0.2.0/24, "
+      "2001:db8::/32), or unix for peers of the web server without an address. May be repeated; in "
+      "the file and in the environment blanks or commas separate several.",
+      [](Settings& settings, std::string_view text) {
+        try {
+          settings.trusted_proxies.Add(text);
+        } catch (const std::invalid_argument& error) {
+          throw BadValue(error.what());
+        }
+      });
+  proxies.arity = Option::Arity::kList;
+  proxies.clear = [](Settings& settings) { settings.trusted_proxies = {}; };
+  table.push_back(std::move(proxies));
+
+  Option fields = Special(
+      kGroup, "forwarded-headers", "NAME", "x-forwarded-for x-forwarded-proto x-forwarded-host",
+      "Header fields in which trusted proxies tell of the client: these, or forwarded (RFC 7239) "
+      "alone. Name only what your proxies set or take away themselves. May be repeated; in the "
+      "file and in the environment blanks or commas separate several.",
+      [](Settings& settings, std::string_view text) {
+        auto& names = settings.forwarded_headers;
+        constexpr std::array<std::string_view, 4> kNames = {
+            "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"};
+        const auto* const known = std::find_if(kNames.begin(), kNames.end(), [&](auto name) {
+          return mappings::EqualsIgnoringCase(name, text);
+        });
+        if (known == kNames.end()) {
+          throw BadValue(Quoted(text) +
+                         " is none of them: give forwarded, or some of x-forwarded-for, "
+                         "x-forwarded-proto and x-forwarded-host");
+        }
+        if (std::find(names.begin(), names.end(), *known) != names.end()) {
+          throw BadValue(Quoted(text) + " is given twice: keep one");
+        }
+        names.emplace_back(*known);
+        if (names.size() > 1 && std::find(names.begin(), names.end(), kNames[0]) != names.end()) {
+          throw BadValue(
+              "'forwarded' goes with no other: what one says of the client, the other could "
+              "contradict");
+        }
+      });
+  fields.arity = Option::Arity::kList;
+  fields.clear = [](Settings& settings) { settings.forwarded_headers.clear(); };
+  table.push_back(std::move(fields));
+}
+
 void AppendThreads(std::vector<Option>& table) {
   constexpr std::string_view kGroup = "Threads and stacks of a worker";
   table.push_back(Quantity<Count>(kGroup, "blocking-threads", &Settings::blocking_threads,
@@ -411,6 +464,7 @@ std::vector<Option> OptionTable() {
   AppendHandlers(table);
   AppendLimits(table);
   AppendTimeouts(table);
+  AppendProxies(table);
   AppendThreads(table);
   AppendLogging(table);
   return table;

@@ -27,6 +27,20 @@ struct AddressPrinter {
 
 std::string ToString(const ListenAddress& address) { return std::visit(AddressPrinter{}, address); }
 
+ForwardedFields Settings::BelievedFields() const {
+  if (forwarded_headers.empty()) {
+    return {};
+  }
+  const auto has = [this](std::string_view name) {
+    return std::find(forwarded_headers.begin(), forwarded_headers.end(), name) !=
+           forwarded_headers.end();
+  };
+  return {.forwarded = has("forwarded"),
+          .x_forwarded_for = has("x-forwarded-for"),
+          .x_forwarded_proto = has("x-forwarded-proto"),
+          .x_forwarded_host = has("x-forwarded-host")};
+}
+
 std::size_t Settings::WorkerCount(bool spawned) const {
   if (workers) return *workers;
   if (spawned) return 0;

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include <weft/trusted_proxies.hpp>
 #include "mappings/sources.hpp"
 
 namespace weft::host::options {
@@ -158,6 +159,13 @@ struct Settings {
   /// whole answer by then, or does not want it.
   std::chrono::milliseconds linger_timeout{2'000};
 
+  // Proxies in front of the web server.
+
+  /// Whose word about the client is taken. Empty: nobody's, for anybody can send these header fields.
+  TrustedProxies trusted_proxies;
+  /// The header fields in which it is taken; empty: those of X-Forwarded-*, which proxies set most.
+  std::vector<std::string> forwarded_headers;
+
   // Threads and stacks of one worker.
 
   /// Threads for handlers that block. 64: enough for a database's connection pool, and small beside
@@ -192,6 +200,9 @@ struct Settings {
   [[nodiscard]] mappings::MappingSources Mappings() const {
     return {.directory = mappings, .document_roots = document_root_mappings};
   }
+
+  /// `forwarded_headers`, or else their default.
+  [[nodiscard]] ForwardedFields BelievedFields() const;
 
   /// `workers`, or else: 0 when spawned (a spawner starts as many processes as it wants and cannot
   /// see ours), one per core otherwise.

@@ -91,6 +91,7 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
   flight.context = &context;
   flight.nested = &nested;
   try {
+    FindClient(context.Request(), flight);
     Serve(context, io, flight);
     context.Response().Complete();
   } catch (const HttpException& error) {
@@ -187,6 +188,26 @@ void Pipeline::Serve(HttpContext& context, RequestIo& io, Flight& flight) {
   }
   if (const auto error = context.Error()) {
     std::rethrow_exception(error);
+  }
+}
+
+/// Before the handler: RecordUnfinished() asks for the client's address while that runs, and must change nothing then.
+void Pipeline::FindClient(const HttpRequest& request, const Flight& flight) const {
+  if (limits_.request.trusted_proxies.empty() || !request.HasMalformedForwardedFields()) {
+    return;
+  }
+  if (observe::LogsAt(observe::Level::kInfo)) {
+    const auto& variables = request.ServerVariables();
+    std::string line = "request " + std::to_string(flight.id) + " from the trusted proxy '" +
+                       std::string(variables.Get("REMOTE_ADDR")) +
+                       "': what it says of its client is malformed and counts for nothing:";
+    for (const std::string_view field : {"HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR",
+                                         "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST"}) {
+      if (const auto value = variables.Find(field)) {
+        line.append(" ").append(field.substr(5)).append("='").append(*value).append("'");
+      }
+    }
+    observe::Log(observe::Level::kInfo, line);
   }
 }
 

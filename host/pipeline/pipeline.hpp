@@ -89,6 +89,7 @@ class Pipeline {
   void ProcessFlight(Flight& flight, ServerVariableCollection variables);
   /// Of what its handler, or what makes that, has thrown.
   static std::string_view CauseOfFailure(const Flight& flight);
+  void FindClient(const HttpRequest& request, const Flight& flight) const;
   void Serve(HttpContext& context, RequestIo& io, Flight& flight);
   void Admit() const;
   /// False: it was answered with a redirect.

@@ -66,7 +66,9 @@ pipeline::Pipeline::Limits PipelineLimits(const options::Settings& settings) {
           settings.max_buffered_bytes,
           settings.output_buffer_bytes,
           settings.debug,
-          {.max_fields = settings.max_fields},
+          {.max_fields = settings.max_fields,
+           .trusted_proxies = settings.trusted_proxies,
+           .forwarded_fields = settings.BelievedFields()},
           settings.max_execute_depth};
 }
 

@@ -77,6 +77,8 @@ inline constexpr CauseName kQueryMalformed(
     "query_malformed");  ///< 400: a broken percent-escape, seen when a handler asks for the query's fields
 inline constexpr CauseName kCookieMalformed(
     "cookie_malformed");  ///< 400: a control character, seen when a handler asks for the cookies
+inline constexpr CauseName kHostMalformed(
+    "host_malformed");  ///< 400: the Host field is no host, seen when a handler asks for the URL
 inline constexpr CauseName kTooManyFields(
     "too_many_fields");  ///< 400: of a query, or cookies; --max-fields
 inline constexpr CauseName kFolderRedirect("folder_redirect");  ///< 301: a folder without its slash

@@ -19,6 +19,7 @@
 namespace weft {
 
 class HttpWorkerRequest;
+struct ForwardedClient;
 
 /// How a request's body was read.
 enum class ReadEntityBodyMode {
@@ -74,6 +75,12 @@ class WEFT_API HttpRequest {
   }
   /// Path and query as the client sent them, undecoded; unaffected by rewrites.
   std::string_view RawUrl() const noexcept;
+  /// The absolute URL that the client asked for: `https://example.org:8443/a%20b?c=d`. The scheme is that of
+  /// IsSecureConnection(), the host a trusted proxy's, or else that of the Host field, or else SERVER_NAME with
+  /// SERVER_PORT; in small letters, without the scheme's own port. Path and query are RawUrl(), unaffected by
+  /// rewrites; bytes that may not stand in a URL are percent-encoded. Empty where nobody names a host. Made at the
+  /// first call. Throws HttpException(400) for a Host field that is no host (cause `host_malformed`).
+  const std::string& Url() const;
   /// The query as it was sent, without `?`.
   /// Lifetime: until SetQueryStringText().
   std::string_view QueryStringText() const noexcept {
@@ -91,6 +98,11 @@ class WEFT_API HttpRequest {
   std::string MapPath(std::string_view path) const;
   /// The path of the application that the request belongs to: `/`, or `/shop`.
   const std::string& ApplicationPath() const noexcept { return application_path_; }
+  /// The folder of ApplicationPath() on the disk. As PhysicalPath().
+  std::string PhysicalApplicationPath() const { return MapPath(ApplicationPath()); }
+  /// FilePath() as the application sees it: `~/orders/new.ashx`, wherever the application is. FilePath() itself where
+  /// it is not below ApplicationPath().
+  std::string AppRelativeCurrentExecutionFilePath() const;
 
   /// The header fields that the web server passed on, made from the HTTP_* variables, CONTENT_TYPE and
   /// CONTENT_LENGTH: names in their usual spelling, fields of one name joined (RFC 9110, section 5.3).
@@ -103,6 +115,9 @@ class WEFT_API HttpRequest {
 
   /// The Content-Type field, or empty.
   std::string_view ContentType() const noexcept { return variables_.Get("CONTENT_TYPE"); }
+  /// The character encoding of the body that Content-Type names (`charset`), in small letters; empty where it names
+  /// none that could be one. It is a name alone, nothing is converted. Not HTTP's Content-Encoding, `gzip` say.
+  std::string ContentEncoding() const;
   /// The announced length of the body; absent when the client did not say (a chunked body), and when what
   /// it said is no number.
   std::optional<std::uint64_t> ContentLength() const noexcept;
@@ -120,14 +135,20 @@ class WEFT_API HttpRequest {
   /// Whether the client has logged in at the web server (REMOTE_USER). Who it is: HttpContext::User().
   bool IsAuthenticated() const noexcept { return !variables_.Get("REMOTE_USER").empty(); }
 
-  /// The address of the web server's client (REMOTE_ADDR).
-  std::string_view UserHostAddress() const noexcept { return variables_.Get("REMOTE_ADDR"); }
-  /// The name of that client, where the web server looks names up (REMOTE_HOST), else its address.
-  std::string_view UserHostName() const noexcept;
+  /// The address of the client: what trusted proxies (the host's `--trusted-proxies`) say, or else that of the web
+  /// server's own client (REMOTE_ADDR). Where they say nothing that can be read it is the proxy's.
+  std::string_view UserHostAddress() const;
+  /// The name of the client, where the web server looks names up (REMOTE_HOST), else its address.
+  std::string_view UserHostName() const;
   /// Whether the client is on the web server's machine: UserHostAddress() is of the loopback interface, or the
   /// server's own (SERVER_ADDR). False where a header field says that the request came through a proxy (Forwarded,
-  /// Via, X-Forwarded-For, X-Real-IP): the address is the proxy's then.
-  bool IsLocal() const noexcept;
+  /// Via, X-Forwarded-For, X-Real-IP) and no trusted one says from where: the address is the proxy's then.
+  bool IsLocal() const;
+  /// Whether the client's connection is encrypted: what trusted proxies say, or else the web server (HTTPS, or
+  /// REQUEST_SCHEME).
+  bool IsSecureConnection() const;
+  /// Whether a trusted proxy sent a field about the client that cannot be read, and counts for nothing.
+  bool HasMalformedForwardedFields() const;
 
   /// The whole body. A handler that is not an IHttpBufferlessHandler has it in memory before it is called;
   /// any other reads it here, to its end. Throws std::logic_error after GetBufferlessInputStream().
@@ -158,6 +179,8 @@ class WEFT_API HttpRequest {
  private:
   struct Details;
   Details& Lazy() const;
+  /// Null where no proxy is trusted.
+  const ForwardedClient* Client() const;
 
   ServerVariableCollection variables_;
   const HttpRequestSettings* settings_;

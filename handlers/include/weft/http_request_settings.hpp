@@ -2,6 +2,8 @@
 
 #include <cstddef>
 
+#include <weft/trusted_proxies.hpp>
+
 namespace weft {
 
 /// How requests are read; the host makes one for all of them, from its options.
@@ -9,6 +11,9 @@ struct HttpRequestSettings {
   /// Fields of a query, and cookies, of one request; beyond it reading them throws HttpException(400). ASP.NET's
   /// default, far above what a page sends: each field costs some hundred bytes of memory, and its client three.
   std::size_t max_fields = 1000;
+  /// Whose word about the client is taken, and in which fields. Nobody's, unless the operator says so.
+  TrustedProxies trusted_proxies{};
+  ForwardedFields forwarded_fields{};
 };
 
 }  // namespace weft

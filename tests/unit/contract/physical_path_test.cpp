@@ -119,6 +119,10 @@ TEST_CASE("PhysicalPath: the path of a proxy's Unix socket is no part of the fil
 
 TEST_CASE(
     "PhysicalPath: a `?` of the path itself begins no query, behind a proxy's prefix either") {
+  // The form of `SetHandler "proxy:unix:/run/weft.sock|fcgi://weft/"`.
+  CHECK(PathOf({{"SCRIPT_NAME", "/a.ashx"},
+                {"SCRIPT_FILENAME", "proxy:unix:/run/weft.sock|fcgi://weft//srv/a.ashx"}}) ==
+        "/srv/a.ashx");
   // `%3F` in the URL: what follows decides what the file is, and must not be cut off.
   CHECK(PathOf({{"SCRIPT_NAME", "/a.ashx?.txt"},
                 {"SCRIPT_FILENAME", "proxy:fcgi://127.0.0.1:9000/srv/a.ashx?.txt"}}) ==

@@ -119,6 +119,14 @@ TEST_CASE("Parse: every option sets its own field") {
                                          "65K",
                                          "--idle-stacks",
                                          "6",
+                                         "--max-fields",
+                                         "12",
+                                         "--trusted-proxies",
+                                         "192.0.2.0/24",
+                                         "--trusted-proxies",
+                                         "unix",
+                                         "--forwarded-headers",
+                                         "Forwarded",
                                          "--log-level",
                                          "debug",
                                          "--access-log",
@@ -168,6 +176,11 @@ TEST_CASE("Parse: every option sets its own field") {
   CHECK(settings.blocking_queue == 0);
   CHECK(settings.stack_size == 128 * 1024);
   CHECK(settings.idle_stacks == 6);
+  CHECK(settings.max_fields == 12);
+  CHECK(settings.trusted_proxies.Contains("192.0.2.7"));
+  CHECK(settings.trusted_proxies.Contains("unix:"));
+  CHECK_FALSE(settings.trusted_proxies.Contains("192.0.3.7"));
+  CHECK(settings.forwarded_headers == std::vector<std::string>{"forwarded"});
   CHECK(settings.log_level == LogLevel::kDebug);
   CHECK(settings.access_log == "-");
   CHECK(settings.debug);
@@ -351,6 +364,66 @@ TEST_CASE("Parse: an empty path is refused") {
 TEST_CASE("Parse: a folder given twice is refused") {
   CHECK(Refusal(ParseServe({"--modules", "/a", "--modules", "/b", "--modules", "/a"})) ==
         "weft: --modules: '/a' is given twice: keep one");
+}
+
+TEST_CASE("Parse: trusted proxies are addresses and networks, and come from one source") {
+  const std::string flag = "--trusted-proxies";
+  CHECK(ParseServe({}).settings->trusted_proxies.empty());
+  CHECK(Refusal(ParseServe({flag, "localhost"})) ==
+        "weft: " + flag +
+            ": 'localhost' is no address or network: write it like 192.0.2.1, 192.0.2.0/24, "
+            "2001:db8::/32 or unix");
+  CHECK(Refusal(ParseServe({flag, "10.0.0.1/8"})) ==
+        "weft: " + flag +
+            ": '10.0.0.1/8' is no network: its address has bits behind the first 8; write all of "
+            "them as 0, or leave the slash out for one address");
+  CHECK(Refusal(ParseServe({flag, "10.0.0.0/33"})) ==
+        "weft: " + flag + ": '10.0.0.0/33' is no network: the number behind its slash is 0 to 32");
+  const std::vector<std::string> environment = {
+      "WEFT_TRUSTED_PROXIES=192.0.2.1, 2001:db8::/32 unix"};
+  auto result = ParseServe({}, environment);
+  REQUIRE_MESSAGE(result.settings, result.error);
+  for (const std::string address : {"192.0.2.1", "2001:db8::1", ""}) {
+    CHECK(result.settings->trusted_proxies.Contains(address));
+  }
+  result = ParseServe({flag, "10.0.0.1"}, environment);
+  REQUIRE_MESSAGE(result.settings, result.error);
+  CHECK(result.settings->trusted_proxies.Contains("10.0.0.1"));
+  CHECK_FALSE(result.settings->trusted_proxies.Contains("192.0.2.1"));
+}
+
+TEST_CASE(
+    "Parse: forwarded headers are those of X-Forwarded-*, or some of them, or Forwarded alone") {
+  const std::string flag = "--forwarded-headers";
+  const auto believed = [&](const std::vector<std::string>& names) {
+    std::vector<std::string> arguments;
+    for (const auto& name : names) {
+      arguments.insert(arguments.end(), {flag, name});
+    }
+    const auto result = ParseServe(arguments);
+    REQUIRE_MESSAGE(result.settings, result.error);
+    const auto fields = result.settings->BelievedFields();
+    return std::string(fields.forwarded ? "f" : "") + (fields.x_forwarded_for ? "a" : "") +
+           (fields.x_forwarded_proto ? "p" : "") + (fields.x_forwarded_host ? "h" : "");
+  };
+  CHECK(believed({}) == "aph");
+  CHECK(believed({"forwarded"}) == "f");
+  CHECK(believed({"X-Forwarded-For"}) == "a");
+  CHECK(believed({"x-forwarded-proto", "x-forwarded-for"}) == "ap");
+  CHECK(believed({"x-forwarded-host"}) == "h");
+  CHECK(Refusal(ParseServe({flag, "x-real-ip"})) ==
+        "weft: " + flag +
+            ": 'x-real-ip' is none of them: give forwarded, or some of x-forwarded-for, "
+            "x-forwarded-proto and x-forwarded-host");
+  CHECK(Refusal(ParseServe({flag, "forwarded", flag, "Forwarded"})) ==
+        "weft: " + flag + ": 'Forwarded' is given twice: keep one");
+  for (const auto& [one, other] :
+       {std::pair("forwarded", "x-forwarded-for"), std::pair("x-forwarded-host", "forwarded")}) {
+    CHECK(Refusal(ParseServe({flag, one, flag, other})) ==
+          "weft: " + flag +
+              ": 'forwarded' goes with no other: what one says of the client, the other could "
+              "contradict");
+  }
 }
 
 TEST_CASE("Parse: a document root of mappings is one of a host's site, or of all others") {

@@ -298,6 +298,28 @@ TEST_CASE("Record: its bytes are those of the body that was sent") {
   bytes_of([](HttpContext& context) { context.Response().Write("hello"); }, "GET", true);
 }
 
+TEST_CASE("Record: it has the address of the client and not of a trusted proxy") {
+  PipelineOptions options;
+  options.limits.request.trusted_proxies.Add("10.0.0.1");
+  std::string log;
+  const auto lines = PipelineHost::Run(options, [&](PipelineHost& host) {
+    host.Serve({{"/x", Kind::kAsync, [](HttpContext&) {}}});
+    for (const std::string_view field : {"203.0.113.7", "203.0.113.7, evil\n"}) {
+      TestRequest request("GET", "/x", {{"HTTP_X_FORWARDED_FOR", field}});
+      request.remote = "10.0.0.1";
+      host.Process(request);
+    }
+    log = host.Log();
+  });
+  REQUIRE(lines.size() == 2);
+  CHECK(FieldOf(lines[0], "remote") == "203.0.113.7");
+  CHECK(FieldOf(lines[1], "remote") == "10.0.0.1");
+  // Told once, and on one line.
+  CHECK(log.find("request 1 ") == std::string::npos);
+  CHECK(log.find("request 2 from the trusted proxy '10.0.0.1'") != std::string::npos);
+  CHECK(log.find("evil\n'") == std::string::npos);
+}
+
 TEST_CASE("Record: without an access log requests are served all the same") {
   RunInFiber([](host::runtime::Runtime& runtime) {
     host::observe::AccessLog access_log("");
