@@ -25,9 +25,11 @@ def parse_headers(block):
 class Exchange:
     """One request on a connection of its own, and its response as far as it has come."""
 
-    def __init__(self, port, method, target, headers=(), body=None, chunked=False, timeout=30.0):
+    def __init__(self, port, method, target, headers=(), body=None, chunked=False, timeout=30.0, host="localhost",
+                 source="", tls=None):
+        """`source`: the address that it comes from; `tls`: an ssl.SSLContext for https."""
         self._method = method
-        lines = [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close"]
+        lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", "Connection: close"]
         lines += [f"{name}: {value}" for name, value in headers]
         if chunked:
             lines.append("Transfer-Encoding: chunked")
@@ -43,7 +45,9 @@ class Exchange:
             message.append(b"0\r\n\r\n")
         elif body is not None:
             message.append(body)
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=timeout, source_address=(source, 0))
+        if tls is not None:
+            self._socket = tls.wrap_socket(self._socket, server_hostname=host.partition(":")[0])
         self._input = self._socket.makefile("rb")
         try:
             self._socket.sendall(b"".join(message))

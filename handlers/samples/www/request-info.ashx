@@ -1,0 +1,1 @@
+<%@ WebHandler Class="samples::RequestInfo, request_info" %>
