@@ -222,6 +222,25 @@ ForwardedClient FromForwarded(std::string_view text, const TrustedProxies& proxi
   return client;
 }
 
+/// The field of that variable, which several proxies may have written to; absent where it cannot be told from another.
+///
+/// CGI has one name for X-Forwarded-For, X_Forwarded_For and X.Forwarded.For, of which a proxy sets the first and lets
+/// its client's others pass. nginx and HAProxy drop those, and pass every field of the true name on by itself. Apache
+/// and lighttpd join these, so that a second variable is another field, and lighttpd passes it on, in an order that the
+/// client chooses.
+std::optional<std::string_view> BelievedField(const ServerVariableCollection& variables,
+                                              std::string_view name, std::string& joined) {
+  joined.clear();
+  const auto value = JoinedField(variables, name, ",", joined);
+  if (!joined.empty()) {
+    const auto software = variables.Get("SERVER_SOFTWARE");
+    if (!software.starts_with("nginx") && !software.starts_with("HAProxy")) {
+      return std::nullopt;
+    }
+  }
+  return value;
+}
+
 /// Reads X-Forwarded-For; the place of the client's item from its end, counted from 1.
 std::size_t FindClientAddress(std::string_view list, const TrustedProxies& proxies,
                               ForwardedClient& client) {
@@ -262,23 +281,24 @@ ForwardedClient FindForwardedClient(const ServerVariableCollection& variables,
   }
   std::size_t place = 1;
   if (fields.x_forwarded_for) {
-    place = FindClientAddress(JoinedField(variables, "HTTP_X_FORWARDED_FOR", ",", joined), proxies,
-                              client);
+    if (const auto list = BelievedField(variables, "HTTP_X_FORWARDED_FOR", joined)) {
+      place = FindClientAddress(*list, proxies, client);
+    } else {
+      client.malformed = true;
+    }
   }
   if (fields.x_forwarded_proto) {
-    joined.clear();
-    const auto list = JoinedField(variables, "HTTP_X_FORWARDED_PROTO", ",", joined);
-    if (!list.empty()) {
-      const auto scheme = ParseScheme(ItemFromEnd(list, place));
+    const auto list = BelievedField(variables, "HTTP_X_FORWARDED_PROTO", joined);
+    if (!list || !list->empty()) {
+      const auto scheme = list ? ParseScheme(ItemFromEnd(*list, place)) : std::nullopt;
       client.malformed |= !scheme;
       client.scheme = scheme.value_or("");
     }
   }
   if (fields.x_forwarded_host) {
-    joined.clear();
-    const auto list = JoinedField(variables, "HTTP_X_FORWARDED_HOST", ",", joined);
-    if (!list.empty()) {
-      const auto host = ItemFromEnd(list, place);
+    const auto list = BelievedField(variables, "HTTP_X_FORWARDED_HOST", joined);
+    if (!list || !list->empty()) {
+      const auto host = list ? ItemFromEnd(*list, place) : std::string_view();
       const bool valid = IsHostAndPort(host);
       client.malformed |= !valid;
       client.host = valid ? std::string(host) : std::string();

@@ -99,6 +99,9 @@ def info(port, target="/request-info.ashx", **options):
 CLIENTS_OWN_WORD = [("X-Forwarded-For", "198.51.100.66"), ("X-Forwarded-Proto", "https"),
                     ("X-Forwarded-Host", "evil.example"),
                     ("Forwarded", "for=198.51.100.66;proto=https;host=evil.example")]
+# Other fields, for which CGI's variables have the same names.
+IN_DISGUISE = [*CLIENTS_OWN_WORD, ("X_Forwarded_For", "198.51.100.67"), ("X-Forwarded_Proto", "https"),
+               ("X.Forwarded.Host", "evil.example")]
 
 SITES = ["lighttpd-socket", "lighttpd-spawn", "apache-proxy", "apache-fcgid", "nginx", "haproxy"]
 
@@ -172,6 +175,26 @@ def test_a_host_that_is_none_and_too_many_fields_are_400_with_their_causes(start
     assert host.get("/request-info.ashx", HTTP_COOKIE="a=\x02").status == 400
     for cause in ("host_malformed", "too_many_fields", "cookie_malformed"):
         host.wait_for_access_line("status=400", f"cause={cause}")
+
+
+@pytest.mark.parametrize("kind", ["nginx", "haproxy"])
+@pytest.mark.parametrize("name", ["lighttpd-socket", "apache-proxy", "nginx", "haproxy"])
+def test_fields_in_disguise_do_not_say_who_the_client_is(name, kind, processes, installation):
+    site = servers.ALL[name](processes, installation, [f"trusted-proxies = {PROXY}"])
+    proxy = Proxy(kind, processes, f"127.0.0.1:{site.port}")
+    with Exchange(proxy.port, "GET", "/request-info.ashx", host="shop.example", source=CLIENT,
+                  headers=IN_DISGUISE) as exchange:
+        response = exchange.response()
+    if response.status == 400:
+        return  # the server takes no such name at all
+    seen = servers.json.loads(response.body)
+    told = (seen["userHostAddress"], seen["url"])
+    if (name, kind) == ("lighttpd-socket", "haproxy"):
+        # HAProxy lets them pass, lighttpd too: what cannot be told apart counts for nothing.
+        assert told == (PROXY, "http://shop.example/request-info.ashx")
+        assert not seen["isLocal"]
+    else:
+        assert told == (CLIENT, "http://shop.example/request-info.ashx")
 
 
 @pytest.mark.parametrize("name", ["lighttpd-socket", "nginx", "haproxy"])

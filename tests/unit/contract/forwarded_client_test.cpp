@@ -161,14 +161,34 @@ TEST_CASE("HttpRequest: a chain of more proxies than can be is malformed") {
 }
 
 TEST_CASE("HttpRequest: fields of one name are one chain, in their order") {
-  // HAProxy adds a field of its own beside the one that came.
+  // HAProxy adds a field of its own beside the one that came, and nginx passes both on.
   const Subject subject(Trusting({"10.0.0.0/8"}), {{"REMOTE_ADDR", "10.0.0.1"},
                                                    {"HTTP_X_FORWARDED_FOR", "127.0.0.1"},
                                                    {"HTTP_X_FORWARDED_PROTO", "http"},
                                                    {"HTTP_X_FORWARDED_FOR", "203.0.113.7"},
-                                                   {"HTTP_X_FORWARDED_PROTO", "https"}});
+                                                   {"HTTP_X_FORWARDED_PROTO", "https"},
+                                                   {"SERVER_SOFTWARE", "nginx/1.22.1"}});
   CHECK(subject.request.UserHostAddress() == "203.0.113.7");
   CHECK(subject.request.IsSecureConnection());
+}
+
+TEST_CASE(
+    "HttpRequest: a second variable of a server that joins fields is another field in disguise") {
+  // X_Forwarded_For, say, which HAProxy in front of lighttpd lets pass.
+  for (const std::string_view field :
+       {"HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST"}) {
+    CAPTURE(field);
+    const bool is_address = field == "HTTP_X_FORWARDED_FOR";
+    const Subject subject(Trusting({"10.0.0.1"}), {{"REMOTE_ADDR", "10.0.0.1"},
+                                                   {"HTTP_HOST", "own.example"},
+                                                   {"SERVER_SOFTWARE", "lighttpd/1.4.69"},
+                                                   {field, is_address ? "203.0.113.7" : "http"},
+                                                   {field, is_address ? "127.0.0.1" : "https"}});
+    CHECK(subject.request.UserHostAddress() == "10.0.0.1");
+    CHECK(subject.request.Url() == "http://own.example");
+    CHECK(subject.request.HasMalformedForwardedFields());
+    CHECK_FALSE(subject.request.IsLocal());
+  }
 }
 
 TEST_CASE("HttpRequest: the examples of RFC 7239") {
