@@ -51,8 +51,8 @@ class RequestInfo : public weft::IHttpHandler {
     json["isLocal"] = request.IsLocal();
     json["isSecureConnection"] = request.IsSecureConnection();
     json["isAuthenticated"] = request.IsAuthenticated();
-    json["user"] = {{"name", context.User().Name()},
-                    {"authenticationType", context.User().AuthenticationType()}};
+    json["user"] = {{"name", context.User().name},
+                    {"authenticationType", context.User().authentication_type}};
     json["cookies"] = pairs(request.Cookies());
     json["headers"] = pairs(request.Headers());
     json["serverVariables"] = pairs(request.ServerVariables());
