@@ -83,6 +83,8 @@ const char* ToString(CancellationReason reason) noexcept {
       return "deadline passed";
     case CancellationReason::kShutdown:
       return "shutdown";
+    case CancellationReason::kAborted:
+      return "aborted";
   }
   return "unknown";
 }

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <utility>
 
+#include <weft/cancellation.hpp>
 #include <weft/http_cookie.hpp>
 #include <weft/http_worker_request.hpp>
 #include "handlers/contract/field_cursor.hpp"
@@ -400,6 +401,8 @@ void HttpRequest::SwapPaths(Paths& paths) noexcept {
   query_text_.swap(paths.query_text);
   query_.swap(paths.query);
 }
+
+void HttpRequest::Abort() { throw OperationCancelled(CancellationReason::kAborted); }
 
 void HttpRequest::RewritePath(std::string_view file_path, std::string_view path_info) {
   if (path_.size() == file_path.size() + path_info.size() && FilePath() == file_path &&

@@ -11,7 +11,7 @@ namespace weft::host::observe {
 enum class Outcome : std::uint8_t {
   kCompleted,  ///< its handler, or what makes it, was called, and the whole answer was handed to the web server's
   ///< connection
-  kAborted,     ///< it failed after the header block had left: the answer was cut
+  kAborted,  ///< it failed after the header block had left, or its handler ended it: the answer was cut
   kClientGone,  ///< the client left; status 499
   kRefused,     ///< no handler was called: malformed, not mapped, or over a limit
 };

@@ -16,6 +16,8 @@ namespace {
 
 /// 499 is nginx's status for a client that left; it is never sent, only recorded.
 constexpr int kClientClosedRequest = 499;
+/// The same for a request that gets no answer.
+constexpr int kNoResponse = 444;
 
 void LogFailure(std::string line, const std::exception_ptr& failure) {
   try {
@@ -335,6 +337,13 @@ void Pipeline::AnswerCancelled(HttpContext& context, RequestIo& io, Flight& flig
     flight.cause = cause::kClientGone.Text();
     flight.error_status = kClientClosedRequest;
     flight.outcome = observe::Outcome::kClientGone;
+    flight.exchange->Abort();
+    return;
+  }
+  if (reason == CancellationReason::kAborted) {
+    flight.cause = cause::kRequestAborted.Text();
+    flight.error_status = kNoResponse;
+    flight.outcome = observe::Outcome::kAborted;
     flight.exchange->Abort();
     return;
   }

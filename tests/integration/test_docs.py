@@ -242,11 +242,14 @@ def test_the_handler_of_the_request_guide_answers_as_it_says(tmp_path, build_dir
         assert ask(socket_path, "/welcome", "a&b&c").startswith("Status: 200")
         assert ask(socket_path, "/welcome", "a&b&c&d").startswith("Status: 400")
         assert ask(socket_path, "/welcome", HTTP_COOKIE="a=1; b=2; c=3; d=4").startswith("Status: 400")
+        assert ask(socket_path, "/wp-login.php") == ""
+        assert ask(socket_path, "/welcome").endswith("\n\nWelcome\n")
     finally:
         host.terminate()
         assert host.wait(20) == 0
     assert re.findall(r" cause=(\w+)", log.read_text()) == [
-        "mapped", "mapped", "query_malformed", "cookie_malformed", "mapped", "too_many_fields", "too_many_fields"]
+        "mapped", "mapped", "query_malformed", "cookie_malformed", "mapped", "too_many_fields", "too_many_fields",
+        "request_aborted", "mapped"]
 
 
 def test_the_handlers_of_the_context_guide_answer_as_it_says(tmp_path, build_dir):

@@ -219,3 +219,34 @@ def test_a_proxy_that_comes_by_a_unix_socket_of_the_web_server_is_trusted_as_uni
     # Who comes to the web server by TCP is not trusted.
     seen = info(site.port, source=CLIENT, headers=CLIENTS_OWN_WORD)
     assert (seen["userHostAddress"], seen["url"]) == (CLIENT, "http://localhost/request-info.ashx")
+
+
+AUTHENTICATION = {
+    "lighttpd-socket": ('server.modules += ( "mod_auth", "mod_authn_file" )\n'
+                        'auth.backend = "plain"\nauth.backend.plain.userfile = "{run_dir}/users"\n'
+                        'auth.require = ( "/" => ( "method" => "basic", "realm" => "r", "require" => "valid-user" ) )\n'),
+    "apache-proxy": ('LoadModule auth_basic_module "/usr/lib/apache2/modules/mod_auth_basic.so"\n'
+                     'LoadModule authn_core_module "/usr/lib/apache2/modules/mod_authn_core.so"\n'
+                     'LoadModule authn_file_module "/usr/lib/apache2/modules/mod_authn_file.so"\n'
+                     'LoadModule authz_user_module "/usr/lib/apache2/modules/mod_authz_user.so"\n'
+                     '<Location "/">\nAuthType Basic\nAuthName r\nAuthUserFile "{run_dir}/users"\n'
+                     'Require valid-user\n</Location>\n'),
+}
+
+
+@pytest.mark.parametrize("name", sorted(AUTHENTICATION))
+def test_the_user_is_whom_the_web_server_let_in(name, processes, installation):
+    password = {"lighttpd-socket": "secret", "apache-proxy": "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="}[name]
+
+    class WithUsers(servers.ALL[name]):
+        def write_config(self, config_name, **more):
+            (self.run_dir / "users").write_text(f"ada:{password}\n")
+            config = super().write_config(config_name, **more)
+            config.write_text(config.read_text() + AUTHENTICATION[name].format(run_dir=self.run_dir))
+            return config
+
+    site = WithUsers(processes, installation)
+    seen = info(site.port, headers=[("Authorization", "Basic YWRhOnNlY3JldA==")])  # ada:secret
+    assert (seen["isAuthenticated"], seen["user"]) == (True, {"name": "ada", "authenticationType": "Basic"})
+    with Exchange(site.port, "GET", "/request-info.ashx", headers=[("Authorization", "Basic YWRhOng=")]) as exchange:
+        assert exchange.response().status == 401

@@ -15,9 +15,10 @@ enum class CancellationReason : std::uint8_t {
   kClientGone,  ///< the web server closed the connection, or sent FCGI_ABORT_REQUEST
   kDeadline,    ///< executionTimeout passed
   kShutdown,    ///< the worker stops and its drain time is over
+  kAborted,     ///< the handler called HttpRequest::Abort(); no token has this reason
 };
 
-/// "client gone", "deadline passed", "shutdown", or "not cancelled". Lifetime: static storage.
+/// "client gone", "deadline passed", "shutdown", "aborted", or "not cancelled". Lifetime: static storage.
 WEFT_API const char* ToString(CancellationReason reason) noexcept;
 
 /// Thrown by a wait, a read or a write whose request was cancelled.

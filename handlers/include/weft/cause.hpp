@@ -97,6 +97,8 @@ inline constexpr CauseName kOverloaded(
 inline constexpr CauseName kDeadlinePassed("deadline_passed");  ///< 504: executionTimeoutSeconds
 inline constexpr CauseName kShuttingDown(
     "shutting_down");  ///< 503: the worker ends, and did not wait longer
+inline constexpr CauseName kRequestAborted(
+    "request_aborted");  ///< 444: its handler cut it off, by HttpRequest::Abort()
 inline constexpr CauseName kClientGone("client_gone");  ///< 499: nobody waits for the answer
 
 }  // namespace cause

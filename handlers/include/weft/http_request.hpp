@@ -158,6 +158,12 @@ class WEFT_API HttpRequest {
   HttpInputStream& GetBufferlessInputStream();
   weft::ReadEntityBodyMode ReadEntityBodyMode() const noexcept { return body_mode_; }
 
+  /// Ends the request without an answer, or in the middle of one: the web server's connection is cut, and what the
+  /// client sees of that is the web server's to say (502, usually). For peers that deserve no answer.
+  ///
+  /// Does not return: throws OperationCancelled, which the handler lets pass.
+  [[noreturn]] void Abort();
+
   /// Sets FilePath() and PathInfo(). The host does so once, with what the mapping found.
   void RewritePath(std::string_view file_path, std::string_view path_info);
   /// Sets QueryStringText(), and with it QueryString(). HttpContext::RewritePath() does so.

@@ -86,6 +86,7 @@ TEST_CASE("CancellationReason: each has a name of its own") {
   CHECK(std::string(ToString(CancellationReason::kClientGone)) == "client gone");
   CHECK(std::string(ToString(CancellationReason::kDeadline)) == "deadline passed");
   CHECK(std::string(ToString(CancellationReason::kShutdown)) == "shutdown");
+  CHECK(std::string(ToString(CancellationReason::kAborted)) == "aborted");
 }
 
 TEST_CASE(

@@ -497,5 +497,32 @@ TEST_CASE("Pipeline: a callback of the cancellation runs on the reactor, once") 
   });
 }
 
+TEST_CASE("Pipeline: a handler that aborts its request gives no answer, or cuts the one it began") {
+  for (const auto kind : kAllKinds) {
+    for (const bool began : {false, true}) {
+      CAPTURE(began);
+      const auto lines = PipelineHost::Run([&](PipelineHost& host) {
+        host.Serve({{"/x", kind, [began](HttpContext& context) {
+                       context.Response().Write("half");
+                       if (began) {
+                         context.Response().Flush();
+                       }
+                       context.Request().Abort();
+                     }}});
+        const auto request = host.Get("/x");
+        CHECK(request->exchange.aborted);
+        CHECK(request->exchange.sent == (began ? "half" : ""));
+        CHECK(request->exchange.status == (began ? 200 : 0));
+        // The worker serves on.
+        CHECK(host.Get("/none")->exchange.status == 404);
+      });
+      REQUIRE(lines.size() == 2);
+      CHECK(FieldOf(lines[0], "status") == "444");
+      CHECK(FieldOf(lines[0], "cause") == "request_aborted");
+      CHECK(FieldOf(lines[0], "outcome") == "aborted");
+    }
+  }
+}
+
 }  // namespace
 }  // namespace weft::test
