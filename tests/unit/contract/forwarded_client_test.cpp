@@ -10,6 +10,8 @@
 #include "tests/support/memory_exchange.hpp"
 #include "tests/support/server_variables.hpp"
 
+using std::string_literals::operator""s;
+
 namespace weft {
 namespace {
 
@@ -382,7 +384,7 @@ TEST_CASE("HttpRequest: REMOTE_HOST is the proxy's name, not the client's") {
 
 TEST_CASE("HttpRequest: whatever a client writes first, what its proxy appends decides") {
   std::mt19937 random(7239);
-  const std::string alphabet("0127.:[]_,;=\"\\ \tfor-ux/10.0.0.2\0\xff", 36);
+  const std::string alphabet = "0127.:[]_,;=\"\\ \tfor-ux/10.0.0.2\0\xff"s;
   for (int round = 0; round < 20'000; ++round) {
     std::string written(random() % 40, '\0');
     for (char& c : written) {

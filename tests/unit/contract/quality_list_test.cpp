@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+using std::string_literals::operator""s;
+
 namespace weft {
 
 static std::ostream& operator<<(std::ostream& out, const QualityValue& item) {
@@ -208,7 +210,7 @@ TEST_CASE(
 
 TEST_CASE("ParseQualityList: any bytes give a sorted list of no more items than were sent") {
   std::mt19937 random(9110);
-  const std::string alphabet("aZ9*/;,=\"\\q01.- \t@\0\xff", 21);
+  const std::string alphabet = "aZ9*/;,=\"\\q01.- \t@\0\xff"s;
   for (int round = 0; round < 20'000; ++round) {
     std::string text(random() % 40, '\0');
     for (char& c : text) {
