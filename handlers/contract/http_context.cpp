@@ -148,6 +148,13 @@ void HttpContext::RewritePath(std::string_view file_path, std::string_view path_
   }
 }
 
+HttpApplicationState& HttpContext::Application() const {
+  if (application_ == nullptr) {
+    throw std::logic_error("HttpContext::Application(): there is no host that has one");
+  }
+  return *application_;
+}
+
 std::size_t HttpContext::ExecutionDepth() const noexcept {
   return execution_ == nullptr ? 0 : execution_->Depth();
 }

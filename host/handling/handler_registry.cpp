@@ -297,6 +297,20 @@ void HandlerRegistry::AddFactory(std::string_view class_name,
   Add(class_name, std::make_unique<FactoryClass>(std::move(factory)));
 }
 
+void HandlerRegistry::OnStart(std::function<void(HttpApplicationState&)> hook) {
+  if (!hook) {
+    throw std::invalid_argument("OnStart() is given no function");
+  }
+  start_hooks_.push_back(std::move(hook));
+}
+
+void HandlerRegistry::OnStop(std::function<void(HttpApplicationState&)> hook) {
+  if (!hook) {
+    throw std::invalid_argument("OnStop() is given no function");
+  }
+  stop_hooks_.push_back(std::move(hook));
+}
+
 HandlerClass* HandlerRegistry::Find(std::string_view class_name) const noexcept {
   const auto at = classes_.find(class_name);
   return at == classes_.end() ? nullptr : at->second.get();

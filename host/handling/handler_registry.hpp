@@ -126,6 +126,13 @@ class HandlerRegistry final : public IHandlerRegistry {
   void AddFactory(std::string_view class_name,
                   std::unique_ptr<IHttpHandlerFactory> factory) override;
 
+  void OnStart(std::function<void(HttpApplicationState&)> hook) override;
+  void OnStop(std::function<void(HttpApplicationState&)> hook) override;
+
+  using Hooks = std::vector<std::function<void(HttpApplicationState&)>>;
+  const Hooks& StartHooks() const noexcept { return start_hooks_; }
+  const Hooks& StopHooks() const noexcept { return stop_hooks_; }
+
   /// Null where there is none of exactly that name.
   HandlerClass* Find(std::string_view class_name) const noexcept;
   /// In the order of the alphabet.
@@ -138,6 +145,8 @@ class HandlerRegistry final : public IHandlerRegistry {
 
   std::size_t pool_;
   std::map<std::string, std::unique_ptr<HandlerClass>, std::less<>> classes_;
+  Hooks start_hooks_;
+  Hooks stop_hooks_;
 };
 
 }  // namespace weft::host::handling

@@ -1,5 +1,8 @@
 #include "host/handling/module_loader.hpp"
 
+#include <algorithm>
+#include <cstddef>
+#include <exception>
 #include <ranges>
 #include <utility>
 #include <variant>
@@ -25,8 +28,79 @@ TypeResolver::TypeResolver(std::vector<std::filesystem::path> folders, std::size
     if (!module.error.empty()) {
       observe::Log(observe::Level::kWarning, module.error);
     }
+    if (module.classes) {
+      loaded_.push_back({file.path, module.classes.get()});
+    }
     modules_.emplace(file.name, std::move(module));
   }
+}
+
+namespace {
+
+std::string TextOf(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const std::exception& error) {
+    return error.what();
+  } catch (...) {
+    return "an exception that is no std::exception";
+  }
+}
+
+std::string Told(const std::filesystem::path& file, const char* what,
+                 const std::exception_ptr& failure) {
+  return "module '" + file.stem().string() + "' (" + file.string() + ") " + what + ": " +
+         TextOf(failure);
+}
+
+}  // namespace
+
+std::string TypeResolver::StartModules(HttpApplicationState& application,
+                                       const BeforeLoad& before) {
+  for (const auto& module : loaded_) {
+    if (!module.classes->StartHooks().empty() && before) {
+      before(module.file);
+    }
+    try {
+      for (const auto& hook : module.classes->StartHooks()) {
+        hook(application);
+      }
+    } catch (...) {
+      auto told = Told(module.file, "could not start", std::current_exception());
+      StopModules(application, before);
+      return told;
+    }
+    ++started_;
+  }
+  application.Seal();
+  return {};
+}
+
+void TypeResolver::StopModules(HttpApplicationState& application,
+                               const BeforeLoad& before) noexcept {
+  for (; started_ > 0; --started_) {
+    const auto& module = loaded_[started_ - 1];
+    for (const auto& hook : std::views::reverse(module.classes->StopHooks())) {
+      try {
+        if (before) {
+          before(module.file);
+        }
+        hook(application);
+      } catch (...) {
+        try {
+          observe::Log(observe::Level::kError,
+                       Told(module.file, "could not stop", std::current_exception()));
+        } catch (...) {
+          // No memory to tell of it.
+        }
+      }
+    }
+  }
+}
+
+bool TypeResolver::HasStopHooks() const noexcept {
+  return std::any_of(loaded_.begin(), loaded_.begin() + static_cast<std::ptrdiff_t>(started_),
+                     [](const Loaded& module) { return !module.classes->StopHooks().empty(); });
 }
 
 TypeResolver::~TypeResolver() = default;

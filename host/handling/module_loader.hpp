@@ -34,6 +34,16 @@ class TypeResolver {
   TypeResolver& operator=(const TypeResolver&) = delete;
   ~TypeResolver();
 
+  /// Calls what the modules gave to OnStart(), before each module's `before`, with its file. The sentence why it failed, with
+  /// the module's name; empty: all have started. Where one fails those before it are stopped.
+  [[nodiscard]] std::string StartModules(HttpApplicationState& application,
+                                         const BeforeLoad& before);
+  /// Calls what the modules that have started gave to OnStop(), the last one first, before each module's `before`; logs what
+  /// they throw. Threads: any one.
+  void StopModules(HttpApplicationState& application, const BeforeLoad& before) noexcept;
+  /// Whether StopModules() has anything to call.
+  bool HasStopHooks() const noexcept;
+
   /// Classes without a module.
   HandlerRegistry& BuiltIn() noexcept { return built_in_; }
 
@@ -46,6 +56,12 @@ class TypeResolver {
   std::vector<std::filesystem::path> folders_;
   HandlerRegistry built_in_;
   std::map<std::string, Module, std::less<>> modules_;
+  struct Loaded {
+    std::filesystem::path file;
+    const HandlerRegistry* classes;
+  };
+  std::vector<Loaded> loaded_;  // those that can be used, in their order
+  std::size_t started_ = 0;     // of them
 };
 
 }  // namespace weft::host::handling

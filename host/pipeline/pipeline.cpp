@@ -90,6 +90,7 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
   io.SetRequest(context.Request());
   NestedExecution nested(runtime_, io, *flight.handlers, limits_.max_execute_depth);
   context.SetExecution(&nested);
+  context.SetApplication(application_);
   flight.context = &context;
   flight.nested = &nested;
   try {

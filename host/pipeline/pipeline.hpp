@@ -44,6 +44,9 @@ class Pipeline {
     handlers_ = std::move(handlers);
   }
 
+  /// What the contexts of requests have for Application(). Must outlive them.
+  void SetApplication(HttpApplicationState* application) noexcept { application_ = application; }
+
   /// Serves one request from its parameters to its record. When it returns, the answer was handed to
   /// `exchange`, or `exchange` was aborted, or its client has gone.
   void Process(IExchange& exchange, ServerVariableCollection variables,
@@ -109,6 +112,7 @@ class Pipeline {
   observe::AccessLog& access_log_;
   const Limits limits_;
   std::shared_ptr<const handling::HandlerTable> handlers_;
+  HttpApplicationState* application_ = nullptr;
   BodyBudget budget_;
   std::list<Flight> in_flight_;
   std::list<Flight> spare_flights_;  // nodes for reuse

@@ -12,14 +12,17 @@
 #include <boost/system/system_error.hpp>
 #include <cerrno>
 #include <chrono>
+#include <condition_variable>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <optional>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -54,6 +57,8 @@ constexpr std::chrono::milliseconds kDrainTick{10};
 /// What cancelled requests get to clean up and answer before the process ends without them. The supervisor's
 /// kKillGrace, after which it kills, is longer.
 constexpr std::chrono::milliseconds kCancelGrace{1000};
+/// Until when after the drain time modules may stop. Longer than kCancelGrace, and shorter than kKillGrace.
+constexpr std::chrono::milliseconds kStopGrace{1500};
 
 runtime::Runtime::Options RuntimeOptions(const options::Settings& settings) {
   return {settings.stack_size, settings.idle_stacks, settings.blocking_threads,
@@ -139,6 +144,9 @@ class Worker {
     if (!LoadHandlers()) {
       return options::kExitConfiguration;
     }
+    if (!StartModules()) {
+      return options::kExitConfiguration;
+    }
     if (reload_) {
       reload_->Start(read_at_start_);
     }
@@ -149,10 +157,57 @@ class Worker {
     Tick();
     SayReady();
     runtime_.Run();
+    if (resolver_.HasStopHooks()) {
+      StopModules();
+    }
     return options::kExitOk;
   }
 
  private:
+  bool StartModules() {
+    const auto failure = resolver_.StartModules(
+        application_, [this](const std::filesystem::path& file) { SayLoading(file.string()); });
+    SayLoading({});
+    if (!failure.empty()) {
+      Log(Level::kError, failure);
+      return false;
+    }
+    pipeline_.SetApplication(&application_);
+    return true;
+  }
+
+  /// On a thread of their own, for nobody knows how long they take.
+  void StopModules() {
+    struct State {
+      std::mutex mutex;
+      std::condition_variable changed;
+      std::string module;
+      bool ended = false;
+    };
+    State state;
+    std::thread thread([&] {
+      resolver_.StopModules(application_, [&](const std::filesystem::path& file) {
+        const std::lock_guard lock(state.mutex);
+        state.module = file.string();
+      });
+      const std::lock_guard lock(state.mutex);
+      state.ended = true;
+      state.changed.notify_one();
+    });
+    {
+      std::unique_lock lock(state.mutex);
+      if (!state.changed.wait_until(lock, *cancel_at_ + kStopGrace, [&] { return state.ended; })) {
+        observe::WriteToStandardError("weft: what module " + state.module +
+                                      " gave to OnStop() did not end in time; the process ends "
+                                      "without it\n");
+        access_log_.Flush();
+        log_thread_->Flush();
+        std::_Exit(options::kExitOk);
+      }
+    }
+    thread.join();
+  }
+
   bool LoadHandlers() {
     builtin::RegisterHandlers(
         resolver_.BuiltIn(),
@@ -361,6 +416,8 @@ class Worker {
   std::optional<observe::LogThread> log_thread_;
   observe::AccessLog access_log_;
   runtime::Runtime runtime_;
+  /// Outlives the handlers, which may use it to their end.
+  HttpApplicationState application_;
   handling::TypeResolver resolver_;
   pipeline::Pipeline pipeline_;
   std::shared_ptr<const handling::HandlerTable> handlers_;  // that the pipeline serves with

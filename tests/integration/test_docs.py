@@ -255,20 +255,21 @@ def test_the_handler_of_the_request_guide_answers_as_it_says(tmp_path, build_dir
 def test_the_handlers_of_the_context_guide_answer_as_it_says(tmp_path, build_dir):
     text = (ROOT / "docs" / "guide" / "context.md").read_text()
     (tmp_path / "modules").mkdir()
-    for name, source in zip(("times", "page", "search"), blocks(text, "cpp"), strict=True):
+    for name, source in zip(("times", "count", "page", "search"), blocks(text, "cpp"), strict=True):
         (tmp_path / f"{name}.cpp").write_text(source)
         compile_module(tmp_path / f"{name}.cpp", tmp_path / "modules" / f"{name}.so", build_dir)
     site = tmp_path / "mappings" / "default"
     site.mkdir(parents=True)
     (site / "mapping.json").write_text(json.dumps({"httpHandlers": [
         {"add": {"verb": "*", "path": "/times", "type": "shop::Times, times"}},
+        {"add": {"verb": "*", "path": "/count", "type": "shop::Count, count"}},
         {"add": {"verb": "*", "path": "/page", "type": "shop::Page, page"}},
         {"add": {"verb": "*", "path": "/search", "type": "shop::Search, search"}}]}))
     access_log = tmp_path / "access.log"
     socket_path = tmp_path / "s"
     host = subprocess.Popen([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{socket_path}", "--workers", "0",
                              "--access-log", access_log, "--mappings", tmp_path / "mappings",
-                             "--modules", tmp_path / "modules"])
+                             "--modules", tmp_path / "modules"], cwd=tmp_path)
 
     def answer(path, query="", **params):
         return ask(socket_path, path, query, **params).split("\n\n", 1)[1]
@@ -280,12 +281,14 @@ def test_the_handlers_of_the_context_guide_answer_as_it_says(tmp_path, build_dir
         wait_for(lambda: ' request="a-1" ' in access_log.read_text(), "the record")
         assert re.search(r' id=1 request="[0-9a-f]{16}-1" ', access_log.read_text())
         assert answer("/search", re.search(r"`\?(q=.*?)`", text)[1]) == blocks(text, "text")[0]
+        assert [answer("/count") for _ in range(2)] == ["visit 1\n", "visit 2\n"]
         assert answer("/page", "q=x").splitlines()[:2] == ["<main>", '<p title="x">x</p>']
         assert answer("/page", "q=x").endswith("</script>\n</main>\n")
         assert answer("/page").startswith("Hello, stranger. ")
     finally:
         host.terminate()
         assert host.wait(20) == 0
+    assert (tmp_path / "visits.txt").read_text() == "2\n"
     # No function is left out of its table.
     header = (ROOT / "handlers" / "include" / "weft" / "http_utility.hpp").read_text()
     assert set(re.findall(r"^  static .*?(\w+)\(", header, re.M)) == set(re.findall(r"`(\w+)`", text[text.index("| for |"):text.index("The results")]))

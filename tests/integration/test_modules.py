@@ -239,3 +239,55 @@ def test_a_list_that_nobody_can_read_is_74(installation):
         result = subprocess.run([installation.weft, "modules", "--modules", installation.modules], stdout=full,
                                 stderr=subprocess.DEVNULL, timeout=60)
     assert result.returncode == 74
+
+
+HOOKS = """
+#include <unistd.h>
+#include <fstream>
+#include <stdexcept>
+#include <thread>
+#include <weft/weft.hpp>
+
+WEFT_MODULE(registry) {
+  registry.OnStart([](weft::HttpApplicationState&) { %s });
+  registry.OnStop([](weft::HttpApplicationState&) { %s });
+}
+"""
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_module_that_cannot_start_keeps_the_host_from_starting(installation, build, run_dir, workers):
+    folder = build(HOOKS % ('throw std::runtime_error("no database");', ""), "modules", "hooks")
+    result = subprocess.run([installation.weft, "serve", "--listen", f"unix:{run_dir}/s", "--workers", workers,
+                             "--modules", folder], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 78
+    assert f"error: module 'hooks' ({folder}/hooks.so) could not start: no database\n" in result.stderr
+    assert list_modules(installation, "--modules", folder).returncode == 0  # it calls none of them
+
+
+def with_stop_hooks(build, run_dir, last_one):
+    """Two modules that note their stop; of the second, which is stopped first, `last_one` is the rest."""
+    tell = f'std::ofstream("{run_dir}/stops", std::ios::app) << getpid() << std::endl;'
+    folder = build(HOOKS % ("", tell), "hooks", "a")
+    return build(HOOKS % ("", tell + last_one), folder.name, "b")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_modules_stop_when_their_worker_ends(installation, processes, build, run_dir, workers):
+    folder = with_stop_hooks(build, run_dir, 'throw std::runtime_error("no more");')
+    host = Host(processes, installation, "--modules", folder, workers=workers)
+    assert host.get("/hello.ashx").status == 200
+    assert host.stop() == 0
+    stops = (run_dir / "stops").read_text().split()
+    assert stops and len(stops) == 2 * len(set(stops))
+    assert host.log.read_text().count(f"module 'b' ({folder}/b.so) could not stop: no more") == len(set(stops))
+
+
+def test_a_module_that_does_not_stop_holds_its_worker_up_for_no_longer_than_it_may(installation, processes, build,
+                                                                                   run_dir):
+    folder = with_stop_hooks(build, run_dir, "std::this_thread::sleep_for(std::chrono::hours(1));")
+    host = Host(processes, installation, "--modules", folder, "--drain-timeout", "0s")
+    assert host.get("/hello.ashx").status == 200
+    assert host.stop() == 0
+    assert len((run_dir / "stops").read_text().split()) == 1
+    assert f"what module {folder}/b.so gave to OnStop() did not end in time" in host.log.read_text()

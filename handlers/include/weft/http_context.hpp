@@ -13,6 +13,7 @@
 
 #include <weft/cancellation.hpp>
 #include <weft/export.hpp>
+#include <weft/http_application.hpp>
 #include <weft/http_items.hpp>
 #include <weft/http_principal.hpp>
 #include <weft/http_request.hpp>
@@ -49,6 +50,11 @@ class WEFT_API HttpContext {
 
   /// Cancelled when the client leaves, the deadline passes, or the worker stops.
   const CancellationToken& Cancellation() const noexcept { return cancellation_; }
+
+  /// What the modules of this worker share. Throws std::logic_error where the host set none.
+  HttpApplicationState& Application() const;
+  /// The host does so once. Lifetime: must outlive the context.
+  void SetApplication(HttpApplicationState* application) noexcept { application_ = application; }
 
   /// Encoders, MapPath(), and the execution of other handlers.
   HttpServerUtility Server() noexcept { return HttpServerUtility(*this); }
@@ -126,6 +132,7 @@ class WEFT_API HttpContext {
   std::chrono::steady_clock::time_point monotonic_timestamp_;
   std::uint64_t request_number_;
   detail::IRequestExecution* execution_ = nullptr;
+  HttpApplicationState* application_ = nullptr;
   mutable std::unique_ptr<detail::ContextState> state_;  // null while nobody needs it
 };
 

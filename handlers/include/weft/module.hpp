@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <weft/export.hpp>
+#include <weft/http_application.hpp>
 #include <weft/http_handler.hpp>
 
 namespace weft {
@@ -31,7 +32,7 @@ inline constexpr HandlerTraits kHandlerTraits{
 /// Where a module names its classes, for the `Class` of a mapping's `"type": "Class, module"`. The functions
 /// below, AddHandler<T>() and its like, are what a module usually calls.
 ///
-/// Throws std::invalid_argument for an empty name, one that was added before, or nothing to add.
+/// Throws std::invalid_argument for an empty name, one that was added before, or nothing to add or to call.
 class IHandlerRegistry {
  public:
   virtual ~IHandlerRegistry() = default;
@@ -50,6 +51,16 @@ class IHandlerRegistry {
   /// A factory, which decides itself about the life of its handlers.
   virtual void AddFactory(std::string_view class_name,
                           std::unique_ptr<IHttpHandlerFactory> factory) = 0;
+
+  /// Has `hook` called in each worker before it is ready: the modules in the order in which they are loaded (folder by folder,
+  /// by name), the hooks of one in the order of these calls. It runs on the worker's first thread, where it may block, within
+  /// `--start-timeout`, and fills the application's state. What it throws is logged with the module's name, and the worker
+  /// does not start: exit code 78. `weft modules` and `weft check` call none.
+  virtual void OnStart(std::function<void(HttpApplicationState& application)> hook) = 0;
+  /// Has `hook` called in each worker whose module has started, when its last request is over; the last one first. It runs
+  /// on a thread of its own, where it may block until 1.5 s after the drain time; the process ends without it then, and
+  /// also where a request does not end. What it throws is logged, and the others run.
+  virtual void OnStop(std::function<void(HttpApplicationState& application)> hook) = 0;
 };
 
 namespace detail {

@@ -32,9 +32,13 @@ class RecordingRegistry final : public IHandlerRegistry {
     factories.emplace(class_name, std::move(factory));
   }
 
+  void OnStart(std::function<void(HttpApplicationState&)>) override { ++hooks; }
+  void OnStop(std::function<void(HttpApplicationState&)>) override { ++hooks; }
+
   std::map<std::string, std::function<std::unique_ptr<IHttpHandler>()>> handlers;
   std::map<std::string, std::unique_ptr<IHttpHandlerFactory>> factories;
   int shared = 0;
+  int hooks = 0;
 };
 
 TEST_CASE("RegisterHandlers: adds every class that the built-in mappings name") {
@@ -53,6 +57,7 @@ TEST_CASE("RegisterHandlers: adds every class that the built-in mappings name") 
   REQUIRE(registry.factories.size() == 1);
   CHECK(registry.factories.begin()->first == "weft::SimpleHandlerFactory");
   CHECK(registry.shared == 0);
+  CHECK(registry.hooks == 0);
 }
 
 TEST_CASE("RegisterHandlers: all of them stay on the fiber, and wait for no body") {

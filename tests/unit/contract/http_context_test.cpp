@@ -241,6 +241,18 @@ TEST_CASE(
   CHECK_FALSE(context.HasRequestCompleted());
 }
 
+TEST_CASE("HttpContext: without a host there is no application, and nothing to execute by") {
+  test::MemoryExchange exchange;
+  HttpContext context(test::MakeVariables({}), exchange, {}, 1024);
+  CHECK_THROWS_AS(context.Application(), std::logic_error);
+  CHECK_THROWS_AS(context.Server().Execute("/a"), std::logic_error);
+  CHECK(context.ExecutionDepth() == 0);
+  CHECK(context.Server().HtmlEncode("<") == "&lt;");
+  HttpApplicationState application;
+  context.SetApplication(&application);
+  CHECK(&context.Application() == &application);
+}
+
 TEST_CASE("HttpContext: its token is the one it was made with") {
   test::MemoryExchange exchange;
   CancellationSource source;

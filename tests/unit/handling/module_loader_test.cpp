@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -308,6 +309,58 @@ TEST_CASE(
     static_cast<void>(AnswerOf(counter));
     CHECK(AnswerOf(counter).ends_with(pool == 0 ? "1 by this instance" : "2 by this instance"));
   }
+}
+
+using Events = std::vector<std::string>;
+
+TEST_CASE(
+    "TypeResolver: modules start in their order, stop in the reverse one, and share a state") {
+  const Folder folder({"hooks_a", "hooks_b", "good"});
+  Subject subject(folder.Path());
+  CHECK_FALSE(subject.resolver.HasStopHooks());
+  HttpApplicationState application;
+  auto& events = application.Set(Events());
+  const auto before = [&](const std::filesystem::path& file) {
+    events.push_back("before " + file.filename().string());
+  };
+  CHECK(subject.resolver.StartModules(application, before).empty());
+  CHECK(events == Events{"before hooks_a.so", "hooks_a starts", "hooks_a starts again",
+                         "before hooks_b.so", "hooks_b starts", "hooks_b starts again"});
+  REQUIRE(application.Find<std::string>("hooks_b") != nullptr);
+  CHECK(*application.Find<std::string>("hooks_b") == "set by hooks_b");
+  CHECK(application.Find<std::string>() == nullptr);
+  CHECK_THROWS_AS(application.Set(1), std::logic_error);
+
+  CHECK(subject.resolver.HasStopHooks());
+  events.clear();
+  subject.resolver.StopModules(application, {});
+  CHECK(events ==
+        Events{"hooks_b stops", "hooks_b stops last", "hooks_a stops", "hooks_a stops last"});
+  CHECK(subject.captured.Text().find("module 'hooks_b' (") != std::string::npos);
+  CHECK(subject.captured.Text().find(") could not stop: no more\n") != std::string::npos);
+  CHECK_FALSE(subject.resolver.HasStopHooks());
+  subject.resolver.StopModules(application, {});
+  CHECK(events.size() == 4);
+}
+
+TEST_CASE("TypeResolver: a module that cannot start is told, and those before it are stopped") {
+  const Folder folder({"hooks_a", "hooks_b"});
+  Subject subject(folder.Path());
+  HttpApplicationState application;
+  auto& events = application.Set(Events());
+  application.Set<std::string>("fails", "hooks_b");
+  CHECK(subject.resolver.StartModules(application, {}) ==
+        "module 'hooks_b' (" + (folder.Path() / "hooks_b.so").string() +
+            ") could not start: no database");
+  CHECK(events == Events{"hooks_a starts", "hooks_a starts again", "hooks_b starts",
+                         "hooks_a stops", "hooks_a stops last"});
+  CHECK_FALSE(subject.resolver.HasStopHooks());
+}
+
+TEST_CASE("HandlerRegistry: an empty hook is refused") {
+  HandlerRegistry registry;
+  CHECK_THROWS_AS(registry.OnStart(nullptr), std::invalid_argument);
+  CHECK_THROWS_AS(registry.OnStop(nullptr), std::invalid_argument);
 }
 
 TEST_CASE("LoadModule: a module says what it was built against, and which libraries it needs") {
