@@ -4,11 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 
-/// Letter case of paths, host names and keys: ASCII only, and the same in every locale.
+/// Letters and digits of paths, host names and keys: ASCII only, and the same in every locale.
 namespace weft::mappings {
 
 constexpr char ToLower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
@@ -21,6 +22,16 @@ constexpr char ToLower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>
 
 [[nodiscard]] constexpr bool EqualsIgnoringCase(std::string_view left, std::string_view right) {
   return std::ranges::equal(left, right, {}, ToLower, ToLower);
+}
+
+/// Of a hexadecimal digit; nothing for what is none.
+[[nodiscard]] constexpr std::optional<unsigned> HexValue(char c) {
+  if (c >= '0' && c <= '9') {
+    return static_cast<unsigned>(c - '0');
+  }
+  const char small = ToLower(c);
+  return small >= 'a' && small <= 'f' ? std::optional(static_cast<unsigned>(small - 'a' + 10))
+                                      : std::nullopt;
 }
 
 /// FNV-1a over the lower-case form. It is no defence against chosen keys, and needs none: only

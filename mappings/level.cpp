@@ -102,15 +102,11 @@ bool HasDotSegment(std::string_view path) {
   }
 }
 
-bool IsHexDigit(char c) {
-  return (c >= '0' && c <= '9') || (ToLower(c) >= 'a' && ToLower(c) <= 'f');
-}
-
 /// The first that looks like a percent-encoded byte of a URL; empty: none.
 std::string_view PercentEscape(std::string_view pattern) {
   for (std::size_t at = pattern.find('%'); at != std::string_view::npos;
        at = pattern.find('%', at + 1)) {
-    if (at + 2 < pattern.size() && IsHexDigit(pattern[at + 1]) && IsHexDigit(pattern[at + 2])) {
+    if (at + 2 < pattern.size() && HexValue(pattern[at + 1]) && HexValue(pattern[at + 2])) {
       return pattern.substr(at, 3);
     }
   }

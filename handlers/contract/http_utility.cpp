@@ -5,62 +5,22 @@
 #include <cstdint>
 
 #include "handlers/contract/html_entities.hpp"
+#include "handlers/contract/percent_encoding.hpp"
 #include "handlers/contract/utf8.hpp"
 
 namespace weft {
 
 namespace {
 
-constexpr std::string_view kSmallDigits = "0123456789abcdef";
-constexpr std::string_view kCapitalDigits = "0123456789ABCDEF";
 constexpr std::string_view kBase64Url =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 unsigned Byte(char c) { return static_cast<unsigned char>(c); }
 
-/// The bytes that stay as they are.
-using ByteSet = std::array<bool, 256>;
-
-constexpr ByteSet AlphanumericAnd(std::string_view others) {
-  ByteSet set{};
-  for (unsigned c = '0'; c <= '9'; ++c) {
-    set[c] = true;
-  }
-  for (unsigned c = 'A'; c <= 'Z'; ++c) {
-    set[c] = true;
-    set[c + 32] = true;
-  }
-  for (const char c : others) {
-    set[static_cast<unsigned char>(c)] = true;
-  }
-  return set;
-}
-
-constexpr ByteSet kQuerySafe = AlphanumericAnd("-_.!*()");
-constexpr ByteSet kUnreserved = AlphanumericAnd("-._~");
+constexpr detail::ByteSet kQuerySafe = detail::AlphanumericAnd("-_.!*()");
+constexpr detail::ByteSet kUnreserved = detail::AlphanumericAnd("-._~");
 /// RFC 3986's unreserved and reserved characters; `%` is looked at by itself.
-constexpr ByteSet kUrlCharacters = AlphanumericAnd("-._~:/?#[]@!$&'()*+,;=");
-
-/// -1 for what is no hexadecimal digit.
-int HexValue(char c) {
-  if (c >= '0' && c <= '9') {
-    return c - '0';
-  }
-  const auto small = static_cast<char>(c | 0x20);
-  return small >= 'a' && small <= 'f' ? small - 'a' + 10 : -1;
-}
-
-void AppendEscape(std::string& to, char c, std::string_view digits) {
-  to += '%';
-  to += digits[Byte(c) >> 4];
-  to += digits[Byte(c) & 15];
-}
-
-/// Whether `%XX` begins at `at`.
-bool IsEscape(std::string_view text, std::size_t at) {
-  return text[at] == '%' && text.size() - at > 2 && HexValue(text[at + 1]) >= 0 &&
-         HexValue(text[at + 2]) >= 0;
-}
+constexpr detail::ByteSet kUrlCharacters = detail::AlphanumericAnd("-._~:/?#[]@!$&'()*+,;=");
 
 enum class Plus { kIsBlank, kStays };
 
@@ -68,8 +28,9 @@ std::string DecodeEscapes(std::string_view text, Plus plus) {
   std::string decoded;
   decoded.reserve(text.size());
   for (std::size_t i = 0; i < text.size(); ++i) {
-    if (IsEscape(text, i)) {
-      decoded += static_cast<char>(HexValue(text[i + 1]) * 16 + HexValue(text[i + 2]));
+    if (detail::IsEscape(text, i)) {
+      decoded +=
+          static_cast<char>(detail::HexValue(text[i + 1]) * 16 + detail::HexValue(text[i + 2]));
       i += 2;
     } else {
       decoded += plus == Plus::kIsBlank && text[i] == '+' ? ' ' : text[i];
@@ -108,7 +69,7 @@ char32_t NumberedCharacter(std::string_view reference) {
   }
   char32_t value = 0;
   for (const char c : reference) {
-    const int digit = HexValue(c);
+    const int digit = detail::HexValue(c);
     if (digit < 0 || (!hex && digit > 9)) {
       return 0;
     }
@@ -199,12 +160,12 @@ std::string HttpUtility::UrlEncode(std::string_view text) {
   std::string encoded;
   encoded.reserve(text.size());
   for (const char c : text) {
-    if (kQuerySafe[Byte(c)]) {
+    if (detail::Contains(kQuerySafe, c)) {
       encoded += c;
     } else if (c == ' ') {
       encoded += '+';
     } else {
-      AppendEscape(encoded, c, kSmallDigits);
+      detail::AppendEscape(encoded, c, detail::kSmallDigits);
     }
   }
   return encoded;
@@ -218,10 +179,10 @@ std::string HttpUtility::UrlPathEncode(std::string_view text) {
   std::string encoded;
   encoded.reserve(text.size());
   for (std::size_t i = 0; i < text.size(); ++i) {
-    if (kUrlCharacters[Byte(text[i])] || IsEscape(text, i)) {
+    if (detail::Contains(kUrlCharacters, text[i]) || detail::IsEscape(text, i)) {
       encoded += text[i];
     } else {
-      AppendEscape(encoded, text[i], kSmallDigits);
+      detail::AppendEscape(encoded, text[i], detail::kSmallDigits);
     }
   }
   return encoded;
@@ -231,10 +192,10 @@ std::string HttpUtility::EscapeDataString(std::string_view text) {
   std::string encoded;
   encoded.reserve(text.size());
   for (const char c : text) {
-    if (kUnreserved[Byte(c)]) {
+    if (detail::Contains(kUnreserved, c)) {
       encoded += c;
     } else {
-      AppendEscape(encoded, c, kCapitalDigits);
+      detail::AppendEscape(encoded, c, detail::kCapitalDigits);
     }
   }
   return encoded;
@@ -330,7 +291,7 @@ std::string HttpUtility::JavaScriptStringEncode(std::string_view text, JavaScrip
         }
     }
     for (std::size_t i = 0; i < 4; ++i) {
-      escape[2 + i] = kSmallDigits[(c >> (12 - 4 * i)) & 15];
+      escape[2 + i] = detail::kSmallDigits[(c >> (12 - 4 * i)) & 15];
     }
     return {escape.data(), escape.size()};
   });

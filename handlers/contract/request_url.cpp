@@ -5,36 +5,25 @@
 #include <weft/http_exception.hpp>
 #include <weft/http_headers.hpp>
 #include "handlers/contract/forwarded_client.hpp"
+#include "handlers/contract/percent_encoding.hpp"
 
 namespace weft {
 
 namespace {
 
-bool IsHexDigit(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
 /// What may stand in a path (RFC 3986, section 3.3), percent-encoded bytes apart.
-bool IsPathCharacter(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-         std::string_view("-._~!$&'()*+,;=:@/").find(c) != std::string_view::npos;
-}
+constexpr detail::ByteSet kPathCharacters = detail::AlphanumericAnd("-._~!$&'()*+,;=:@/");
 
 /// Appends the text, with every other byte percent-encoded. `is_encoded`: percent-encoded bytes in it stay, and so does
 /// the query.
 void AppendEncoded(std::string& url, std::string_view text, bool is_encoded) {
-  constexpr std::string_view kDigits = "0123456789ABCDEF";
   for (std::size_t at = 0; at < text.size(); ++at) {
     const char c = text[at];
-    const bool is_escape =
-        c == '%' && at + 2 < text.size() && IsHexDigit(text[at + 1]) && IsHexDigit(text[at + 2]);
-    if (IsPathCharacter(c) || (is_encoded && (c == '?' || is_escape))) {
+    if (detail::Contains(kPathCharacters, c) ||
+        (is_encoded && (c == '?' || detail::IsEscape(text, at)))) {
       url += c;
     } else {
-      const auto byte = static_cast<unsigned char>(c);
-      url += '%';
-      url += kDigits[byte >> 4U];
-      url += kDigits[byte & 15U];
+      detail::AppendEscape(url, c, detail::kCapitalDigits);
     }
   }
 }

@@ -9,12 +9,6 @@
 namespace weft::host::tools {
 namespace {
 
-/// The value of a hexadecimal digit; 16 for what is none.
-std::size_t HexValue(char c) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  return std::min(kDigits.find(mappings::ToLower(c)), kDigits.size());
-}
-
 std::optional<std::string> PercentDecoded(std::string_view text) {
   std::string decoded;
   for (; !text.empty(); text.remove_prefix(1)) {
@@ -22,12 +16,12 @@ std::optional<std::string> PercentDecoded(std::string_view text) {
       decoded += text.front();
       continue;
     }
-    const std::size_t high = text.size() > 2 ? HexValue(text[1]) : 16;
-    const std::size_t low = text.size() > 2 ? HexValue(text[2]) : 16;
-    if (high > 15 || low > 15) {
+    const auto high = text.size() > 2 ? mappings::HexValue(text[1]) : std::nullopt;
+    const auto low = text.size() > 2 ? mappings::HexValue(text[2]) : std::nullopt;
+    if (!high || !low) {
       return std::nullopt;
     }
-    decoded += static_cast<char>(high * 16 + low);
+    decoded += static_cast<char>(*high * 16 + *low);
     text.remove_prefix(2);
   }
   return decoded;
