@@ -437,8 +437,8 @@ def open_sockets(pid):
 def test_lines_that_a_full_disk_loses_are_told_of(start, run_dir):
     (run_dir / "access.log").symlink_to("/dev/full")
     host = start()
-    host.access_log.unlink()  # it is open; whoever reads /dev/full reads for ever
-    assert says_hello(host.get("/hello.ashx"))
+    assert says_hello(host.get("/hello.ashx"))  # who answers has opened its log; who listens, not yet
+    host.access_log.unlink()  # whoever reads /dev/full reads for ever
     wait_for("a word about the access log", lambda: "access" in host.log.read_text().lower(), timeout=2)
 
 
