@@ -23,7 +23,7 @@ struct SimpleHandlerFactory::Look {
   bool is_settled = false;
 
   /// Blocks. `known` is the version that need not be read again. Throws as ReadWebHandlerFile().
-  static Look At(const std::string& path, const std::optional<FileVersion>& known) {
+  static Look At(const std::string& path, const std::optional<detail::FileVersion>& known) {
     // Before the file is opened: what is written from now on is newer than this.
     const auto now = system_clock::now();
     Look look{ReadWebHandlerFile(path, known)};
@@ -64,7 +64,7 @@ std::unique_ptr<IHttpHandler> SimpleHandlerFactory::GetHandler(HttpContext&, std
 
 SimpleHandlerFactory::Content SimpleHandlerFactory::Check(const std::string& path) {
   const auto now = steady_clock::now();
-  std::optional<FileVersion> version;
+  std::optional<detail::FileVersion> version;
   if (const auto known = files_.find(path); known != files_.end()) {
     known->second.being_checked = true;
     if (known->second.is_settled) {

@@ -8,9 +8,9 @@
 #include <string_view>
 #include <unordered_map>
 
+#include <weft/detail/regular_file.hpp>
 #include <weft/http_handler.hpp>
 #include "handlers/builtin/builtin.hpp"
-#include "handlers/builtin/regular_file.hpp"
 #include "handlers/builtin/web_handler_file.hpp"
 
 namespace weft::builtin {
@@ -49,7 +49,7 @@ class SimpleHandlerFactory final : public IHttpHandlerFactory {
   };
   struct File {
     Content content;
-    FileVersion version;
+    detail::FileVersion version;
     bool is_settled = false;  // the version tells whether the file has changed
     std::chrono::steady_clock::time_point checked_at{};
     bool being_checked = false;  // by a request; the others go on with what is known

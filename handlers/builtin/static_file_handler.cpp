@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
+#include <chrono>
 #include <ctime>
 #include <stdexcept>
 #include <string>
@@ -10,8 +10,9 @@
 #include <vector>
 
 #include <weft/async.hpp>
+#include <weft/detail/regular_file.hpp>
+#include <weft/http_date.hpp>
 #include <weft/http_exception.hpp>
-#include "handlers/builtin/regular_file.hpp"
 
 namespace weft::builtin {
 
@@ -60,22 +61,6 @@ std::string_view ContentTypeOf(std::string_view path) {
   return "application/octet-stream";
 }
 
-/// IMF-fixdate of RFC 9110, section 5.6.7.
-std::string HttpDate(std::time_t time) {
-  constexpr std::array<const char*, 7> kDays{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-  constexpr std::array<const char*, 12> kMonths{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                                "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-  std::tm utc{};
-  gmtime_r(&time, &utc);
-  std::array<char, 64> text{};
-  // Names by hand: strftime's follow the locale, which a handler may have set.
-  std::snprintf(text.data(), text.size(), "%s, %02d %s %04d %02d:%02d:%02d GMT",
-                kDays[static_cast<std::size_t>(utc.tm_wday)], utc.tm_mday,
-                kMonths[static_cast<std::size_t>(utc.tm_mon)], utc.tm_year + 1900, utc.tm_hour,
-                utc.tm_min, utc.tm_sec);
-  return text.data();
-}
-
 }  // namespace
 
 void StaticFileHandler::ProcessRequest(HttpContext& context) {
@@ -107,21 +92,23 @@ void StaticFileHandler::ProcessRequest(HttpContext& context) {
   std::vector<char> piece;
   std::size_t count = 0;
   // One call for all of a small file.
-  RegularFile file = Offload([&] {
-    RegularFile opened(path);
+  detail::RegularFile file = Offload([&] {
+    detail::RegularFile opened(path);
     if (wants_content) {
-      piece.resize(std::min(kPieceBytes, static_cast<std::size_t>(opened.Status().st_size)));
+      piece.resize(std::min(kPieceBytes, static_cast<std::size_t>(opened.Version().bytes)));
       count = opened.Read(piece.data(), piece.size());
     }
     return opened;
   });
-  const auto& status = file.Status();
+  const auto& version = file.Version();
   auto& response = context.Response();
   if (!is_part) {
     response.SetBufferBytes(0);  // the piece is the buffer
     response.SetContentType(ContentTypeOf(file_path));
-    response.SetHeader("Content-Length", std::to_string(status.st_size));
-    response.SetHeader("Last-Modified", HttpDate(std::min(status.st_mtime, std::time(nullptr))));
+    response.SetHeader("Content-Length", std::to_string(version.bytes));
+    const auto modified = std::chrono::system_clock::time_point(version.modified);
+    response.SetHeader("Last-Modified",
+                       FormatHttpDate(std::min(modified, std::chrono::system_clock::now())));
     response.SetHeader("X-Content-Type-Options", "nosniff");
   } else if (!response.HeadersWritten() && !response.Headers().Contains("Content-Type")) {
     response.SetContentType(ContentTypeOf(file_path));
@@ -129,7 +116,7 @@ void StaticFileHandler::ProcessRequest(HttpContext& context) {
   if (!wants_content) {
     return;
   }
-  for (auto left = static_cast<std::size_t>(status.st_size); left > 0;) {
+  for (auto left = static_cast<std::size_t>(version.bytes); left > 0;) {
     if (count == 0) {
       // It shrank: what was promised cannot be kept, and the answer must not look whole.
       throw std::runtime_error(path + " became shorter while it was sent");

@@ -7,7 +7,7 @@ namespace weft::builtin {
 namespace {
 
 /// Blocks. Throws std::system_error, and DirectiveError for a file that is too large.
-std::string ReadText(RegularFile& file) {
+std::string ReadText(detail::RegularFile& file) {
   std::string text;
   std::array<char, 4096> piece;
   while (const auto count = file.Read(piece.data(), piece.size())) {
@@ -23,8 +23,8 @@ std::string ReadText(RegularFile& file) {
 }  // namespace
 
 WebHandlerFile ReadWebHandlerFile(const std::string& path,
-                                  const std::optional<FileVersion>& known) {
-  RegularFile file(path);
+                                  const std::optional<detail::FileVersion>& known) {
+  detail::RegularFile file(path);
   WebHandlerFile result;
   result.version = file.Version();
   if (known == result.version) {

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "handlers/builtin/regular_file.hpp"
+#include <weft/detail/regular_file.hpp>
 #include "handlers/builtin/web_handler_directive.hpp"
 
 namespace weft::builtin {
@@ -14,7 +14,7 @@ inline constexpr std::size_t kMaxWebHandlerFileBytes = std::size_t{64} * 1024;
 
 /// A `.ashx` file, or one of another extension that is mapped to the same factory, as it was read.
 struct WebHandlerFile {
-  FileVersion version;
+  detail::FileVersion version;
   bool is_unchanged = false;  ///< It is of the version that was known, and nothing else was read.
   WebHandlerDirective directive;
   std::optional<DirectiveError> error;  ///< Why there is no directive; absent: there is one.
@@ -23,7 +23,7 @@ struct WebHandlerFile {
 /// Reads a file that names a class. `known` is the version that need not be read again.
 ///
 /// Blocks as the file system does. Throws as RegularFile.
-[[nodiscard]] WebHandlerFile ReadWebHandlerFile(const std::string& path,
-                                                const std::optional<FileVersion>& known = {});
+[[nodiscard]] WebHandlerFile ReadWebHandlerFile(
+    const std::string& path, const std::optional<detail::FileVersion>& known = {});
 
 }  // namespace weft::builtin

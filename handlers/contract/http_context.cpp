@@ -93,7 +93,7 @@ HttpContext::HttpContext(ServerVariableCollection variables, HttpWorkerRequest& 
                          CancellationToken cancellation, std::size_t response_buffer_bytes,
                          const HttpRequestSettings* settings, std::uint64_t request_number)
     : request_(std::move(variables), worker_request, settings),
-      response_(worker_request, request_.HttpMethod(), response_buffer_bytes),
+      response_(worker_request, request_, response_buffer_bytes),
       cancellation_(std::move(cancellation)),
       timestamp_(std::chrono::system_clock::now()),
       monotonic_timestamp_(std::chrono::steady_clock::now()),

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include <weft/http_exception.hpp>
+#include <weft/http_request.hpp>
 #include <weft/http_worker_request.hpp>
 
 namespace weft {
@@ -18,9 +19,14 @@ constexpr std::size_t kMaxDescriptionBytes = 512;
 
 }  // namespace
 
-HttpResponse::HttpResponse(HttpWorkerRequest& sink, std::string_view request_method,
+HttpResponse::HttpResponse(HttpWorkerRequest& sink, const HttpRequest& request,
                            std::size_t buffer_bytes)
-    : sink_(sink), head_(request_method == "HEAD"), buffer_bytes_(buffer_bytes) {}
+    : sink_(sink),
+      request_(request),
+      head_(request.HttpMethod() == "HEAD"),
+      buffer_bytes_(buffer_bytes) {}
+
+HttpResponse::~HttpResponse() = default;
 
 void HttpResponse::RequireHeadersNotWritten(const char* member) const {
   if (headers_written_) {

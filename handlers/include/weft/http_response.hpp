@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 
 namespace weft {
 
+class HttpRequest;
 class HttpWorkerRequest;
 
 /// What the client gets.
@@ -24,8 +26,10 @@ class HttpWorkerRequest;
 /// send throw OperationCancelled when the client has gone.
 class WEFT_API HttpResponse {
  public:
-  /// `buffer_bytes` bounds what is gathered before the body is sent piece by piece.
-  HttpResponse(HttpWorkerRequest& sink, std::string_view request_method, std::size_t buffer_bytes);
+  /// The answer to `request`, which must outlive it, sent to `sink`. `buffer_bytes` bounds what is gathered before the
+  /// body is sent piece by piece.
+  HttpResponse(HttpWorkerRequest& sink, const HttpRequest& request, std::size_t buffer_bytes);
+  ~HttpResponse();
   HttpResponse(const HttpResponse&) = delete;
   HttpResponse& operator=(const HttpResponse&) = delete;
 
@@ -73,6 +77,7 @@ class WEFT_API HttpResponse {
   bool StatusAllowsBody() const noexcept;
 
   HttpWorkerRequest& sink_;
+  const HttpRequest& request_;
   bool head_;
   std::size_t buffer_bytes_;
   int status_ = 200;

@@ -1,21 +1,22 @@
 #pragma once
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <utility>
 
-namespace weft::builtin {
+#include <weft/export.hpp>
+
+namespace weft::detail {
 
 /// What tells a file's content from another: two that compare equal are the same file, unchanged, but for changes
 /// within one tick of the file system's clock.
-struct FileVersion {
-  dev_t device = 0;
-  ino_t inode = 0;
-  off_t bytes = 0;
+struct WEFT_API FileVersion {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::uint64_t bytes = 0;
   std::chrono::nanoseconds modified{0};  ///< since 1970; who writes the file may set it at will
   std::chrono::nanoseconds changed{
       0};  ///< since 1970; of the file's attributes as well, set by the system alone
@@ -29,7 +30,7 @@ struct FileVersion {
 /// A file of the site, open for reading.
 ///
 /// Every member blocks as the file system does. Threads: one at a time.
-class RegularFile {
+class WEFT_API RegularFile {
  public:
   /// Throws HttpException(404) where there is no such file or it is no regular one, HttpException(403) where it
   /// may not be read, both with their cause, and std::system_error for anything else. It waits for no other end of a FIFO.
@@ -37,20 +38,19 @@ class RegularFile {
   RegularFile(RegularFile&& other) noexcept
       : path_(std::move(other.path_)),
         descriptor_(std::exchange(other.descriptor_, -1)),
-        status_(other.status_) {}
+        version_(other.version_) {}
   RegularFile& operator=(RegularFile&&) = delete;
   ~RegularFile();
 
-  const struct stat& Status() const noexcept { return status_; }
   /// As it was when the file was opened.
-  FileVersion Version() const noexcept;
+  const FileVersion& Version() const noexcept { return version_; }
   /// The next bytes, at most `size`; 0 at the end. Throws std::system_error.
   std::size_t Read(char* buffer, std::size_t size);
 
  private:
   std::string path_;
   int descriptor_;
-  struct stat status_ = {};
+  FileVersion version_;
 };
 
-}  // namespace weft::builtin
+}  // namespace weft::detail

@@ -1,14 +1,28 @@
-#include "handlers/builtin/regular_file.hpp"
+#include <weft/detail/regular_file.hpp>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 
 #include <weft/http_exception.hpp>
 
-namespace weft::builtin {
+namespace weft::detail {
+
+namespace {
+
+/// Held to what nanoseconds of 64 bits can say, which end in 2262: file systems go further.
+std::chrono::nanoseconds SinceEpoch(const timespec& time) {
+  using std::chrono::nanoseconds;
+  using std::chrono::seconds;
+  constexpr auto kMost = std::chrono::floor<seconds>(nanoseconds::max()) - seconds(1);
+  return std::clamp(seconds(time.tv_sec), -kMost, kMost) + nanoseconds(time.tv_nsec);
+}
+
+}  // namespace
 
 RegularFile::RegularFile(std::string path)
     : path_(std::move(path)),
@@ -30,29 +44,24 @@ RegularFile::RegularFile(std::string path)
     }
     throw std::system_error(error, std::generic_category(), "open " + path_);
   }
-  if (fstat(descriptor_, &status_) != 0) {
+  struct stat status {};
+  if (fstat(descriptor_, &status) != 0) {
     const int error = errno;
     close(descriptor_);
     throw std::system_error(error, std::generic_category(), "fstat " + path_);
   }
-  if (!S_ISREG(status_.st_mode)) {
+  if (!S_ISREG(status.st_mode)) {
     close(descriptor_);
     throw HttpException(404, {}, path_ + " is no file").WithCause(cause::kNotAFile);
   }
+  version_ = {status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size),
+              SinceEpoch(status.st_mtim), SinceEpoch(status.st_ctim)};
 }
 
 RegularFile::~RegularFile() {
   if (descriptor_ >= 0) {
     close(descriptor_);
   }
-}
-
-FileVersion RegularFile::Version() const noexcept {
-  const auto since_epoch = [](const timespec& time) {
-    return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
-  };
-  return {status_.st_dev, status_.st_ino, status_.st_size, since_epoch(status_.st_mtim),
-          since_epoch(status_.st_ctim)};
 }
 
 std::size_t RegularFile::Read(char* buffer, std::size_t size) {
@@ -67,4 +76,4 @@ std::size_t RegularFile::Read(char* buffer, std::size_t size) {
   }
 }
 
-}  // namespace weft::builtin
+}  // namespace weft::detail
