@@ -203,6 +203,10 @@ FolderSettings Extend(const FolderSettings& inherited, const Block& block) {
   if (block.settings.redirect_to_folder) {
     settings.redirect_to_folder = *block.settings.redirect_to_folder;
   }
+  if (!block.settings.sections.empty()) {
+    settings.sections =
+        std::make_shared<const ConfigSections>(block.settings.sections, inherited.sections);
+  }
   settings.levels.push_back(block.source);
   return settings;
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "mappings/config_sections.hpp"
 #include "mappings/problem.hpp"
 
 namespace weft::mappings {
@@ -42,6 +43,7 @@ struct SettingOverrides {
   Runtime runtime;
   std::optional<Setting<std::vector<std::string>>> default_documents;
   std::optional<Setting<bool>> redirect_to_folder;
+  std::vector<ConfigSection> sections;
 
   friend bool operator==(const SettingOverrides&, const SettingOverrides&) = default;
 };
@@ -61,6 +63,7 @@ struct FolderSettings {
   Setting<std::vector<std::string>> default_documents;
   /// Whether a folder that is asked for without its final slash is answered with a redirect to it.
   Setting<bool> redirect_to_folder;
+  std::shared_ptr<const ConfigSections> sections;  ///< Null: none.
   /// The root of the application: `/`, or `/a/b/`.
   std::string application_root = "/";
   std::vector<std::shared_ptr<const LevelSource>> levels;  ///< From the built-in defaults down.

@@ -381,4 +381,47 @@ std::vector<const JsonValue*> JsonDocument::Children(const JsonValue& parent) co
   return children;
 }
 
+std::string JsonDocument::TextOf(const JsonValue& value) const {
+  std::string text;
+  AppendTo(text, value);
+  return text;
+}
+
+// Goes as deep as the document, which is at most kMaxDepth.
+void JsonDocument::AppendTo(std::string& text, const JsonValue& value) const {
+  const auto append_quoted = [&text](const std::string& characters) {
+    text += nlohmann::json(characters).dump();
+  };
+  switch (value.kind) {
+    case JsonKind::kNull:
+      text += "null";
+      return;
+    case JsonKind::kBoolean:
+      text += value.boolean ? "true" : "false";
+      return;
+    case JsonKind::kNumber:
+      text += value.text;
+      return;
+    case JsonKind::kString:
+      append_quoted(value.text);
+      return;
+    case JsonKind::kArray:
+    case JsonKind::kObject:
+      break;
+  }
+  const bool is_object = value.kind == JsonKind::kObject;
+  text += is_object ? '{' : '[';
+  const char* separator = "";
+  for (const JsonValue* child : Children(value)) {
+    text += separator;
+    separator = ",";
+    if (is_object) {
+      append_quoted(child->key);
+      text += ':';
+    }
+    AppendTo(text, *child);
+  }
+  text += is_object ? '}' : ']';
+}
+
 }  // namespace weft::mappings

@@ -80,7 +80,12 @@ class JsonDocument {
   /// The members of an object, or the elements of an array, in the text's order.
   [[nodiscard]] std::vector<const JsonValue*> Children(const JsonValue& parent) const;
 
+  /// A value as JSON, without comments and blanks; numbers as they are written.
+  [[nodiscard]] std::string TextOf(const JsonValue& value) const;
+
  private:
+  void AppendTo(std::string& text, const JsonValue& value) const;
+
   explicit JsonDocument(std::vector<JsonValue> values) : values_(std::move(values)) {}
 
   std::vector<JsonValue> values_;

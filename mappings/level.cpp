@@ -32,16 +32,16 @@ struct Vocabulary {
 };
 
 // What a location may say, and then what a file may say besides.
-constexpr std::array<std::string_view, 7> kFileNames = {
+constexpr std::array<std::string_view, 8> kFileNames = {
     "httpRuntime", "httpHandlers", "defaultDocuments", "redirectToFolder",
-    "$schema",     "application",  "locations"};
+    "sections",    "$schema",      "application",      "locations"};
 constexpr Vocabulary kFile = {"a mapping file", kFileNames, {}};
 
 constexpr std::array<Vocabulary::Refused, 2> kLocationRefused = {{
     {"application", "Put it into the mapping.json of that folder."},
     {"locations", "Write the whole path into the outer key."},
 }};
-constexpr Vocabulary kLocation = {"a location", std::span(kFileNames).first<4>(), kLocationRefused};
+constexpr Vocabulary kLocation = {"a location", std::span(kFileNames).first<5>(), kLocationRefused};
 
 constexpr std::array<std::string_view, 5> kRuntimeNames = {
     "executionTimeoutSeconds", "maxRequestBytes", "maxUrlBytes", "maxQueryStringBytes",
@@ -201,15 +201,15 @@ class LevelReader {
     }
     const auto members = Members(root, kFile);
     ReadBlock(members, level.block);
-    if (const JsonValue* schema = members[4]) {
+    if (const JsonValue* schema = members[5]) {
       Is(JsonKind::kString, *schema, "\"$schema\"");
     }
-    if (const JsonValue* application = members[5];
+    if (const JsonValue* application = members[6];
         application != nullptr && Is(JsonKind::kBoolean, *application, "\"application\"")) {
       level.application = application->boolean;
       level.application_where = locator_.At(application->key_offset);
     }
-    if (const JsonValue* locations = members[6]) {
+    if (const JsonValue* locations = members[7]) {
       ReadLocations(*locations, level.locations);
     }
   }
@@ -227,6 +227,9 @@ class LevelReader {
     }
     if (members[3] != nullptr && Is(JsonKind::kBoolean, *members[3], Quoted(kFileNames[3]))) {
       block.settings.redirect_to_folder = {members[3]->boolean, Where(*members[3])};
+    }
+    if (members[4] != nullptr) {
+      ReadSections(*members[4], block.settings.sections);
     }
   }
 
@@ -320,6 +323,24 @@ class LevelReader {
       return;
     }
     settings.default_documents = {std::move(names), Where(value)};
+  }
+
+  void ReadSections(const JsonValue& value, std::vector<ConfigSection>& sections) {
+    if (!Is(JsonKind::kObject, value, Quoted(kFileNames[4]))) {
+      return;
+    }
+    for (const JsonValue* member : document_->Children(value)) {
+      if (member->key.empty() || CodePoints(member->key) > kMaxSectionNameLength ||
+          std::ranges::any_of(member->key, IsControlCharacter)) {
+        Error(member->key_offset, "The name of a section must have 1 to " +
+                                      std::to_string(kMaxSectionNameLength) +
+                                      " characters, none of them a control character.");
+        continue;
+      }
+      sections.push_back({member->key,
+                          member->kind == JsonKind::kNull ? "" : document_->TextOf(*member),
+                          locator_.At(member->key_offset)});
+    }
   }
 
   void ReadRuntime(const JsonValue& value, Runtime& runtime) {

@@ -79,6 +79,9 @@ inline constexpr std::size_t kMaxDefaultDocuments = 16;
 /// entry.
 inline constexpr std::size_t kMaxEntryNameLength = 128;
 
+/// The longest name of a section, in code points: nobody reads a longer one.
+inline constexpr std::size_t kMaxSectionNameLength = 128;
+
 /// Reads the text of one mapping file, and adds everything that is wrong with it to `problems`.
 /// `file` is the name they carry.
 [[nodiscard]] Level ReadLevel(std::string_view text, std::string file,

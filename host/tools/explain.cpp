@@ -216,8 +216,14 @@ Json ToJson(const Explanation& told) {
       {"defaultDocument", route.default_document ? Json(*route.default_document) : Json(nullptr)},
       {"chain", Json::array()},
       {"tried", Json::array()},
-      {"limits", told.limits}};
+      {"limits", told.limits},
+      {"sections", Json::object()}};
   if (resolution.settings != nullptr) {
+    if (resolution.settings->sections != nullptr) {
+      for (const auto& [name, section] : resolution.settings->sections->All()) {
+        json["sections"][std::string(name)] = Place(section->where);
+      }
+    }
     for (const auto& level : resolution.settings->levels) {
       json["chain"].push_back(
           {{"file", Place({level->file, 0, 0})["file"]},
@@ -327,6 +333,21 @@ void PrintLimits(std::ostream& out, const Json& limits) {
   }
 }
 
+/// Their names alone: what is in them may be a secret.
+void PrintSections(std::ostream& out, const mappings::FolderSettings* folder) {
+  if (folder == nullptr || folder->sections == nullptr) {
+    return;
+  }
+  const auto sections = folder->sections->All();
+  if (!sections.empty()) {
+    out << "sections:\n";
+  }
+  for (const auto& [name, section] : sections) {
+    out << "  " << observe::EscapedControls(std::string(name)) << "  " << section->where.file << ':'
+        << section->where.line << '\n';
+  }
+}
+
 void PrintText(std::ostream& out, const Explanation& told) {
   const auto& route = *told.route;
   const auto& resolution = route.resolution;
@@ -365,6 +386,7 @@ void PrintText(std::ostream& out, const Explanation& told) {
     PrintHandlers(out, told);
   }
   PrintLimits(out, told.limits);
+  PrintSections(out, resolution.settings);
 }
 
 int RefuseUrl(const std::string& text) {

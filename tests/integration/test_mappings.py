@@ -208,6 +208,21 @@ def test_a_url_is_explained(explain):
     assert told["limits"]["responseBufferBytes"]["option"] == "--output-buffer-bytes"
 
 
+def test_the_sections_of_a_folder_are_named_and_their_content_is_not_told(explain, weft):
+    write(explain.folder, {"default/mapping.json": """{
+  "sections": { "shop": { "password": "hidden" }, "gone": 1, "\\u009b": 1 },
+  "locations": { "a": {
+    "sections": { "gone": null, "shop": "hidden" } } } }
+"""})
+    place = str(explain.folder / "default" / "mapping.json")
+    told = explain("/x.page", code=0)["sections"]
+    assert {name: section["line"] for name, section in told.items()} == {"shop": 2, "gone": 2, "\u009b": 2}
+    assert explain("/a/b.page", code=0)["sections"]["shop"] == {"file": place, "line": 4}
+    text = weft("explain", "--mappings", explain.folder, "/a/b.page").stdout
+    assert f"sections:\n  shop  {place}:4\n" in text
+    assert "hidden" not in text and "gone" not in text and "\u009b" not in text
+
+
 def test_every_outcome_has_its_status_and_exit_code(explain):
     told = explain("POST", "/b.page", code=5)
     assert (told["status"], told["allow"], told["entry"], told["handler"]) == (405, "GET, HEAD", None, None)

@@ -219,6 +219,37 @@ TEST_CASE("FolderSettings: what a level sets overrides, the rest is inherited") 
   CHECK(grandchild.levels.size() == 3);
 }
 
+TEST_CASE("Extend: a section replaces the inherited one of its name, and null takes it away") {
+  std::vector<Problem> problems;
+  const auto below = [&problems](const FolderSettings& above, std::string_view text) {
+    const Level level = ReadLevel(text, "f", problems);
+    CHECK(problems.empty());
+    return Extend(above, level.block);
+  };
+  const FolderSettings none = below({}, "{}");
+  CHECK(none.sections == nullptr);
+  const FolderSettings top =
+      below(none, R"({ "sections": { "a": { "x": 1, "y": [ 2.50, "\u00e9\"\n" ] }, // a comment
+                               "b": true, "Name": "" } })");
+  CHECK(top.sections->Find("a") == R"({"x":1,"y":[2.50,"é\"\n"]})");
+  CHECK(top.sections->Find("b") == "true");
+  CHECK(top.sections->Find("Name") == R"("")");
+  CHECK_FALSE(top.sections->Find("name"));
+  const FolderSettings same = below(top, R"({ "redirectToFolder": true, "sections": {} })");
+  CHECK(same.sections == top.sections);
+  const FolderSettings child = below(same, R"({ "sections": { "a": {}, "b": null, "c": 1e2 } })");
+  CHECK(child.sections->Find("a") == "{}");
+  CHECK_FALSE(child.sections->Find("b"));
+  CHECK(child.sections->Find("c") == "1e2");
+  CHECK(child.sections->Find("Name") == R"("")");
+  Lines all;
+  for (const auto& [name, section] : child.sections->All()) {
+    all.push_back(std::string(name) + " " + section->where.ToString());
+  }
+  CHECK(all == Lines{"Name f:2:43", "a f:1:17", "c f:1:37"});
+  CHECK(below(child, R"({ "sections": { "b": 1 } })").sections->Find("b") == "1");
+}
+
 namespace {
 
 // What a list of directives means, said as plainly as can be: own entries and inherited ones, each a list of keys.

@@ -117,7 +117,7 @@ TEST_CASE("ReadLevel: unknown keys, with the nearest right one") {
               "\"httpHandlers\"?",
               "f:3:2: error: Unknown key \"handlers\" in a mapping file, which knows "
               "\"httpRuntime\", \"httpHandlers\", \"defaultDocuments\", \"redirectToFolder\", "
-              "\"$schema\", \"application\" and \"locations\"."});
+              "\"sections\", \"$schema\", \"application\" and \"locations\"."});
   CHECK(ToldOf("{\"httpHandlers\": [{\"ad\": {}}]}") ==
         Lines{"f:1:20: error: Unknown key \"ad\" in a directive; did you mean \"add\"?"});
   CHECK(ToldOfAdd(R"({"verb": "*", "path": "a", "type": "A", "Validate": true})") ==
@@ -154,7 +154,7 @@ TEST_CASE("ReadLevel: a location holds what a folder's file may, but for what is
               "f:1:43: error: \"locations\" does not stand in a location. Write the whole path "
               "into the outer key.",
               "f:1:60: error: Unknown key \"x\" in a location, which knows \"httpRuntime\", "
-              "\"httpHandlers\", \"defaultDocuments\" and \"redirectToFolder\"."});
+              "\"httpHandlers\", \"defaultDocuments\", \"redirectToFolder\" and \"sections\"."});
 }
 
 TEST_CASE("ReadLevel: the key of a location is a path below the folder") {

@@ -53,10 +53,10 @@ TEST_CASE("mapping.schema.json: its keys are the ones that the loader lists") {
   const json& defs = schema.at("$defs");
   CHECK(Properties(schema) == std::set<std::string>{"$schema", "application", "defaultDocuments",
                                                     "httpHandlers", "httpRuntime", "locations",
-                                                    "redirectToFolder"});
+                                                    "redirectToFolder", "sections"});
   CHECK(Properties(defs.at("location")) == std::set<std::string>{"defaultDocuments", "httpHandlers",
-                                                                 "httpRuntime",
-                                                                 "redirectToFolder"});
+                                                                 "httpRuntime", "redirectToFolder",
+                                                                 "sections"});
   CHECK(Properties(defs.at("httpRuntime")) ==
         std::set<std::string>{"executionTimeoutSeconds", "maxQueryStringBytes", "maxRequestBytes",
                               "maxUrlBytes", "responseBufferBytes"});
