@@ -9,7 +9,9 @@
 #include <string_view>
 #include <utility>
 
+#include <weft/detail/config_sections.hpp>
 #include <weft/detail/request_execution.hpp>
+#include <weft/http_handler.hpp>
 #include <weft/http_headers.hpp>
 
 namespace weft {
@@ -80,6 +82,7 @@ struct ContextState {
   std::optional<HttpPrincipal> user;
   std::vector<std::exception_ptr> errors;
   std::vector<std::function<void(HttpContext&)>> request_completed;
+  std::shared_ptr<IHttpHandler> remapped_handler;
 };
 
 }  // namespace detail
@@ -97,7 +100,8 @@ HttpContext::HttpContext(ServerVariableCollection variables, HttpWorkerRequest& 
       cancellation_(std::move(cancellation)),
       timestamp_(std::chrono::system_clock::now()),
       monotonic_timestamp_(std::chrono::steady_clock::now()),
-      request_number_(request_number) {}
+      request_number_(request_number),
+      is_debugging_enabled_(settings != nullptr && settings->debug) {}
 
 HttpContext::~HttpContext() = default;
 
@@ -153,6 +157,22 @@ HttpApplicationState& HttpContext::Application() const {
     throw std::logic_error("HttpContext::Application(): there is no host that has one");
   }
   return *application_;
+}
+
+std::optional<std::string_view> HttpContext::GetSection(std::string_view name) const noexcept {
+  return sections_ == nullptr ? std::nullopt : sections_->Find(name);
+}
+
+void HttpContext::RemapHandler(std::shared_ptr<IHttpHandler> handler) {
+  if (ExecutionDepth() != 0) {
+    throw std::logic_error(
+        "HttpContext::RemapHandler() while another handler executes this one: use Transfer()");
+  }
+  State().remapped_handler = std::move(handler);
+}
+
+std::shared_ptr<IHttpHandler> HttpContext::TakeRemappedHandler() noexcept {
+  return state_ ? std::exchange(state_->remapped_handler, nullptr) : nullptr;
 }
 
 std::size_t HttpContext::ExecutionDepth() const noexcept {

@@ -1,6 +1,11 @@
 #include <weft/http_server_utility.hpp>
 
+#include <unistd.h>
+
+#include <array>
+#include <climits>
 #include <stdexcept>
+#include <string>
 
 #include <weft/detail/request_execution.hpp>
 #include <weft/http_context.hpp>
@@ -25,6 +30,27 @@ std::string HttpServerUtility::AbsolutePath(std::string_view path) const {
 
 std::string HttpServerUtility::MapPath(std::string_view path) const {
   return context_.Request().MapPath(AbsolutePath(path));
+}
+
+std::string HttpServerUtility::MachineName() {
+  std::array<char, HOST_NAME_MAX + 1> name{};
+  return gethostname(name.data(), name.size() - 1) == 0 ? std::string(name.data()) : std::string();
+}
+
+std::exception_ptr HttpServerUtility::GetLastError() const noexcept { return context_.Error(); }
+
+void HttpServerUtility::ClearError() noexcept { context_.ClearError(); }
+
+std::chrono::milliseconds HttpServerUtility::ScriptTimeout() const {
+  return context_.Execution().Timeout();
+}
+
+void HttpServerUtility::SetScriptTimeout(std::chrono::milliseconds timeout) {
+  if (timeout < std::chrono::milliseconds(1) || timeout > std::chrono::days(1)) {
+    throw std::invalid_argument("HttpServerUtility::SetScriptTimeout(): " +
+                                std::to_string(timeout.count()) + " ms is not from 1 ms to a day");
+  }
+  context_.Execution().SetTimeout(timeout);
 }
 
 void HttpServerUtility::Execute(std::string_view path) {

@@ -75,7 +75,7 @@ std::string NestedExecution::Chain() const {
 void NestedExecution::RequireHandlersThread() const {
   if (io_.Gateway() == nullptr && !runtime::Runtime::OnReactorThread()) {
     throw std::logic_error(
-        "HttpServerUtility::Execute() inside weft::Offload: call it before or after");
+        "HttpContext::Server() is used inside weft::Offload: call it before or after");
   }
 }
 
@@ -146,6 +146,11 @@ void NestedExecution::Execute(HttpContext& context, std::string_view path, std::
   const Step step(*this, request, NameOf(path, query), Step::Kind::kPath);
   HttpRequest::Paths callers;
   request.SwapPaths(callers);
+  const auto* const callers_sections = context.SetSections(nullptr);
+  const auto give_back = [&] {
+    request.SwapPaths(callers);
+    context.SetSections(callers_sections);
+  };
   std::string_view mapping_cause;
   std::string allow;
   try {
@@ -161,6 +166,7 @@ void NestedExecution::Execute(HttpContext& context, std::string_view path, std::
       OnFiber([&] {
         const auto mapped = MapNestedRequest(context, handlers_, mapping_cause, allow);
         auto& handler_class = handlers_.ClassOf(*mapped.entry);
+        context.SetSections(mapped.settings->sections.get());
         mapping_cause = {};
         lease.reset(
             new handling::HandlerLease(handling::LeaseFor(*mapped.entry, handler_class, context)));
@@ -175,27 +181,22 @@ void NestedExecution::Execute(HttpContext& context, std::string_view path, std::
     }
     end_lease();
   } catch (...) {
-    request.SwapPaths(callers);
+    give_back();
     const auto error = std::current_exception();
     if (FailureOf(error) == nullptr) {
       failure_ = {error, Chain(), mapping_cause, std::move(allow)};
     }
     throw;
   }
-  request.SwapPaths(callers);
+  give_back();
 }
 
 void NestedExecution::Execute(HttpContext& context, IHttpHandler& handler) {
   std::string name = "an instance of ";
   OnFiber([&] { name += handling::NameOf(typeid(handler)); });
   const Step step(*this, context.Request(), std::move(name), Step::Kind::kHandler);
-  const bool is_bufferless = dynamic_cast<const IHttpBufferlessHandler*>(&handler) != nullptr;
   try {
-    if (!is_bufferless) {
-      static_cast<void>(context.Request().Body());
-    }
-    Run(dynamic_cast<const IHttpAsyncHandler*>(&handler) != nullptr, context,
-        [&] { handler.ProcessRequest(context); });
+    RunHandler(context, handler, [&] { handler.ProcessRequest(context); });
   } catch (...) {
     const auto error = std::current_exception();
     if (FailureOf(error) == nullptr) {
@@ -203,6 +204,46 @@ void NestedExecution::Execute(HttpContext& context, IHttpHandler& handler) {
     }
     throw;
   }
+}
+
+void NestedExecution::RunInstead(HttpContext& context, std::shared_ptr<IHttpHandler> handler) {
+  if (++run_instead_ > max_depth_) {
+    throw HttpException(500, {},
+                        "more than " + std::to_string(max_depth_) +
+                            " handlers named by RemapHandler() one after the other "
+                            "(--max-execute-depth)")
+        .WithCause(cause::kExecutionRefused);
+  }
+  RunHandler(context, *handler, [&] {
+    const auto own = std::move(handler);
+    own->ProcessRequest(context);
+  });
+}
+
+void NestedExecution::RunHandler(HttpContext& context, const IHttpHandler& handler,
+                                 const std::function<void()>& function) {
+  if (dynamic_cast<const IHttpBufferlessHandler*>(&handler) == nullptr) {
+    static_cast<void>(context.Request().Body());
+  }
+  Run(dynamic_cast<const IHttpAsyncHandler*>(&handler) != nullptr, context, function);
+}
+
+std::chrono::milliseconds NestedExecution::Timeout() {
+  std::chrono::milliseconds timeout{0};
+  OnFiber([&] {
+    if (deadline_.at != Clock::time_point::max()) {
+      timeout = std::chrono::floor<std::chrono::milliseconds>(deadline_.at - deadline_.started);
+    }
+  });
+  return timeout;
+}
+
+void NestedExecution::SetTimeout(std::chrono::milliseconds timeout) {
+  OnFiber([&] {
+    if (deadline_.at != Clock::time_point::max()) {
+      deadline_.at = deadline_.started + timeout;
+    }
+  });
 }
 
 }  // namespace weft::host::pipeline

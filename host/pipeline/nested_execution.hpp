@@ -1,8 +1,10 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,12 +26,32 @@ namespace weft::host::pipeline {
 /// Threads: the handler's. Lifetime: of the request; what it is made with must outlive it.
 class NestedExecution final : public weft::detail::IRequestExecution {
  public:
+  using Clock = std::chrono::steady_clock;
+
+  /// When the request began, and when it is cancelled; the second is the reactor's.
+  struct Deadline {
+    Clock::time_point started;
+    Clock::time_point& at;
+  };
+
   NestedExecution(runtime::Runtime& runtime, RequestIo& io, const handling::HandlerTable& handlers,
-                  std::size_t max_depth)
-      : runtime_(runtime), io_(io), handlers_(handlers), max_depth_(max_depth) {}
+                  std::size_t max_depth, const Deadline& deadline)
+      : runtime_(runtime),
+        io_(io),
+        handlers_(handlers),
+        max_depth_(max_depth),
+        deadline_(deadline) {}
 
   void Execute(HttpContext& context, std::string_view path, std::string_view query) override;
   void Execute(HttpContext& context, IHttpHandler& handler) override;
+  std::chrono::milliseconds Timeout() override;
+  void SetTimeout(std::chrono::milliseconds timeout) override;
+
+  /// What HttpContext::RemapHandler() was given has the request, as its own handler, and is let go
+  /// where it ran. Throws HttpException(500) beyond the
+  /// largest depth: a handler that names itself would have it for ever.
+  void RunInstead(HttpContext& context, std::shared_ptr<IHttpHandler> handler);
+
   std::size_t Depth() const noexcept override { return chain_.empty() ? 0 : chain_.size() - 1; }
 
   /// A plain handler took part.
@@ -51,6 +73,8 @@ class NestedExecution final : public weft::detail::IRequestExecution {
   class Step;
 
   void Run(bool is_async, HttpContext& context, const std::function<void()>& function);
+  void RunHandler(HttpContext& context, const IHttpHandler& handler,
+                  const std::function<void()>& function);
   void RequireHandlersThread() const;
   void OnFiber(const std::function<void()>& function);
   void OnThread(const std::function<void()>& function);
@@ -60,8 +84,10 @@ class NestedExecution final : public weft::detail::IRequestExecution {
   RequestIo& io_;
   const handling::HandlerTable& handlers_;
   const std::size_t max_depth_;
+  const Deadline deadline_;
   std::vector<std::string> chain_;  // what is executed now, the request's own path first
   runtime::IFiberGateway* waiting_thread_ = nullptr;  // that an async handler is executed for
+  std::size_t run_instead_ = 0;
   bool used_thread_ = false;
   Failure failure_;
 };

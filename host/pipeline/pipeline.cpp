@@ -88,7 +88,8 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
   HttpContext context(std::move(variables), io, token, limits_.output_buffer_bytes,
                       &limits_.request, flight.id);
   io.SetRequest(context.Request());
-  NestedExecution nested(runtime_, io, *flight.handlers, limits_.max_execute_depth);
+  NestedExecution nested(runtime_, io, *flight.handlers, limits_.max_execute_depth,
+                         {flight.started, flight.deadline});
   context.SetExecution(&nested);
   context.SetApplication(application_);
   flight.context = &context;
@@ -185,6 +186,12 @@ void Pipeline::Serve(HttpContext& context, RequestIo& io, Flight& flight) {
   }
   try {
     RunHandler(lease, context, io, flight);
+    while (auto next = context.TakeRemappedHandler()) {
+      const auto& handler = *next;
+      flight.handler = &typeid(handler);
+      runtime_.SetCurrentLabel(handling::NameOf(*flight.handler));
+      flight.nested->RunInstead(context, std::move(next));
+    }
   } catch (...) {
     context.AddError(std::current_exception());
     throw;
@@ -229,6 +236,7 @@ bool Pipeline::Map(HttpContext& context, RequestIo& io, Flight& flight) const {
     return false;
   }
   flight.entry = mapped.entry;
+  context.SetSections(mapped.settings->sections.get());
   const auto& runtime = mapped.settings->runtime;
   // The built-in defaults set it.
   flight.deadline = flight.started + runtime.execution_timeout.value.value();
@@ -301,7 +309,7 @@ void Pipeline::AnswerError(HttpContext& context, RequestIo& io, Flight& flight, 
     if (!text.empty() && text != phrase) {
       body += text + "\n";
     }
-    if (limits_.debug && context.Request().IsLocal()) {
+    if (limits_.request.debug && context.Request().IsLocal()) {
       body += "\n" + detail + "\n";
     }
     HttpHeaders headers;

@@ -31,7 +31,6 @@ class Pipeline {
     std::uint64_t max_request_bytes;
     std::size_t max_buffered_bytes;
     std::size_t output_buffer_bytes;
-    bool debug;
     HttpRequestSettings request{};
     std::size_t max_execute_depth = 10;  ///< executions of HttpServerUtility in one another
   };
@@ -81,7 +80,7 @@ class Pipeline {
     const mappings::Entry* entry = nullptr;   // null until it is mapped
     const std::type_info* handler = nullptr;  // the leased instance's class; null until then
     const HttpContext* context = nullptr;     // for RecordUnfinished()
-    const NestedExecution* nested = nullptr;  // in its handler
+    NestedExecution* nested = nullptr;        // in its handler
     std::string_view cause{};                 // why the answer is what it is
     bool called = false;                      // the handler was, or what makes it
     bool on_pool = false;                     // and it runs there

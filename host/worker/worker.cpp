@@ -70,8 +70,8 @@ pipeline::Pipeline::Limits PipelineLimits(const options::Settings& settings) {
           settings.max_request_bytes,
           settings.max_buffered_bytes,
           settings.output_buffer_bytes,
-          settings.debug,
           {.max_fields = settings.max_fields,
+           .debug = settings.debug,
            .trusted_proxies = settings.trusted_proxies,
            .forwarded_fields = settings.BelievedFields()},
           settings.max_execute_depth};

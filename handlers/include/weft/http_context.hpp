@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <weft/cancellation.hpp>
@@ -22,7 +23,10 @@
 
 namespace weft {
 
+class IHttpHandler;
+
 namespace detail {
+class IConfigSections;
 class IRequestExecution;
 struct ContextState;
 }  // namespace detail
@@ -73,6 +77,28 @@ class WEFT_API HttpContext {
 
   /// What the parts of an application tell one another of this request. Made when it is first asked for.
   HttpItemCollection& Items();
+
+  /// What the mapping files tell handlers of this folder: JSON, the member `name` of `sections` in the file nearest to
+  /// Request().FilePath(), without comments. Absent where no file has one, and where the nearest says null. While another
+  /// handler is executed it is that one's folder. Lifetime: the context's.
+  std::optional<std::string_view> GetSection(std::string_view name) const noexcept;
+  /// The host does so, as the mapping found; it returns what was set before. Null: none. Lifetime: must outlive the handler.
+  const detail::IConfigSections* SetSections(const detail::IConfigSections* sections) noexcept {
+    return std::exchange(sections_, sections);
+  }
+
+  /// Whether the host shows details of errors to clients on its machine (`--debug`).
+  bool IsDebuggingEnabled() const noexcept { return is_debugging_enabled_; }
+  /// Whether details of errors are kept from this client: always, unless IsDebuggingEnabled() and it is on this machine.
+  bool IsCustomErrorEnabled() const { return !IsDebuggingEnabled() || !Request().IsLocal(); }
+
+  /// Has `handler` answer instead of the one that runs now, once that has returned, as if the mapping had named it: it runs where
+  /// its kind wants to, and one that it names in its turn comes next. What was written so far stays, and so does what the
+  /// request says. Where the present one throws, it is that which is answered. The last call counts; null takes it back.
+  /// Throws std::logic_error inside an Execute(), whose caller's turn it is: Transfer() there.
+  void RemapHandler(std::shared_ptr<IHttpHandler> handler);
+  /// What RemapHandler() was given last, which is forgotten. The host asks.
+  std::shared_ptr<IHttpHandler> TakeRemappedHandler() noexcept;
 
   /// Who the request is from: what SetUser() was told, and before that whom the web server has authenticated
   /// (REMOTE_USER, AUTH_TYPE), without roles. Lifetime: until SetUser().
@@ -131,8 +157,10 @@ class WEFT_API HttpContext {
   std::chrono::system_clock::time_point timestamp_;
   std::chrono::steady_clock::time_point monotonic_timestamp_;
   std::uint64_t request_number_;
+  bool is_debugging_enabled_;
   detail::IRequestExecution* execution_ = nullptr;
   HttpApplicationState* application_ = nullptr;
+  const detail::IConfigSections* sections_ = nullptr;
   mutable std::unique_ptr<detail::ContextState> state_;  // null while nobody needs it
 };
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <exception>
 #include <string>
 #include <string_view>
 
@@ -24,6 +26,21 @@ class WEFT_API HttpServerUtility : public HttpUtility {
 
   /// The file that a path names below the document root. As HttpRequest::MapPath().
   std::string MapPath(std::string_view path) const;
+
+  /// The name of the machine, which is the container's in a container. Empty where it has none.
+  static std::string MachineName();
+
+  /// HttpContext::Error(), and ClearError().
+  std::exception_ptr GetLastError() const noexcept;
+  void ClearError() noexcept;
+
+  /// How long the request may take in all: `executionTimeoutSeconds` of its folder's mappings, unless it was set anew; 0 once that has
+  /// passed.
+  std::chrono::milliseconds ScriptTimeout() const;
+  /// Has the request's deadline so long after its start, whatever it was: for what takes long once in a while. Nothing happens
+  /// where that deadline, or the one before, has passed: the cancellation is not taken back. Throws std::invalid_argument for
+  /// less than 1 ms and more than a day, and std::logic_error inside weft::Offload(), and where there is no host.
+  void SetScriptTimeout(std::chrono::milliseconds timeout);
 
   /// Has the handler that is mapped to a path answer too, into the same response, and returns when it has. Whose handler it
   /// is does not matter: the mapping is searched anew, with the method of the request, and a plain handler runs on the

@@ -133,8 +133,7 @@ FastCgiHost::FastCgiHost(host::runtime::Runtime& runtime, const Options& options
                 {.max_requests = 20'000,
                  .max_request_bytes = options.limits.max_request_bytes,
                  .max_buffered_bytes = options.max_buffered_bytes,
-                 .output_buffer_bytes = options.limits.output_buffer_bytes,
-                 .debug = false}),
+                 .output_buffer_bytes = options.limits.output_buffer_bytes}),
       responder_(runtime, pipeline_, options.body_timeout) {
   g_served = std::make_shared<TestFactory::Table>();
   auto& classes = resolver_.BuiltIn();

@@ -66,7 +66,7 @@ TEST_CASE("Pipeline: details are shown with --debug, and then to clients on the 
     CAPTURE(debug);
     CAPTURE(remote);
     PipelineOptions options;
-    options.limits.debug = debug;
+    options.limits.request.debug = debug;
     options.limits.output_buffer_bytes = 1000;
     PipelineHost::Run(options, [&, with_remote = remote, is_shown = shown](PipelineHost& host) {
       host.Serve({{"/x", Kind::kAsync, Throw}});
@@ -81,7 +81,7 @@ TEST_CASE("Pipeline: details are shown with --debug, and then to clients on the 
 
 TEST_CASE("Pipeline: with --debug nobody sees details through a proxy on this machine") {
   PipelineOptions options;
-  options.limits.debug = true;
+  options.limits.request.debug = true;
   options.limits.output_buffer_bytes = 1000;
   PipelineHost::Run(options, [](PipelineHost& host) {
     host.Serve({{"/x", Kind::kAsync, Throw}});
@@ -94,7 +94,7 @@ TEST_CASE("Pipeline: with --debug nobody sees details through a proxy on this ma
 
 TEST_CASE("Pipeline: with --debug the detail of an HttpException is shown too, to the loopback") {
   PipelineOptions options;
-  options.limits.debug = true;
+  options.limits.request.debug = true;
   options.limits.output_buffer_bytes = 1000;
   PipelineHost::Run(options, [](PipelineHost& host) {
     host.Serve({{"/x", Kind::kAsync, [](HttpContext&) {

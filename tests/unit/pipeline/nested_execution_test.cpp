@@ -1,9 +1,12 @@
 // Server().Execute() and Transfer(): one handler has another answer too.
 #include <doctest/doctest.h>
 
+#include <chrono>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <weft/async.hpp>
@@ -345,6 +348,214 @@ TEST_CASE("Execute: a static file is a part of the answer") {
     CHECK(request->exchange.Header("Content-Length") == "12");
     CHECK(request->exchange.Header("Last-Modified").empty());
     CHECK(request->exchange.Header("X-After") == "1");
+  });
+}
+
+/// Runs a function, and counts how often one of its kind was destroyed on the reactor's thread.
+template <class Base>
+class Ends final : public Base {
+ public:
+  Ends(Function function, int& ended_on_reactor)
+      : function_(std::move(function)),
+        reactor_(std::this_thread::get_id()),
+        ended_on_reactor_(ended_on_reactor) {}
+  ~Ends() override { ended_on_reactor_ += std::this_thread::get_id() == reactor_ ? 1 : 0; }
+  void ProcessRequest(HttpContext& context) override { function_(context); }
+  bool IsReusable() const override { return false; }
+
+ private:
+  Function function_;
+  std::thread::id reactor_;
+  int& ended_on_reactor_;
+};
+
+TEST_CASE("RemapHandler: the other handler has the request once the first has returned") {
+  const auto reactor = std::this_thread::get_id();
+  for (const auto first : kAllKinds) {
+    CAPTURE(static_cast<int>(first));
+    int ended_on_reactor = 0;
+    const auto async = std::make_shared<Ends<IHttpAsyncHandler>>(
+        [&](HttpContext& context) {
+          CHECK(std::this_thread::get_id() == reactor);
+          CHECK(context.ExecutionDepth() == 0);
+          context.Response().Write("async of " + context.Request().Path());
+        },
+        ended_on_reactor);
+    auto plain = std::make_shared<Ends<IHttpHandler>>(
+        [&](HttpContext& context) {
+          CHECK(std::this_thread::get_id() != reactor);
+          CHECK(context.Request().Body().empty());
+          context.Response().Write("plain, ");
+          context.RemapHandler(async);
+        },
+        ended_on_reactor);
+    const auto lines = PipelineHost::Run(RoomyBuffer(), [&](PipelineHost& host) {
+      host.Serve({{"/x", first, [&](HttpContext& context) {
+                     context.RemapHandler(async);
+                     context.RemapHandler(std::exchange(plain, nullptr));
+                     context.Response().Write("first, ");
+                   }}});
+      CHECK(host.Get("/x")->exchange.sent == "first, plain, async of /x");
+      CHECK(ended_on_reactor == 0);
+    });
+    REQUIRE(lines.size() == 1);
+    CHECK(FieldOf(lines[0], "type").find("IHttpAsyncHandler") != std::string::npos);
+    CHECK(FieldOf(lines[0], "cause") == "mapped");
+  }
+}
+
+TEST_CASE("RemapHandler: null takes it back, and what the first handler throws is answered") {
+  int unused = 0;
+  bool called = false;
+  const auto other =
+      std::make_shared<Ends<IHttpAsyncHandler>>([&](HttpContext&) { called = true; }, unused);
+  PipelineHost::Run([&](PipelineHost& host) {
+    host.Serve({{"/null", Kind::kPlain,
+                 [&](HttpContext& context) {
+                   context.RemapHandler(other);
+                   context.RemapHandler(nullptr);
+                   context.Response().Write("mine");
+                 }},
+                {"/throws", Kind::kPlain, [&](HttpContext& context) {
+                   context.RemapHandler(other);
+                   throw HttpException(409, {}, "no");
+                 }}});
+    CHECK(host.Get("/null")->exchange.sent == "mine");
+    CHECK(host.Get("/throws")->exchange.status == 409);
+    CHECK_FALSE(called);
+  });
+}
+
+TEST_CASE("RemapHandler: what the other handler throws is answered as the first one's would be") {
+  int unused = 0;
+  const auto lines = PipelineHost::Run([&](PipelineHost& host) {
+    host.Serve({{"/x", Kind::kAsync, [&](HttpContext& context) {
+                   context.RemapHandler(std::make_shared<Ends<IHttpHandler>>(
+                       [](HttpContext&) { throw std::runtime_error("broken"); }, unused));
+                 }}});
+    CHECK(host.Get("/x")->exchange.status == 500);
+    CHECK(host.Log().find("Ends") != std::string::npos);
+    CHECK(host.Log().find("broken") != std::string::npos);
+  });
+  REQUIRE(lines.size() == 1);
+  CHECK(FieldOf(lines[0], "cause") == "handler_failed");
+}
+
+TEST_CASE("RemapHandler: one that names itself again and again is refused") {
+  int unused = 0;
+  int calls = 0;
+  auto options = RoomyBuffer();
+  options.limits.max_execute_depth = 3;
+  const auto lines = PipelineHost::Run(options, [&](PipelineHost& host) {
+    std::shared_ptr<IHttpHandler> self;
+    self = std::make_shared<Ends<IHttpAsyncHandler>>(
+        [&](HttpContext& context) {
+          ++calls;
+          context.RemapHandler(self);
+        },
+        unused);
+    host.Serve({{"/x", Kind::kAsync, [&](HttpContext& context) { context.RemapHandler(self); }}});
+    CHECK(host.Get("/x")->exchange.status == 500);
+    CHECK(host.Log().find("--max-execute-depth") != std::string::npos);
+  });
+  CHECK(calls == 3);
+  REQUIRE(lines.size() == 1);
+  CHECK(FieldOf(lines[0], "cause") == "execution_refused");
+}
+
+TEST_CASE("RemapHandler: a handler that another one executes has no say in it") {
+  PipelineHost::Run(RoomyBuffer(), [&](PipelineHost& host) {
+    host.Serve(
+        {{"/outer", Kind::kPlain, [](HttpContext& context) { context.Server().Execute("/inner"); }},
+         {"/inner", Kind::kAsync, [](HttpContext& context) {
+            CHECK_THROWS_AS(context.RemapHandler(nullptr), std::logic_error);
+            context.Response().Write("inner");
+          }}});
+    CHECK(host.Get("/outer")->exchange.sent == "inner");
+  });
+}
+
+TEST_CASE("GetSection: of the folder of the handler that asks") {
+  PipelineHost::Run(RoomyBuffer(), [&](PipelineHost& host) {
+    const auto tell = [](HttpContext& context) {
+      context.Response().Write("[" + std::string(context.GetSection("shop").value_or("none")) +
+                               "]");
+    };
+    host.Serve(
+        {{"/a/inner", Kind::kAsync, tell},
+         {"/b/inner", Kind::kPlain, tell},
+         {"/broken", Kind::kPlain, [](HttpContext&) { throw HttpException(400, {}, "broken"); }},
+         {"/outer", Kind::kPlain,
+          [&](HttpContext& context) {
+            tell(context);
+            context.Server().Execute("/a/inner");
+            context.Server().Execute("/b/inner");
+            CHECK_THROWS(context.Server().Execute("/broken"));
+            tell(context);
+            CHECK_FALSE(context.GetSection("other"));
+          }}},
+        R"("sections": { "shop": { "n": 1 } },
+                  "locations": { "a": { "sections": { "shop": "a's" } },
+                                 "b": { "sections": { "shop": null } } }, )");
+    CHECK(host.Get("/outer")->exchange.sent == R"([{"n":1}]["a's"][none][{"n":1}])");
+  });
+}
+
+TEST_CASE("ScriptTimeout: it is the mapping's, and may be set anew while it has not passed") {
+  using std::chrono::milliseconds;
+  using std::chrono::seconds;
+  for (const auto kind : kAllKinds) {
+    PipelineHost::Run([&](PipelineHost& host) {
+      host.Serve({{"/x", kind,
+                   [&](HttpContext& context) {
+                     auto server = context.Server();
+                     CHECK(server.ScriptTimeout() == seconds(30));
+                     server.SetScriptTimeout(milliseconds(1500));
+                     CHECK(server.ScriptTimeout() == milliseconds(1500));
+                     const auto& token = context.Cancellation();
+                     const auto overdue = [&](milliseconds after) {
+                       host.Pipeline().CancelOverdue(context.MonotonicTimestamp() + after);
+                     };
+                     overdue(milliseconds(1400));
+                     CHECK_FALSE(token.IsCancellationRequested());
+                     server.SetScriptTimeout(seconds(100));
+                     overdue(seconds(99));
+                     CHECK_FALSE(token.IsCancellationRequested());
+                     overdue(seconds(101));
+                     CHECK(token.IsCancellationRequested());
+                     CHECK(server.ScriptTimeout() == seconds(0));
+                     server.SetScriptTimeout(seconds(200));
+                     CHECK(server.ScriptTimeout() == seconds(0));
+                     token.ThrowIfCancellationRequested();
+                   }}},
+                 R"("httpRuntime": { "executionTimeoutSeconds": 30 }, )");
+      CHECK(host.Get("/x")->exchange.status == 504);
+    });
+  }
+}
+
+TEST_CASE("ScriptTimeout: out of bounds, and without a host, it is refused") {
+  PipelineHost::Run([&](PipelineHost& host) {
+    host.Serve({{"/x", Kind::kPlain, [&](HttpContext& context) {
+                   auto server = context.Server();
+                   CHECK_THROWS_AS(server.SetScriptTimeout({}), std::invalid_argument);
+                   CHECK_THROWS_AS(server.SetScriptTimeout(std::chrono::hours(25)),
+                                   std::invalid_argument);
+                   CHECK(HttpServerUtility::MachineName().find('\n') == std::string::npos);
+                   CHECK(server.GetLastError() == nullptr);
+                   context.AddError(std::make_exception_ptr(std::runtime_error("x")));
+                   CHECK(server.GetLastError() != nullptr);
+                   server.ClearError();
+                   CHECK(context.Error() == nullptr);
+                   CHECK_FALSE(context.IsDebuggingEnabled());
+                   CHECK(context.IsCustomErrorEnabled());
+                 }}});
+    CHECK(host.Get("/x")->exchange.status == 200);
+    host.Serve(
+        {{"/x", Kind::kAsync, [&](HttpContext& context) {
+            Offload([&] { CHECK_THROWS_AS(context.Server().ScriptTimeout(), std::logic_error); });
+          }}});
+    CHECK(host.Get("/x")->exchange.status == 200);
   });
 }
 

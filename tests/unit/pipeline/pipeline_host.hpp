@@ -55,8 +55,7 @@ struct PipelineOptions {
   host::pipeline::Pipeline::Limits limits{.max_requests = 1000,
                                           .max_request_bytes = 1000,
                                           .max_buffered_bytes = 10'000,
-                                          .output_buffer_bytes = 64,
-                                          .debug = false};
+                                          .output_buffer_bytes = 64};
   host::runtime::Runtime::Options runtime = RoomyStacks();
 };
 

@@ -51,10 +51,12 @@ recording::Answer AnswerOf(const recording::Recording& request) {
   for (const auto& problem : handlers->Problems()) {
     FAIL_CHECK(problem.ToString());
   }
-  pipeline::Pipeline pipeline(
-      runtime, access_log,
-      {settings.max_requests, settings.max_request_bytes, settings.max_buffered_bytes,
-       settings.output_buffer_bytes, settings.debug, settings.max_execute_depth});
+  pipeline::Pipeline pipeline(runtime, access_log,
+                              {.max_requests = settings.max_requests,
+                               .max_request_bytes = settings.max_request_bytes,
+                               .max_buffered_bytes = settings.max_buffered_bytes,
+                               .output_buffer_bytes = settings.output_buffer_bytes,
+                               .max_execute_depth = settings.max_execute_depth});
   pipeline.SetHandlers(handlers);
   const auto answers = recording::Replay({&request, 1}, "handlers/samples/www", runtime, pipeline);
   REQUIRE(answers.size() == 1);
