@@ -8,6 +8,7 @@
 #include <weft/http_exception.hpp>
 #include <weft/http_request.hpp>
 #include <weft/http_worker_request.hpp>
+#include "handlers/contract/http_response_files.hpp"
 
 namespace weft {
 
@@ -145,6 +146,7 @@ void HttpResponse::Clear() {
 
 void HttpResponse::ClearContent() noexcept {
   buffer_.clear();
+  files_.reset();
   head_bytes_ = 0;
 }
 
@@ -155,7 +157,7 @@ void HttpResponse::Complete() {
   if (!headers_written_ && StatusAllowsBody() && !headers_.Contains("Content-Length")) {
     // The whole body is known. HEAD tells the length that GET would have (RFC 9110, section 9.3.2), unless
     // the handler wrote nothing because it knows the method.
-    const auto length = head_ ? head_bytes_ : buffer_.size();
+    const auto length = head_ ? head_bytes_ : BufferedBytes();
     if (!head_ || length != 0) {
       std::array<char, 24> digits{};
       const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), length).ptr;
@@ -174,7 +176,7 @@ void HttpResponse::SendHeaders() {
   }
   if (!StatusAllowsBody()) {
     // What was written before the status was set is no answer's body (RFC 9110, section 6.4.1).
-    buffer_.clear();
+    ClearContent();
     headers_.Remove("Content-Type");
     if (status_ == 204) {
       headers_.Remove("Content-Length");  // section 8.6
@@ -189,6 +191,10 @@ void HttpResponse::SendHeaders() {
 }
 
 void HttpResponse::SendBuffer() {
+  if (files_ != nullptr) {
+    SendBufferWithFiles();
+    return;
+  }
   SendHeaders();
   if (!buffer_.empty()) {
     sink_.SendBody(buffer_);

@@ -76,4 +76,21 @@ std::size_t RegularFile::Read(char* buffer, std::size_t size) {
   }
 }
 
+std::size_t RegularFile::ReadAt(std::uint64_t offset, char* buffer, std::size_t size) const {
+  std::size_t filled = 0;
+  while (filled < size) {
+    const auto count =
+        pread(descriptor_, buffer + filled, size - filled, static_cast<off_t>(offset + filled));
+    if (count == 0) {
+      break;
+    }
+    if (count > 0) {
+      filled += static_cast<std::size_t>(count);
+    } else if (errno != EINTR) {
+      throw std::system_error(errno, std::generic_category(), "read " + path_);
+    }
+  }
+  return filled;
+}
+
 }  // namespace weft::detail

@@ -54,6 +54,8 @@ inline constexpr CauseName kFileHasPathInfo(
     "file_has_path_info");  ///< 404: a tail behind a static file's name
 inline constexpr CauseName kNoDocumentRoot(
     "no_document_root");  ///< 404: the web server names no file
+inline constexpr CauseName kFileChanged(
+    "file_changed");  ///< 500, or a cut answer: it became shorter while it was sent
 
 // Handlers.
 inline constexpr CauseName kHandlerFileInvalid(

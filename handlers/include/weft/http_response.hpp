@@ -15,6 +15,9 @@ namespace weft {
 
 class HttpRequest;
 class HttpWorkerRequest;
+namespace detail {
+class RegularFile;
+}
 
 /// What the client gets.
 ///
@@ -54,6 +57,25 @@ class WEFT_API HttpResponse {
   /// Adds to the body.
   void Write(std::string_view text);
   void BinaryWrite(std::span<const std::byte> bytes);
+  /// Adds a file to the body, behind what was written before: text and files in any order are one body, with one
+  /// Content-Length where nothing of it has left yet. The file is opened here and read when it is sent, in pieces: it costs
+  /// the same memory whatever its size. What is sent are the bytes that it has now, however it grows; where it is found
+  /// shorter the answer is cut (cause `file_changed`). One that is removed or replaced by renaming is sent as it was.
+  ///
+  /// `path` is absolute, as HttpRequest::MapPath() makes them. Throws HttpException(404) where there is no such file, or it is
+  /// no regular one, HttpException(403) where the worker may not read it, both with their cause; std::invalid_argument for a
+  /// relative path; as Offload(). In an async handler the fiber waits for the disk.
+  void WriteFile(const std::string& path);
+  /// The same with `bytes` of it from `offset` on. Throws std::out_of_range where it has not as many.
+  void WriteFile(const std::string& path, std::uint64_t offset, std::uint64_t bytes);
+  /// The same with a file that is open already, ranges of one file as often as wanted. Blocks nowhere.
+  void WriteFile(std::shared_ptr<const detail::RegularFile> file, std::uint64_t offset,
+                 std::uint64_t bytes);
+  /// As WriteFile(): ASP.NET's other name for it, where WriteFile() reads the whole file into memory.
+  void TransmitFile(const std::string& path) { WriteFile(path); }
+  void TransmitFile(const std::string& path, std::uint64_t offset, std::uint64_t bytes) {
+    WriteFile(path, offset, bytes);
+  }
   /// Sends what was written so far to the client now.
   void Flush();
   /// Sets how much is gathered before the body is sent piece by piece; 0: each Write() is sent.
@@ -74,6 +96,9 @@ class WEFT_API HttpResponse {
   void RequireHeadersNotWritten(const char* member) const;
   void SendHeaders();
   void SendBuffer();
+  void SendBufferWithFiles();
+  /// Body bytes that wait for SendBuffer(), those of files included.
+  std::uint64_t BufferedBytes() const noexcept;
   bool StatusAllowsBody() const noexcept;
 
   HttpWorkerRequest& sink_;
@@ -84,6 +109,8 @@ class WEFT_API HttpResponse {
   std::string description_;
   HttpHeaders headers_;
   std::string buffer_;
+  struct Files;
+  std::unique_ptr<Files> files_;  // between the bytes of buffer_; null where there are none
   std::uint64_t bytes_written_ = 0;
   std::uint64_t head_bytes_ = 0;  // that GET would have sent
   bool headers_written_ = false;

@@ -1,0 +1,157 @@
+"""Files in answers, and clients that read slowly: through each web server, and directly."""
+
+import os
+import shutil
+
+import pytest
+
+import fcgi
+import servers
+from http_client import Exchange
+from processes import children_of, memory_of, wait_for
+from servers import sha256
+
+KIB = 1024
+MIB = 1024 * KIB
+SITES = ["lighttpd-socket", "lighttpd-spawn", "apache-proxy", "apache-fcgid", "nginx", "haproxy"]
+LARGE = 160 * MIB
+# What a worker may come to need beside a body of LARGE that is under way: its buffers, and some pages it never touched before.
+MEMORY = 16 * MIB
+
+
+@pytest.fixture
+def site_with_files(processes, installation):
+    """Starts a site whose document root is a copy with more files: site_with_files("nginx", {"name": bytes})."""
+    def start(name, files, weft_options=(), site_class=None):
+        copy = installation.copy(processes.run_dir / "site")
+        for file_name, content in files.items():
+            path = copy.document_root / "files" / file_name
+            if isinstance(content, int):
+                with open(path, "wb") as file:
+                    file.truncate(content)
+            else:
+                path.write_bytes(content)
+            path.chmod(0o644)
+        copy.weft.unlink()
+        shutil.copy2(installation.weft, copy.weft)
+        return (site_class or servers.ALL[name])(processes, copy, weft_options)
+    return start
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_each_server_sends_files_whole_in_part_and_between_text(name, site_with_files):
+    content = os.urandom(3 * MIB + 17)
+    site = site_with_files(name, {"data.bin": content, "empty": b""})
+    for handler in ("/download.ashx", "/download-async.ashx"):
+        response = site.request("GET", f"{handler}?name=data.bin")
+        assert (response.status, sha256(response.body)) == (200, sha256(content))
+        assert response.header("Content-Length") == str(len(content))
+        assert response.header("Content-Disposition") == 'attachment; filename="data.bin"'
+        head = site.request("HEAD", f"{handler}?name=data.bin")
+        assert (head.status, head.body, head.header("Content-Length")) == (200, b"", str(len(content)))
+        response = site.request("GET", f"{handler}?name=data.bin&offset=70000&bytes=100001&before=%3C&after=%3E")
+        assert response.body == b"<" + content[70000:170001] + b">"
+        assert response.header("Content-Length") == "100003"
+        response = site.request("GET", f"{handler}?name=empty")
+        assert (response.status, response.body, response.header("Content-Length")) == (200, b"", "0")
+        assert site.request("GET", f"{handler}?name=none").status == 404
+        assert site.request("GET", f"{handler}?name=..%2Findex.html").status == 404
+        assert site.request("GET", f"{handler}?name=data.bin&offset=1&bytes={len(content)}").status == 400
+    wait_for("the cause", lambda: [line for line in site.access_lines() if "cause=file_not_found" in line])
+
+
+def workers_of(site):
+    """The processes that serve: Weft's only worker, or those that a web server has spawned."""
+    if site.weft:
+        return wait_for("the worker", lambda: children_of(site.weft.pid))
+    return wait_for("weft", lambda: descendants(site.server.pid, str(site.weft_link)))
+
+
+def descendants(pid, word):
+    found = []
+    for child in children_of(pid):
+        with open(f"/proc/{child}/cmdline", "rb") as command:
+            if word.encode() in command.read():
+                found.append(child)
+        found += descendants(child, word)
+    return found
+
+
+def grown(pid, before):
+    """How far a process's memory has ever gone beyond `before` KiB, in bytes."""
+    return (memory_of(pid, "VmHWM") - before) * KIB
+
+
+SLOW = ["/download.ashx?name=large", "/download-async.ashx?name=large", f"/lines.ashx?bytes={LARGE}",
+        f"/lines-async.ashx?bytes={LARGE}"]
+
+
+@pytest.mark.parametrize("target", SLOW)
+@pytest.mark.parametrize("name", SITES)
+def test_a_slow_client_costs_a_worker_no_memory_and_others_no_time(name, target, site_with_files):
+    site = site_with_files(name, {"large": LARGE})
+    assert site.request("GET", "/hello.ashx").status == 200
+    before = memory_of(workers_of(site)[0], "VmHWM")
+    received = 0
+    with Exchange(site.port, "GET", target, timeout=60) as exchange:
+        status, _ = exchange.read_head()
+        assert status == 200
+        for _ in range(20):
+            received += len(exchange.read_piece())
+            assert site.request("GET", "/hello.ashx").body.rstrip() == b"Hello, world"
+            assert site.request("GET", "/hello-async.ashx").body.rstrip() == b"Hello, world"
+        assert received < LARGE
+        while piece := exchange.read_piece():
+            received += len(piece)
+    assert received == LARGE
+    assert max(grown(worker, before) for worker in workers_of(site)) < MEMORY
+
+
+@pytest.mark.parametrize("target", SLOW)
+def test_a_slow_peer_makes_a_handler_wait_and_nobody_else(target, start, run_dir, installation):
+    copy = installation.copy(run_dir / "site")
+    (copy.document_root / "files" / "large").touch()
+    os.truncate(copy.document_root / "files" / "large", LARGE)
+    host = start()
+    host.installation = copy
+    assert host.get("/hello.ashx").status == 200
+    before = memory_of(host.process.pid, "VmHWM")
+    slow = [host.begin(target) for _ in range(8)]
+    received = [0] * len(slow)
+    for turn in range(20):
+        for number, connection in enumerate(slow):
+            # 1 KiB at a time, as from a line of a few KiB a second.
+            received[number] += len(connection.socket.recv(KIB))
+        assert host.get("/hello-async.ashx").status == 200
+        assert host.get("/hello.ashx").status == 200
+    assert grown(host.process.pid, before) < MEMORY
+    assert not host.access_lines(target)
+    # Seven leave, one stays to the end.
+    for connection in slow[1:]:
+        connection.close()
+    wait_for("their records", lambda: len(host.access_lines("status=499")) == 7)
+    with slow[0] as connection:
+        while data := connection.socket.recv(MIB):
+            received[0] += len(data)
+    assert received[0] > LARGE
+    host.wait_for_access_line(target, "status=200", f"bytes={LARGE}")
+    assert grown(host.process.pid, before) < MEMORY
+
+
+@pytest.mark.parametrize("handler", ["/download.ashx", "/download-async.ashx"])
+def test_a_file_that_becomes_shorter_cuts_the_answer_and_is_named_as_the_cause(handler, start, run_dir, installation):
+    copy = installation.copy(run_dir / "site")
+    large = copy.document_root / "files" / "large"
+    large.touch()
+    os.truncate(large, LARGE)
+    host = start()
+    host.installation = copy
+    with host.begin(f"{handler}?name=large") as connection:
+        assert connection.read_record().type == fcgi.STDOUT
+        os.truncate(large, 5 * MIB)
+        received = []
+        while (record := connection.read_record()) is not None:
+            received.append(record.type)
+        assert fcgi.END_REQUEST not in received
+    host.wait_for_access_line("cause=file_changed", "outcome=aborted")
+    assert "became shorter while it was sent" in host.log.read_text()
