@@ -44,6 +44,12 @@ class FieldCursor {
     return TakeFront(length);
   }
 
+  /// Decimal digits; empty where none stands here.
+  std::string_view TakeDigits() noexcept {
+    const auto end = rest_.find_first_not_of("0123456789");
+    return TakeFront(end == std::string_view::npos ? rest_.size() : end);
+  }
+
   /// A quoted string, its marks and escapes included; the cursor stands on the opening mark. Where nothing closes it,
   /// the rest is gone and the result is empty.
   std::string_view TakeQuotedString() noexcept {
