@@ -11,6 +11,7 @@
 
 #include <weft/detail/config_sections.hpp>
 #include <weft/detail/request_execution.hpp>
+#include <weft/http_date.hpp>
 #include <weft/http_handler.hpp>
 #include <weft/http_headers.hpp>
 
@@ -150,6 +151,27 @@ void HttpContext::RewritePath(std::string_view file_path, std::string_view path_
   if (query) {
     request_.SetQueryStringText(std::string(*query));
   }
+}
+
+bool HttpContext::PreconditionsHold(const Validators& current) {
+  if (ExecutionDepth() != 0) {
+    return true;
+  }
+  response_.RequireHeadersNotWritten("PreconditionsHold()");
+  const auto result = EvaluatePreconditions(request_.HttpMethod(), RequestConditions(request_),
+                                            current, std::chrono::system_clock::now());
+  if (result == PreconditionResult::kNotModified) {
+    // Of what the client has; the policy may have it as well.
+    auto& headers = response_.headers_;
+    if (current.etag && !headers.Contains("ETag")) {
+      headers.Append("ETag", current.etag->ToHeaderValue());
+    } else if (current.last_modified && !headers.Contains("Last-Modified")) {
+      headers.Append("Last-Modified", FormatHttpDate(std::min(*current.last_modified,
+                                                              std::chrono::system_clock::now())));
+    }
+  }
+  response_.AnswerPrecondition(result);
+  return result == PreconditionResult::kHolds;
 }
 
 HttpApplicationState& HttpContext::Application() const {

@@ -8,6 +8,7 @@
 #include <weft/http_exception.hpp>
 #include <weft/http_request.hpp>
 #include <weft/http_worker_request.hpp>
+#include "handlers/contract/http_response_details.hpp"
 #include "handlers/contract/http_response_files.hpp"
 
 namespace weft {
@@ -111,7 +112,7 @@ void HttpResponse::Write(std::string_view text) {
     head_bytes_ += text.size();
     return;
   }
-  if (!StatusAllowsBody()) {
+  if (!HasBody()) {
     return;
   }
   if (buffer_.size() + text.size() <= buffer_bytes_) {
@@ -119,6 +120,9 @@ void HttpResponse::Write(std::string_view text) {
     return;
   }
   SendBuffer();
+  if (!HasBody()) {
+    return;  // the header block has become a 304, or a 412
+  }
   // What outgrows the buffer by itself is not copied into it.
   if (text.size() >= buffer_bytes_) {
     sink_.SendBody(text);
@@ -141,6 +145,15 @@ void HttpResponse::Clear() {
   status_ = 200;
   description_.clear();
   headers_.Clear();
+  if (details_) {
+    // The handler may hold a reference to the policy.
+    if (details_->cache) {
+      *details_->cache = {};
+    }
+    details_->cause = {};
+    details_->precondition = PreconditionResult::kHolds;
+  }
+  suppress_content_ = false;
   ClearContent();
 }
 
@@ -153,6 +166,9 @@ void HttpResponse::ClearContent() noexcept {
 void HttpResponse::Complete() {
   if (completed_) {
     return;
+  }
+  if (!headers_written_) {
+    PrepareHeaders();
   }
   if (!headers_written_ && StatusAllowsBody() && !headers_.Contains("Content-Length")) {
     // The whole body is known. HEAD tells the length that GET would have (RFC 9110, section 9.3.2), unless
@@ -174,6 +190,7 @@ void HttpResponse::SendHeaders() {
   if (headers_written_) {
     return;
   }
+  PrepareHeaders();
   if (!StatusAllowsBody()) {
     // What was written before the status was set is no answer's body (RFC 9110, section 6.4.1).
     ClearContent();

@@ -98,6 +98,9 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
     FindClient(context.Request(), flight);
     Serve(context, io, flight);
     context.Response().Complete();
+    if (const auto cause = context.Response().Cause(); !cause.empty()) {
+      flight.cause = cause;
+    }
   } catch (const HttpException& error) {
     if (!error.Cause().empty()) {
       flight.cause = error.Cause();

@@ -93,6 +93,12 @@ inline constexpr CauseName kBodyTooShort(
     "body_too_short");  ///< 400: it ended before its announced length
 inline constexpr CauseName kBodyTimeout("body_timeout");  ///< 408: no more of it came
 
+// Conditions of requests, and parts of answers.
+inline constexpr CauseName kPreconditionFailed(
+    "precondition_failed");  ///< 412: the resource is not in the state that the client took it for
+inline constexpr CauseName kRangeNotSatisfiable(
+    "range_not_satisfiable");  ///< 416: the file ends before what was asked for
+
 // Load and time.
 inline constexpr CauseName kOverloaded(
     "overloaded");  ///< 503: a bound of requests, threads or memory

@@ -67,6 +67,17 @@ class WEFT_API HttpContext {
   /// finds itself inside another leaves what is the whole answer's alone: Content-Length, validators, the status.
   std::size_t ExecutionDepth() const noexcept;
 
+  /// Evaluates the conditions of the request (RFC 9110, section 13.2.2) against the state that the resource is in, and where
+  /// they do not hold makes the answer: 412, or 304 for GET and HEAD. To be asked once the request is found good, and before
+  /// the handler changes anything:
+  ///
+  ///     if (!context.PreconditionsHold({.etag = order.tag, .last_modified = order.changed})) return;
+  ///
+  /// False: the answer is made, and what is written to it is dropped. Inside Server().Execute() it is true: conditions are about
+  /// the whole answer. Throws std::logic_error where the header block was sent already. A GET that sets its validators in the
+  /// response needs none of this: see HttpResponse::IsBodyWanted().
+  [[nodiscard]] bool PreconditionsHold(const Validators& current);
+
   /// Has the request say another path from now on, and another query where one is given; RawUrl() stays. The handler that is
   /// chosen stays too: to have another one answer, see Server().Transfer().
   ///

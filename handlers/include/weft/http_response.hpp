@@ -7,7 +7,10 @@
 #include <string>
 #include <string_view>
 
+#include <weft/cause.hpp>
+#include <weft/conditional_request.hpp>
 #include <weft/export.hpp>
+#include <weft/http_cache_policy.hpp>
 #include <weft/http_cookie.hpp>
 #include <weft/http_headers.hpp>
 
@@ -54,6 +57,23 @@ class WEFT_API HttpResponse {
   void SetContentType(std::string_view content_type);
   void AppendCookie(const HttpCookie& cookie);
 
+  /// What caches may do with the answer, and its validators. Made when it is first asked for. Throws std::logic_error
+  /// once HeadersWritten().
+  HttpCachePolicy& Cache();
+  /// Whether what the handler would write now gets anywhere. False for HEAD, for a status without a body, and where the
+  /// validators that were set so far (by Cache(), or as the fields ETag and Last-Modified) and the conditions of a GET make it a
+  /// 304 or a 412: the handler can spare its work and return. What is written nonetheless is dropped.
+  ///
+  /// The host does the same by itself when it makes the header block of a 2xx answer to GET or HEAD (RFC 9110, section
+  /// 13.2): a handler that sets a validator needs nothing else. A 304 keeps the fields that section 15.4.5 asks for, and
+  /// those that are not about the content, cookies say.
+  bool IsBodyWanted() const;
+
+  /// Says why the answer is what it is, for the access log, where the handler gives it without an exception.
+  void SetCause(CauseName cause);
+  /// Empty where none was set. Lifetime: static storage.
+  std::string_view Cause() const noexcept;
+
   /// Adds to the body.
   void Write(std::string_view text);
   void BinaryWrite(std::span<const std::byte> bytes);
@@ -93,6 +113,16 @@ class WEFT_API HttpResponse {
   void Complete();
 
  private:
+  friend class HttpContext;
+  struct Details;
+
+  Details& Lazy();
+  /// What the conditions of the request ask for, with the validators that there are now.
+  PreconditionResult CheckedPreconditions() const;
+  /// Makes the answer a 304 or 412 without content, or leaves it.
+  void AnswerPrecondition(PreconditionResult result);
+  /// What is done to the fields before they are sent. Doing it twice changes nothing.
+  void PrepareHeaders();
   void RequireHeadersNotWritten(const char* member) const;
   void SendHeaders();
   void SendBuffer();
@@ -100,6 +130,7 @@ class WEFT_API HttpResponse {
   /// Body bytes that wait for SendBuffer(), those of files included.
   std::uint64_t BufferedBytes() const noexcept;
   bool StatusAllowsBody() const noexcept;
+  bool HasBody() const noexcept { return !head_ && !suppress_content_ && StatusAllowsBody(); }
 
   HttpWorkerRequest& sink_;
   const HttpRequest& request_;
@@ -115,6 +146,8 @@ class WEFT_API HttpResponse {
   std::uint64_t head_bytes_ = 0;  // that GET would have sent
   bool headers_written_ = false;
   bool completed_ = false;
+  bool suppress_content_ = false;
+  std::unique_ptr<Details> details_;  // what few responses have
 };
 
 }  // namespace weft
