@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include <weft/detail/async_runtime.hpp>
+#include "handlers/contract/blocking.hpp"
 
 namespace weft {
 
@@ -27,6 +28,11 @@ void detail::SetAsyncRuntime(IAsyncRuntime* runtime) noexcept {
 }
 
 void SleepUntil(std::chrono::steady_clock::time_point time) { Runtime().SleepUntil(time); }
+
+bool detail::MayBlock() noexcept {
+  const auto* const runtime = g_runtime.load(std::memory_order_acquire);
+  return runtime == nullptr || runtime->MayBlock();
+}
 
 void detail::RunBlocking(const std::function<void()>& function) { Runtime().RunBlocking(function); }
 

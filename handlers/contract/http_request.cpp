@@ -1,7 +1,6 @@
 #include <weft/http_request.hpp>
 
 #include <algorithm>
-#include <array>
 #include <boost/url/parse.hpp>
 #include <charconv>
 #include <utility>
@@ -12,16 +11,12 @@
 #include "handlers/contract/field_cursor.hpp"
 #include "handlers/contract/forwarded_client.hpp"
 #include "handlers/contract/ip_address.hpp"
+#include "handlers/contract/request_body.hpp"
 #include "handlers/contract/request_url.hpp"
 
 namespace weft {
 
 namespace {
-
-/// A body is read in steps of this size; larger ones gained nothing in a run of 20 MiB uploads.
-constexpr std::size_t kReadStep = 64 * 1024;
-/// At most so much is reserved on the word of a CONTENT_LENGTH; the rest comes with the bytes.
-constexpr std::uint64_t kReserveAtMost = 1024 * 1024;
 
 /// "ACCEPT_ENCODING" becomes "Accept-Encoding".
 std::string FieldName(std::string_view variable) {
@@ -83,22 +78,12 @@ struct HttpRequest::Details {
   std::optional<std::vector<QualityValue>> user_languages;
 };
 
-std::size_t HttpInputStream::Read(std::span<char> buffer) {
-  if (!buffered_) {
-    return source_.ReadBody(buffer);
-  }
-  const auto count = rest_.copy(buffer.data(), buffer.size());
-  rest_.remove_prefix(count);
-  return count;
-}
-
 HttpRequest::HttpRequest(ServerVariableCollection variables, HttpWorkerRequest& source,
                          const HttpRequestSettings* settings)
     : variables_(std::move(variables)),
       settings_(settings != nullptr ? settings : &kDefaultSettings),
       method_(variables_.Get("REQUEST_METHOD")),
-      source_(source),
-      stream_(source) {
+      source_(source) {
   const auto script_name = variables_.Get("SCRIPT_NAME");
   const auto path_info = variables_.Get("PATH_INFO");
   path_.reserve(script_name.size() + path_info.size());
@@ -351,42 +336,6 @@ std::optional<std::uint64_t> HttpRequest::ContentLength() const noexcept {
     return std::nullopt;
   }
   return length;
-}
-
-std::string_view HttpRequest::Body() {
-  if (body_mode_ == weft::ReadEntityBodyMode::kBufferless) {
-    throw std::logic_error(
-        "HttpRequest::Body() after GetBufferlessInputStream(): the body was not kept");
-  }
-  if (body_mode_ == weft::ReadEntityBodyMode::kNone) {
-    // Most requests have no body: they shall cost no memory.
-    std::array<char, 512> first;
-    auto count = source_.ReadBody(first);
-    if (count != 0) {
-      body_.reserve(std::min(ContentLength().value_or(0), kReserveAtMost));
-      body_.assign(first.data(), count);
-    }
-    while (count != 0) {
-      const auto used = body_.size();
-      body_.resize(used + kReadStep);
-      count = source_.ReadBody(std::span(body_.data() + used, kReadStep));
-      body_.resize(used + count);
-    }
-    body_mode_ = weft::ReadEntityBodyMode::kBuffered;
-  }
-  return body_;
-}
-
-HttpInputStream& HttpRequest::GetBufferlessInputStream() {
-  if (body_mode_ == weft::ReadEntityBodyMode::kBuffered) {
-    if (!stream_.buffered_) {
-      stream_.buffered_ = true;
-      stream_.rest_ = body_;
-    }
-  } else {
-    body_mode_ = weft::ReadEntityBodyMode::kBufferless;
-  }
-  return stream_;
 }
 
 void HttpRequest::SetQueryStringText(std::string text) {

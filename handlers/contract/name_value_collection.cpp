@@ -1,26 +1,22 @@
 #include <weft/name_value_collection.hpp>
 
-#include <boost/url/pct_string_view.hpp>
 #include <utility>
 
 #include <weft/http_exception.hpp>
 #include <weft/http_headers.hpp>
+#include "handlers/contract/form_text.hpp"
 
 namespace weft {
 
 namespace {
 
-std::string DecodeFormText(std::string_view text) {
-  const auto encoded = boost::urls::make_pct_string_view({text.data(), text.size()});
-  if (!encoded) {
+std::string DecodeQueryText(std::string_view text) {
+  auto decoded = DecodeFormText(text);
+  if (!decoded) {
     throw HttpException(400, "The query holds a broken percent-escape.", std::string(text))
         .WithCause(cause::kQueryMalformed);
   }
-  boost::urls::encoding_opts options;
-  options.space_as_plus = true;
-  std::string decoded;
-  encoded->decode(options, boost::urls::string_token::assign_to(decoded));
-  return decoded;
+  return *std::move(decoded);
 }
 
 }  // namespace
@@ -71,7 +67,7 @@ NameValueCollection ParseQueryString(std::string_view text, std::size_t max_fiel
     const auto equals = item.find('=');
     const auto value =
         equals == std::string_view::npos ? std::string_view() : item.substr(equals + 1);
-    items.Append(DecodeFormText(item.substr(0, equals)), DecodeFormText(value));
+    items.Append(DecodeQueryText(item.substr(0, equals)), DecodeQueryText(value));
   }
   return items;
 }

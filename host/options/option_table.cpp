@@ -281,8 +281,22 @@ void AppendLimits(std::vector<Option>& table) {
   table.push_back(Quantity<Count>(kGroup, "max-params", &Settings::max_params, {16, 65'536},
                                   "Number of one request's parameters; beyond it 431."));
   table.push_back(Quantity<Count>(kGroup, "max-fields", &Settings::max_fields, {1, 1'000'000},
-                                  "Fields of one request's query, and cookies; beyond it a handler "
-                                  "that asks for them answers 400."));
+                                  "Fields of one request's query, of its form, and cookies; beyond "
+                                  "it a handler that asks for them answers 400."));
+  table.push_back(Quantity<Size>(kGroup, "max-field-bytes", &Settings::max_field_bytes, {1, kGibi},
+                                 "Bytes of the value of one field of a form; beyond it 413."));
+  table.push_back(Quantity<Size>(kGroup, "max-field-name-bytes", &Settings::max_field_name_bytes,
+                                 {1, kMebi},
+                                 "Bytes of the name of one field of a form; beyond it 413."));
+  table.push_back(Quantity<Size>(kGroup, "max-form-bytes", &Settings::max_form_bytes,
+                                 {1, 16 * kGibi},
+                                 "Bytes of the names and values of all fields of a form, which are "
+                                 "in memory; beyond it 413."));
+  table.push_back(Quantity<Count>(kGroup, "max-files", &Settings::max_files, {0, 1'000'000},
+                                  "Files of one form; beyond it 400."));
+  table.push_back(
+      Quantity<Size>(kGroup, "max-part-header-bytes", &Settings::max_part_header_bytes, {64, kMebi},
+                     "Bytes of the header fields of one part of a multipart body; beyond it 400."));
   table.push_back(Quantity<Size>(kGroup, "max-request-bytes", &Settings::max_request_bytes,
                                  {0, 1'024 * kGibi},
                                  "Bytes of one request's body; beyond it 413. Mappings may set "
@@ -298,6 +312,22 @@ void AppendLimits(std::vector<Option>& table) {
   table.push_back(Quantity<Size>(kGroup, "max-buffered-bytes", &Settings::max_buffered_bytes,
                                  {kMebi, 1'024 * kGibi},
                                  "Bytes of bodies that a worker holds in memory; beyond it 503."));
+  table.push_back(Quantity<Size>(kGroup, "body-memory-bytes", &Settings::body_memory_bytes,
+                                 {0, kGibi},
+                                 "Bytes of one body that are kept in memory; a longer one goes to "
+                                 "a temporary file."));
+  table.push_back(Special(
+      kGroup, "temporary-folder", "DIR", "TMPDIR, else /tmp",
+      "Folder of temporary files. They have no names, so that nothing is left behind there.",
+      [](Settings& settings, std::string_view text) {
+        if (text.empty() || text.front() != '/') {
+          throw BadValue(Quoted(text) + " is no absolute path: give the folder from the root on");
+        }
+        settings.temporary_folder = text;
+      }));
+  table.push_back(Quantity<Size>(kGroup, "max-temporary-bytes", &Settings::max_temporary_bytes,
+                                 {kMebi, 1'024 * kGibi * kKibi},
+                                 "Bytes of all temporary files of a worker; beyond it 503."));
   table.push_back(Quantity<Size>(
       kGroup, "memory-reserve", &Settings::memory_reserve, {128 * kKibi, kGibi},
       "Memory that a worker puts by for when the system has no more: it then takes no new "

@@ -125,9 +125,21 @@ struct Settings {
   /// Number of one request's parameters. 1024: servers send 30 and pass on at most some hundred
   /// header fields (Apache's LimitRequestFields is 100).
   std::size_t max_params = 1024;
-  /// Fields of one request's query, and its cookies; beyond it 400, where a handler asks for them. 1000: ASP.NET's
-  /// and PHP's default, far above what pages send.
+  /// Fields of one request's query, of its form, and its cookies; beyond it 400, where a handler asks for them. 1000:
+  /// ASP.NET's and PHP's default, far above what pages send.
   std::size_t max_fields = 1000;
+  /// Bytes of the value of one field of a form; beyond it 413. 1M: a long text; larger things are sent as files, which cost no memory.
+  std::size_t max_field_bytes = 1'048'576;
+  /// Bytes of the name of one field of a form; beyond it 413. 2048: ASP.NET Core's default.
+  std::size_t max_field_name_bytes = 2'048;
+  /// Bytes of the names and values of all fields of a form, which are in memory while its handler runs; beyond it 413. 4M:
+  /// the default of ASP.NET for a whole request.
+  std::size_t max_form_bytes = 4'194'304;
+  /// Files of one form; beyond it 400. 1000: as fields; a folder that is sent whole may have more.
+  std::size_t max_files = 1000;
+  /// Bytes of the header fields of one part of a multipart body; beyond it 400. 16K: ASP.NET Core's default; browsers send some
+  /// hundred.
+  std::size_t max_part_header_bytes = 16'384;
   /// Bytes of one request's body; beyond it 413. 30,000,000 is the default of IIS and Kestrel. A
   /// mapping's maxRequestBytes may lower or raise it for its folder.
   std::size_t max_request_bytes = 30'000'000;
@@ -139,6 +151,13 @@ struct Settings {
   /// Bytes of all bodies that a worker holds in memory; beyond it 503. 1G: some thirty of the
   /// largest bodies at once, and within the memory of a small machine.
   std::size_t max_buffered_bytes = std::size_t{1} << 30;
+  /// Bytes of one body that are kept in memory; a longer one goes to a temporary file. 80K: ASP.NET's; forms without files stay
+  /// below it, and 10,000 bodies at once within the 1G of max_buffered_bytes.
+  std::size_t body_memory_bytes = 81'920;
+  /// The folder of temporary files. Empty: TMPDIR, or /tmp. Where that is in memory, a tmpfs, another one is better.
+  std::string temporary_folder;
+  /// Bytes of all temporary files of a worker; beyond it 503. 16G: some five hundred of the largest bodies at once.
+  std::size_t max_temporary_bytes = std::size_t{16} << 30;
   /// Bytes that a worker puts by for when the system has no more memory: what must not fail, to wait for the next
   /// event and to end connections, is served from it. 512K: its requests take more, and may fail.
   std::size_t memory_reserve = 524'288;

@@ -7,12 +7,15 @@
 
 namespace weft::host::pipeline {
 
-/// Bytes of request bodies that a worker holds in memory, wherever they wait, and their bound.
+/// Bytes of request bodies that a worker holds, in memory, wherever they wait, or in temporary files, and their bound.
 ///
 /// Threads: the reactor's.
 class BodyBudget {
  public:
-  explicit BodyBudget(std::size_t max_bytes) noexcept : max_bytes_(max_bytes) {}
+  enum class Place { kMemory, kFiles };
+
+  explicit BodyBudget(std::size_t max_bytes, Place place = Place::kMemory) noexcept
+      : max_bytes_(max_bytes), place_(place) {}
   BodyBudget(const BodyBudget&) = delete;
   BodyBudget& operator=(const BodyBudget&) = delete;
 
@@ -29,14 +32,19 @@ class BodyBudget {
 
   /// What a request is answered with whose body had no room.
   HttpException Exceeded() const {
-    return HttpException(503, {},
-                         "request bodies in memory exceed " + std::to_string(max_bytes_) +
-                             " bytes (--max-buffered-bytes)")
+    return HttpException(
+               503, {},
+               std::string("request bodies in ") +
+                   (place_ == Place::kMemory ? "memory" : "temporary files") + " exceed " +
+                   std::to_string(max_bytes_) + " bytes (" +
+                   (place_ == Place::kMemory ? "--max-buffered-bytes" : "--max-temporary-bytes") +
+                   ")")
         .WithCause(cause::kOverloaded);
   }
 
  private:
   const std::size_t max_bytes_;
+  const Place place_;
   std::size_t used_bytes_ = 0;
 };
 

@@ -172,7 +172,7 @@ void NestedExecution::Execute(HttpContext& context, std::string_view path, std::
             new handling::HandlerLease(handling::LeaseFor(*mapped.entry, handler_class, context)));
       });
       if (!lease->IsBufferless()) {
-        static_cast<void>(request.Body());
+        request.ReadBodyAhead();
       }
       Run(lease->IsAsync(), context, [&] { lease->ProcessRequest(context); });
     } catch (...) {
@@ -223,7 +223,7 @@ void NestedExecution::RunInstead(HttpContext& context, std::shared_ptr<IHttpHand
 void NestedExecution::RunHandler(HttpContext& context, const IHttpHandler& handler,
                                  const std::function<void()>& function) {
   if (dynamic_cast<const IHttpBufferlessHandler*>(&handler) == nullptr) {
-    static_cast<void>(context.Request().Body());
+    context.Request().ReadBodyAhead();
   }
   Run(dynamic_cast<const IHttpAsyncHandler*>(&handler) != nullptr, context, function);
 }

@@ -50,7 +50,8 @@ Pipeline::Pipeline(runtime::Runtime& runtime, observe::AccessLog& access_log, co
     : runtime_(runtime),
       access_log_(access_log),
       limits_(limits),
-      budget_{limits.max_buffered_bytes} {}
+      budget_{limits.max_buffered_bytes},
+      file_budget_{limits.max_temporary_bytes, BodyBudget::Place::kFiles} {}
 
 void Pipeline::Process(IExchange& exchange, ServerVariableCollection variables,
                        CancellationSource& cancellation) noexcept {
@@ -84,10 +85,9 @@ void Pipeline::Process(IExchange& exchange, ServerVariableCollection variables,
 
 void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables) {
   const auto token = flight.cancellation->Token();
-  RequestIo io(*flight.exchange, token, budget_);
+  RequestIo io(*flight.exchange, token, budget_, file_budget_);
   HttpContext context(std::move(variables), io, token, limits_.output_buffer_bytes,
                       &limits_.request, flight.id);
-  io.SetRequest(context.Request());
   NestedExecution nested(runtime_, io, *flight.handlers, limits_.max_execute_depth,
                          {flight.started, flight.deadline});
   context.SetExecution(&nested);
@@ -185,7 +185,7 @@ void Pipeline::Serve(HttpContext& context, RequestIo& io, Flight& flight) {
   flight.handler = &lease.Type();
   runtime_.SetCurrentLabel(handling::NameOf(*flight.handler));
   if (!lease.IsBufferless()) {
-    static_cast<void>(context.Request().Body());
+    context.Request().ReadBodyAhead();
   }
   try {
     RunHandler(lease, context, io, flight);

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <list>
 #include <memory>
 #include <string>
@@ -33,6 +34,7 @@ class Pipeline {
     std::size_t output_buffer_bytes;
     HttpRequestSettings request{};
     std::size_t max_execute_depth = 10;  ///< executions of HttpServerUtility in one another
+    std::size_t max_temporary_bytes = std::numeric_limits<std::size_t>::max();  ///< of all bodies
   };
 
   /// Both must outlive the pipeline.
@@ -113,6 +115,7 @@ class Pipeline {
   std::shared_ptr<const handling::HandlerTable> handlers_;
   HttpApplicationState* application_ = nullptr;
   BodyBudget budget_;
+  BodyBudget file_budget_;
   std::list<Flight> in_flight_;
   std::list<Flight> spare_flights_;  // nodes for reuse
   std::uint64_t last_request_ = 0;

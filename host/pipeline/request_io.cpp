@@ -72,15 +72,7 @@ std::size_t RequestIo::ReadBody(std::span<char> buffer) {
   }
   cancellation_.ThrowIfCancellationRequested();
   std::size_t count = 0;
-  OnFiber([&] {
-    count = exchange_.ReadBody(buffer);
-    if (request_ == nullptr || request_->ReadEntityBodyMode() != ReadEntityBodyMode::kBufferless) {
-      if (!budget_.TryTake(count)) {
-        throw budget_.Exceeded();
-      }
-      held_ += count;
-    }
-  });
+  OnFiber([&] { count = exchange_.ReadBody(buffer); });
   received_ += count;
   if (count == 0 && announced_ && received_ < *announced_) {
     throw HttpException(
@@ -92,6 +84,24 @@ std::size_t RequestIo::ReadBody(std::span<char> buffer) {
     throw TooLarge(received_, max_bytes_, "has more than");
   }
   return count;
+}
+
+void RequestIo::HoldBody(std::size_t memory_bytes, std::uint64_t file_bytes) {
+  const auto hold = [](BodyBudget& budget, std::size_t& held, std::size_t bytes) {
+    if (bytes > held && !budget.TryTake(bytes - held)) {
+      throw budget.Exceeded();
+    }
+    if (bytes < held) {
+      budget.GiveBack(held - bytes);
+    }
+    held = bytes;
+  };
+  if (memory_bytes != held_in_memory_ || file_bytes != held_in_files_) {
+    OnFiber([&] {
+      hold(memory_, held_in_memory_, memory_bytes);
+      hold(files_, held_in_files_, static_cast<std::size_t>(file_bytes));
+    });
+  }
 }
 
 void RequestIo::SendHeaders(int status, std::string_view description, const HttpHeaders& headers) {

@@ -5,7 +5,6 @@
 #include <optional>
 
 #include <weft/cancellation.hpp>
-#include <weft/http_request.hpp>
 #include <weft/http_worker_request.hpp>
 #include "host/pipeline/body_budget.hpp"
 #include "host/pipeline/exchange.hpp"
@@ -17,17 +16,20 @@ namespace weft::host::pipeline {
 /// allowed, and carries the calls of a handler that runs on a thread of the pool to the request's fiber.
 class RequestIo final : public HttpWorkerRequest {
  public:
-  RequestIo(IExchange& exchange, const CancellationToken& cancellation, BodyBudget& budget)
-      : exchange_(exchange), cancellation_(cancellation), budget_(budget) {}
+  /// What of the body is kept counts for `memory` or `files`.
+  RequestIo(IExchange& exchange, const CancellationToken& cancellation, BodyBudget& memory,
+            BodyBudget& files)
+      : exchange_(exchange), cancellation_(cancellation), memory_(memory), files_(files) {}
   RequestIo(const RequestIo&) = delete;
   RequestIo& operator=(const RequestIo&) = delete;
-  ~RequestIo() override { budget_.GiveBack(held_); }
+  ~RequestIo() override {
+    memory_.GiveBack(held_in_memory_);
+    files_.GiveBack(held_in_files_);
+  }
 
   /// Throws HttpException(400) when `announced` is no number of bytes, and HttpException(413) when it is over
   /// `max_bytes`. Before the first ReadBody().
   void SetBodyBounds(std::string_view announced, std::uint64_t max_bytes);
-  /// Whose body it is: what is read other than piece by piece is kept in memory, and counts for the budget.
-  void SetRequest(const HttpRequest& request) noexcept { request_ = &request; }
   /// From now on what is sent is the host's own answer, which a cancelled request gets too.
   void BeginErrorAnswer() noexcept { error_answer_ = true; }
   /// The answer is complete, or cut: from now on sending throws std::logic_error.
@@ -41,6 +43,7 @@ class RequestIo final : public HttpWorkerRequest {
   runtime::IFiberGateway* Gateway() const noexcept { return gateway_; }
 
   std::size_t ReadBody(std::span<char> buffer) override;
+  void HoldBody(std::size_t memory_bytes, std::uint64_t file_bytes) override;
   void SendHeaders(int status, std::string_view description, const HttpHeaders& headers) override;
   void SendBody(std::string_view bytes) override;
   void Flush() override;
@@ -52,14 +55,15 @@ class RequestIo final : public HttpWorkerRequest {
 
   IExchange& exchange_;
   const CancellationToken& cancellation_;
-  BodyBudget& budget_;
+  BodyBudget& memory_;
+  BodyBudget& files_;
   runtime::IFiberGateway* gateway_ = nullptr;
   std::optional<std::uint64_t> announced_;
   std::uint64_t max_bytes_ = 0;
   std::uint64_t received_ = 0;
-  std::size_t held_ = 0;
+  std::size_t held_in_memory_ = 0;
+  std::size_t held_in_files_ = 0;
   std::uint64_t body_bytes_sent_ = 0;
-  const HttpRequest* request_ = nullptr;
   bool error_answer_ = false;
   bool answer_ended_ = false;
   bool headers_sent_ = false;

@@ -73,8 +73,16 @@ pipeline::Pipeline::Limits PipelineLimits(const options::Settings& settings) {
           {.max_fields = settings.max_fields,
            .debug = settings.debug,
            .trusted_proxies = settings.trusted_proxies,
-           .forwarded_fields = settings.BelievedFields()},
-          settings.max_execute_depth};
+           .forwarded_fields = settings.BelievedFields(),
+           .body_memory_bytes = settings.body_memory_bytes,
+           .temporary_folder = settings.temporary_folder,
+           .max_field_bytes = settings.max_field_bytes,
+           .max_form_bytes = settings.max_form_bytes,
+           .max_field_name_bytes = settings.max_field_name_bytes,
+           .max_files = settings.max_files,
+           .max_part_header_bytes = settings.max_part_header_bytes},
+          settings.max_execute_depth,
+          settings.max_temporary_bytes};
 }
 
 fastcgi::Server::Limits ServerLimits(const options::Settings& settings, bool spawned) {

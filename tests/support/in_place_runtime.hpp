@@ -33,6 +33,8 @@ class InPlaceRuntime final : public weft::detail::IAsyncRuntime {
     }
   }
 
+  bool MayBlock() const noexcept override { return running; }
+
   int sleeps = 0;
   std::chrono::steady_clock::time_point slept_until;
   int calls = 0;

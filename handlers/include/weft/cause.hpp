@@ -82,7 +82,7 @@ inline constexpr CauseName kCookieMalformed(
 inline constexpr CauseName kHostMalformed(
     "host_malformed");  ///< 400: the Host field is no host, seen when a handler asks for the URL
 inline constexpr CauseName kTooManyFields(
-    "too_many_fields");  ///< 400: of a query, or cookies; --max-fields
+    "too_many_fields");  ///< 400: of a query or a form, or cookies; --max-fields
 inline constexpr CauseName kFolderRedirect("folder_redirect");  ///< 301: a folder without its slash
 inline constexpr CauseName kParamsTooLarge(
     "params_too_large");  ///< 431: too many of them, or too many bytes
@@ -92,6 +92,24 @@ inline constexpr CauseName kBodyTooLarge("body_too_large");  ///< 413: over the 
 inline constexpr CauseName kBodyTooShort(
     "body_too_short");  ///< 400: it ended before its announced length
 inline constexpr CauseName kBodyTimeout("body_timeout");  ///< 408: no more of it came
+inline constexpr CauseName kBodyStorageFull(
+    "body_storage_full");  ///< 507: no room for its temporary file
+inline constexpr CauseName kBodyStorageFailed(
+    "body_storage_failed");  ///< 500: its temporary file cannot be made or written
+
+// What is in a body, seen when a handler asks for it.
+inline constexpr CauseName kContentTypeUnsupported(
+    "content_type_unsupported");  ///< 415: not what the handler reads
+inline constexpr CauseName kFormMalformed(
+    "form_malformed");  ///< 400: a broken percent-escape in a form
+inline constexpr CauseName kFormTooLarge(
+    "form_too_large");  ///< 413: --max-field-bytes, --max-field-name-bytes, --max-form-bytes
+inline constexpr CauseName kTooManyFiles("too_many_files");  ///< 400: of a form; --max-files
+inline constexpr CauseName kMultipartMalformed(
+    "multipart_malformed");  ///< 400: not as RFC 2046 and RFC 7578 have it
+inline constexpr CauseName kPartHeaderTooLarge(
+    "part_header_too_large");  ///< 400: of a multipart body; --max-part-header-bytes
+inline constexpr CauseName kJsonMalformed("json_malformed");  ///< 400: no JSON, or too deep
 
 // Conditions of requests, and parts of answers.
 inline constexpr CauseName kPreconditionFailed(

@@ -11,7 +11,9 @@
 
 #include <weft/export.hpp>
 #include <weft/http_headers.hpp>
+#include <weft/http_posted_file.hpp>
 #include <weft/http_request_settings.hpp>
+#include <weft/input_stream.hpp>
 #include <weft/name_value_collection.hpp>
 #include <weft/quality_list.hpp>
 #include <weft/server_variables.hpp>
@@ -19,29 +21,16 @@
 namespace weft {
 
 class HttpWorkerRequest;
+struct FormData;
 struct ForwardedClient;
+struct MultipartLimits;
 
-/// How a request's body was read.
+/// How a request's body is read: whoever has begun in one way goes on in it.
 enum class ReadEntityBodyMode {
-  kNone,        ///< nothing was read
-  kBuffered,    ///< whole, in memory
-  kBufferless,  ///< as it arrives
-};
-
-/// A body as it arrives. Obtained from HttpRequest::GetBufferlessInputStream().
-class WEFT_API HttpInputStream {
- public:
-  /// Waits for bytes and copies at most `buffer.size()` of them; 0 is the end of the body.
-  /// Throws as HttpWorkerRequest.
-  std::size_t Read(std::span<char> buffer);
-
- private:
-  friend class HttpRequest;
-  explicit HttpInputStream(HttpWorkerRequest& source) noexcept : source_(source) {}
-
-  HttpWorkerRequest& source_;
-  bool buffered_ = false;
-  std::string_view rest_;  // of a body that is in memory already
+  kNone,        ///< not yet
+  kClassic,     ///< whole: Body(), Form(), Files(), InputStream(), TotalBytes(), BinaryRead()
+  kBufferless,  ///< as it arrives, and nothing is kept: GetBufferlessInputStream()
+  kBuffered,    ///< as it arrives, and kept: GetBufferedInputStream(); from its end on as kClassic
 };
 
 /// What the client asked for.
@@ -150,13 +139,45 @@ class WEFT_API HttpRequest {
   /// Whether a trusted proxy sent a field about the client that cannot be read, and counts for nothing.
   bool HasMalformedForwardedFields() const;
 
-  /// The whole body. A handler that is not an IHttpBufferlessHandler has it in memory before it is called;
-  /// any other reads it here, to its end. Throws std::logic_error after GetBufferlessInputStream().
+  /// The whole body. A handler that is not an IHttpBufferlessHandler has it before it is called, and any other waits
+  /// here for its end. One that is longer than the host's `--body-memory-bytes` lies in a temporary file, which is mapped into
+  /// memory here: its pages are read as they are touched, and may make an async handler's thread wait for the disk. Who does not need it in one piece reads InputStream().
+  ///
+  /// This and the members below, to Files(), throw std::logic_error after GetBufferlessInputStream(), for nothing was
+  /// kept then, and before GetBufferedInputStream() was read to its end; HttpException(507 or 500) where a temporary file
+  /// cannot be written; and as HttpWorkerRequest.
   std::string_view Body();
-  /// The body as it arrives. For an IHttpBufferlessHandler; where the body is in memory already it is read
-  /// from there.
+  /// The same from its first byte to its last, and back. One stream, which is where the last read has left it.
+  HttpBodyStream& InputStream();
+  /// How long the body is, whatever was announced.
+  std::uint64_t TotalBytes();
+  /// The next bytes of InputStream(), at most so many.
+  std::string BinaryRead(std::size_t count);
+  /// The fields of a form in the body, in their order; names ignore letter case and may repeat. Of
+  /// application/x-www-form-urlencoded and of multipart/form-data, whatever the method; empty for any other Content-Type.
+  /// Parsed at the first call, with Files(). Values are the bytes that were sent, decoded; nobody checks that they are
+  /// UTF-8, as in QueryString().
+  ///
+  /// Throws HttpException(400) for a broken percent-escape (cause `form_malformed`), for a multipart body that is not
+  /// well-formed, and one that has a part without a name (`multipart_malformed`, `part_header_too_large`), for more fields
+  /// than the host's `--max-fields` (`too_many_fields`), and more files than its `--max-files` (`too_many_files`);
+  /// HttpException(413) for a field over `--max-field-bytes` or `--max-field-name-bytes`, and fields over `--max-form-bytes` together
+  /// (`form_too_large`).
+  const NameValueCollection& Form();
+  /// The files of a form in the body. As Form().
+  HttpFileCollection& Files();
+
+  /// The body as it arrives. For an IHttpBufferlessHandler; for any other the body has come already, and is read from
+  /// where it lies. Always the same stream. Throws std::logic_error where another way was begun.
   HttpInputStream& GetBufferlessInputStream();
+  /// The body as it arrives, kept as it is read: at its end Form() and its neighbours have it too. As GetBufferlessInputStream().
+  HttpInputStream& GetBufferedInputStream();
   weft::ReadEntityBodyMode ReadEntityBodyMode() const noexcept { return body_mode_; }
+  /// The host's bounds, for a MultipartReader.
+  MultipartLimits MultipartBounds() const noexcept;
+  /// Reads the body to its end, and leaves open in which way the handler does. The host does so before a handler that is no
+  /// IHttpBufferlessHandler. Throws as Body().
+  void ReadBodyAhead();
 
   /// Ends the request without an answer, or in the middle of one: the web server's connection is cut, and what the
   /// client sees of that is the web server's to say (502, usually). For peers that deserve no answer.
@@ -183,8 +204,20 @@ class WEFT_API HttpRequest {
   void SwapPaths(Paths& paths) noexcept;
 
  private:
+  friend class HttpInputStream;
+  struct BodyState;
   struct Details;
   Details& Lazy() const;
+  BodyState& BodyOfRequest();
+  /// Has the whole body for a member of this name.
+  void RequireBody(const char* member);
+  /// The stream of this way.
+  HttpInputStream& StreamOf(weft::ReadEntityBodyMode mode, const char* member);
+  std::size_t ReadAndKeep(std::span<char> buffer);
+  void FinishBody();
+  /// Tells the host what is kept.
+  void HoldBody();
+  FormData& ParsedForm(const char* member);
   /// Null where no proxy is trusted.
   const ForwardedClient* Client() const;
 
@@ -195,9 +228,9 @@ class WEFT_API HttpRequest {
   std::size_t file_path_length_ = 0;
   std::string application_path_ = "/";
   HttpWorkerRequest& source_;
-  HttpInputStream stream_;
   weft::ReadEntityBodyMode body_mode_ = weft::ReadEntityBodyMode::kNone;
-  std::string body_;
+  bool body_complete_ = false;
+  std::unique_ptr<BodyState> body_;  // null while nothing of it was read, and where there is none
   std::optional<std::string> query_text_;  // in place of QUERY_STRING
   mutable std::optional<NameValueCollection> query_;
   mutable std::optional<NameValueCollection> cookies_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -22,6 +23,9 @@ class WEFT_API HttpWorkerRequest {
 
   /// Waits for body bytes and copies at most `buffer.size()` of them; 0 is the end of the body.
   virtual std::size_t ReadBody(std::span<char> buffer) = 0;
+  /// The request keeps so much of its body from now on, in memory and in a temporary file; at its end nothing. Throws
+  /// HttpException(503) when that is too much beside what others keep.
+  virtual void HoldBody(std::size_t memory_bytes, std::uint64_t file_bytes);
   /// Sends the header block, before any SendBody(). Called once, and again only where it threw.
   ///
   /// A call that throws has sent nothing, or its peer has gone, and nothing that is sent later gets there:

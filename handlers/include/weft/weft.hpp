@@ -11,3 +11,4 @@
 #include <weft/http_handler.hpp>
 #include <weft/http_utility.hpp>
 #include <weft/module.hpp>
+#include <weft/multipart_reader.hpp>

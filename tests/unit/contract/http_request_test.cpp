@@ -257,7 +257,7 @@ TEST_CASE("HttpRequest: Body is whole over pieces of any size, and read once") {
           announced ? test::VariableList{{"CONTENT_LENGTH", length}} : test::VariableList{},
           pieces);
       CHECK(subject.request.Body() == whole);
-      CHECK(subject.request.ReadEntityBodyMode() == ReadEntityBodyMode::kBuffered);
+      CHECK(subject.request.ReadEntityBodyMode() == ReadEntityBodyMode::kClassic);
       const auto reads = subject.exchange.Count(Call::kReadBody);
       CHECK(subject.request.Body() == whole);
       CHECK(subject.exchange.Count(Call::kReadBody) == reads);
@@ -278,15 +278,15 @@ TEST_CASE("HttpRequest: an empty body is empty, and its end is not asked for aga
   CHECK(subject.exchange.Count(Call::kReadBody) == 1);
 }
 
-TEST_CASE(
-    "HttpRequest: Body after a failed read begins anew instead of passing half a body off as "
-    "whole") {
+TEST_CASE("HttpRequest: after a failed read the failure comes again, and half a body is none") {
   Subject subject({}, {"abc", "def"});
   subject.exchange.fail_at = 2;
   CHECK_THROWS_AS(static_cast<void>(subject.request.Body()), std::system_error);
-  CHECK(subject.request.ReadEntityBodyMode() != ReadEntityBodyMode::kBuffered);
-  subject.exchange.client_gone = true;
-  CHECK_THROWS_AS(static_cast<void>(subject.request.Body()), OperationCancelled);
+  CHECK(subject.request.ReadEntityBodyMode() == ReadEntityBodyMode::kNone);
+  CHECK_THROWS_AS(static_cast<void>(subject.request.Body()), std::system_error);
+  CHECK_THROWS_AS(static_cast<void>(subject.request.GetBufferlessInputStream()), std::system_error);
+  CHECK_THROWS_AS(static_cast<void>(subject.request.GetBufferedInputStream()), std::system_error);
+  CHECK(subject.exchange.Count(Call::kReadBody) == 2);
 }
 
 TEST_CASE("HttpRequest: the stream hands the body out as it arrives") {
@@ -315,24 +315,6 @@ TEST_CASE("HttpRequest: Body after GetBufferlessInputStream throws, read from or
   CHECK(&subject.request.GetBufferlessInputStream() == &stream);
   CHECK(stream.Read(buffer) == 1);
   CHECK(buffer[0] == 'c');
-}
-
-TEST_CASE("HttpRequest: the stream of a body that is in memory reads from there") {
-  Subject subject({}, {"abc", "def"});
-  CHECK(subject.request.Body() == "abcdef");
-  const auto reads = subject.exchange.calls.size();
-  auto& stream = subject.request.GetBufferlessInputStream();
-  std::string buffer(4, '\0');
-  CHECK(stream.Read(buffer) == 4);
-  CHECK(buffer == "abcd");
-  // Asking for it again does not begin it again.
-  CHECK(subject.request.GetBufferlessInputStream().Read(buffer) == 2);
-  CHECK(buffer.substr(0, 2) == "ef");
-  CHECK(stream.Read(buffer) == 0);
-  CHECK(subject.exchange.calls.size() == reads);
-  // The body is still there.
-  CHECK(subject.request.Body() == "abcdef");
-  CHECK(subject.request.ReadEntityBodyMode() == ReadEntityBodyMode::kBuffered);
 }
 
 }  // namespace

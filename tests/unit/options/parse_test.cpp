@@ -121,6 +121,22 @@ TEST_CASE("Parse: every option sets its own field") {
                                          "6",
                                          "--max-fields",
                                          "12",
+                                         "--max-field-bytes",
+                                         "13K",
+                                         "--max-field-name-bytes",
+                                         "14",
+                                         "--max-form-bytes",
+                                         "15K",
+                                         "--max-files",
+                                         "16",
+                                         "--max-part-header-bytes",
+                                         "17K",
+                                         "--body-memory-bytes",
+                                         "18K",
+                                         "--temporary-folder",
+                                         "/var/tmp",
+                                         "--max-temporary-bytes",
+                                         "19M",
                                          "--trusted-proxies",
                                          "192.0.2.0/24",
                                          "--trusted-proxies",
@@ -177,6 +193,14 @@ TEST_CASE("Parse: every option sets its own field") {
   CHECK(settings.stack_size == 128 * 1024);
   CHECK(settings.idle_stacks == 6);
   CHECK(settings.max_fields == 12);
+  CHECK(settings.max_field_bytes == 13 * 1024);
+  CHECK(settings.max_field_name_bytes == 14);
+  CHECK(settings.max_form_bytes == 15 * 1024);
+  CHECK(settings.max_files == 16);
+  CHECK(settings.max_part_header_bytes == 17 * 1024);
+  CHECK(settings.body_memory_bytes == 18 * 1024);
+  CHECK(settings.temporary_folder == "/var/tmp");
+  CHECK(settings.max_temporary_bytes == 19 * 1024 * 1024);
   CHECK(settings.trusted_proxies.Contains("192.0.2.7"));
   CHECK(settings.trusted_proxies.Contains("unix:"));
   CHECK_FALSE(settings.trusted_proxies.Contains("192.0.3.7"));

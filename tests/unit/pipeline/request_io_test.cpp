@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <weft/http_exception.hpp>
+#include <weft/http_request.hpp>
 #include "tests/support/doctest_values.hpp"
 #include "tests/support/memory_exchange.hpp"
 #include "tests/support/run_in_fiber.hpp"
@@ -28,10 +29,7 @@ void OnReactor(const std::function<void()>& test) {
 
 /// What stands between a context and this peer.
 struct Subject {
-  explicit Subject(std::deque<std::string> body = {}) {
-    exchange.body = std::move(body);
-    io.SetRequest(request);
-  }
+  explicit Subject(std::deque<std::string> body = {}) { exchange.body = std::move(body); }
 
   /// Reads at most `size` bytes.
   std::string Read(std::size_t size) {
@@ -54,7 +52,8 @@ struct Subject {
   CancellationSource source;
   CancellationToken token = source.Token();
   BodyBudget budget{1000};
-  RequestIo io{exchange, token, budget};
+  BodyBudget files{1000, BodyBudget::Place::kFiles};
+  RequestIo io{exchange, token, budget, files};
   HttpRequest request{test::MakeVariables({}), io};
 };
 
@@ -181,13 +180,13 @@ TEST_CASE("RequestIo: the bytes that were sent are counted, those that failed ar
 TEST_CASE("RequestIo: a body that is kept counts for the budget, and is given back at the end") {
   OnReactor([] {
     BodyBudget budget{10};
+    BodyBudget files{0, BodyBudget::Place::kFiles};
     {
       MemoryExchange exchange;
       exchange.body = {"abc", "defg"};
       const CancellationToken token;
-      RequestIo io(exchange, token, budget);
+      RequestIo io(exchange, token, budget, files);
       HttpRequest request(test::MakeVariables({}), io);
-      io.SetRequest(request);
       io.SetBodyBounds("", 100);
       CHECK(request.Body() == "abcdefg");
       CHECK(budget.UsedBytes() == 7);

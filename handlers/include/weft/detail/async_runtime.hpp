@@ -16,6 +16,8 @@ class IAsyncRuntime {
   virtual ~IAsyncRuntime() = default;
   virtual void SleepUntil(std::chrono::steady_clock::time_point time) = 0;
   virtual void RunBlocking(const std::function<void()>& function) = 0;
+  /// Whether the calling thread may block.
+  virtual bool MayBlock() const noexcept = 0;
 };
 
 /// Sets the process's runtime; null takes it away. Call it before the first request and after the last.
