@@ -307,6 +307,8 @@ TEST_CASE("HttpContext: PreconditionsHold inside an execution is the outer handl
    public:
     void Execute(HttpContext&, std::string_view, std::string_view) override {}
     void Execute(HttpContext&, IHttpHandler&) override {}
+    std::chrono::milliseconds Timeout() override { return {}; }
+    void SetTimeout(std::chrono::milliseconds) override {}
     std::size_t Depth() const noexcept override { return 1; }
   } inside;
   Subject subject(VariableList{{"HTTP_IF_MATCH", "\"b\""}}, "PUT");
