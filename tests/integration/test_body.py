@@ -143,6 +143,20 @@ def test_who_refuses_does_not_read_the_body(site):
     assert first.startswith(b"HTTP/1.1 405"), first
 
 
+def test_the_web_server_asks_for_a_body_that_is_announced_by_expect(site):
+    body = multipart([("f", bytes(100 * KIB), "f")])
+    head = (f"POST /upload.ashx HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: {FORM[0][1]}\r\n"
+            f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", site.port), timeout=30) as client:
+        client.sendall(head.encode())
+        assert client.recv(65536).startswith(b"HTTP/1.1 100")
+        client.sendall(body)
+        answer = b""
+        while piece := client.recv(65536):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 200") and sha256(bytes(100 * KIB)).encode() in answer
+
+
 # From here on without a web server.
 
 def upload(host, parts, target="/upload.ashx", timeout=30, **more):

@@ -294,6 +294,55 @@ def test_the_handlers_of_the_context_guide_answer_as_it_says(tmp_path, build_dir
     assert set(re.findall(r"^  static .*?(\w+)\(", header, re.M)) == set(re.findall(r"`(\w+)`", text[text.index("| for |"):text.index("The results")]))
 
 
+def test_the_handlers_of_the_body_guide_answer_as_it_says(tmp_path, build_dir):
+    text = (ROOT / "docs" / "guide" / "body.md").read_text()
+    (tmp_path / "modules").mkdir()
+    for name, source in zip(("album", "meter", "sum"), blocks(text, "cpp"), strict=True):
+        (tmp_path / f"{name}.cpp").write_text(source)
+        compile_module(tmp_path / f"{name}.cpp", tmp_path / "modules" / f"{name}.so", build_dir)
+    site = tmp_path / "mappings" / "default"
+    site.mkdir(parents=True)
+    (site / "mapping.json").write_text(json.dumps({"httpHandlers": [
+        {"add": {"verb": "*", "path": f"/{name}", "type": f"guide::{name.title()}, {name}"}}
+        for name in ("album", "meter", "sum")]}))
+    (tmp_path / "www" / "album").mkdir(parents=True)
+    socket_path = tmp_path / "s"
+    host = subprocess.Popen([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{socket_path}", "--workers", "0",
+                             "--mappings", tmp_path / "mappings", "--modules", tmp_path / "modules"])
+
+    def post(path, body, content_type):
+        environment = {"PATH": os.environ["PATH"], "REQUEST_METHOD": "POST", "SCRIPT_NAME": path,
+                       "CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": content_type,
+                       "DOCUMENT_ROOT": str(tmp_path / "www")}
+        result = subprocess.run(["cgi-fcgi", "-bind", "-connect", str(socket_path)], env=environment, input=body,
+                                capture_output=True, timeout=60)
+        head, _, content = result.stdout.decode().partition("\n\n" if b"\n\n" in result.stdout else "\r\n\r\n")
+        return head, content
+
+    part = '--XX\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
+    photo = "p" * 100_000
+    form = "".join((part % ("note", "", "hello"), part % ("photo", '; filename="C:\\a.jpg"', photo),
+                    part % ("photo", '; filename=""', ""), part % ("PHOTO", '; filename="b.jpg"', "b"), "--XX--")).encode()
+    form_type = "multipart/form-data; boundary=XX"
+    try:
+        wait_for(socket_path.exists, "the socket")
+        assert post("/album", form, form_type)[1] == "note: hello\na.jpg: 100000 bytes\nb.jpg: 1 bytes\n"
+        saved = sorted((tmp_path / "www" / "album").iterdir())
+        assert [len(file.read_text()) for file in saved] == [100_000, 1]
+        assert post("/album", b"note=a+b", "application/x-www-form-urlencoded")[1] == "note: a b\n"
+        assert post("/meter", form, form_type)[1] == "note: 5\nphoto (a.jpg): 100000\nphoto (): 0\nPHOTO (b.jpg): 1\n"
+        assert post("/sum", b'{"numbers": [1, 2, 3]}', "application/json")[1] == '{"sum":6.0}'
+        assert post("/sum", b"{}", "application/json")[0].startswith("Status: 422")
+        assert post("/sum", b"{}", "text/plain")[0].startswith("Status: 415")
+        assert post("/sum", b"[" * 65 + b"]" * 65, "application/json")[0].startswith("Status: 400")
+    finally:
+        host.terminate()
+        assert host.wait(20) == 0
+    help_text = run([build_dir / "bin" / "weft", "serve", "--help"]).stdout
+    for option, value in re.findall(r"^\| `(--[a-z-]+)`.*?\| ([\d,]+) ", text, re.M):
+        assert re.search(rf"{option} [A-Z]+(?:(?!Default:).)*Default:\s+{value.replace(',', '')}\w?\.", help_text, re.S), option
+
+
 def test_every_cause_is_listed_and_no_other():
     names = set()
     for header in ("handlers/include/weft/cause.hpp", "mappings/mapping_table.hpp"):
