@@ -102,7 +102,9 @@ HttpContext::HttpContext(ServerVariableCollection variables, HttpWorkerRequest& 
       timestamp_(std::chrono::system_clock::now()),
       monotonic_timestamp_(std::chrono::steady_clock::now()),
       request_number_(request_number),
-      is_debugging_enabled_(settings != nullptr && settings->debug) {}
+      is_debugging_enabled_(settings != nullptr && settings->debug) {
+  response_.SetContext(*this);
+}
 
 HttpContext::~HttpContext() = default;
 

@@ -1,23 +1,51 @@
 #include <weft/http_response.hpp>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
+#include <locale>
 #include <stdexcept>
+#include <utility>
 
+#include <weft/http_context.hpp>
 #include <weft/http_exception.hpp>
 #include <weft/http_request.hpp>
+#include <weft/http_utility.hpp>
 #include <weft/http_worker_request.hpp>
+#include "handlers/contract/content_type.hpp"
 #include "handlers/contract/http_response_details.hpp"
 #include "handlers/contract/http_response_files.hpp"
+#include "handlers/contract/location.hpp"
 
 namespace weft {
 
 namespace {
 
 constexpr std::string_view kDefaultContentType = "text/html; charset=utf-8";
+constexpr std::string_view kDefaultCharset = "utf-8";
+constexpr std::string_view kSetCookie = "Set-Cookie";
+/// As --output-buffer-bytes.
+constexpr std::size_t kUsualBufferBytes = 64 * 1024;
 /// System.Web's bound on a status description.
 constexpr std::size_t kMaxDescriptionBytes = 512;
+/// For AppendToLog(): a few lines' worth, so that what a client sends cannot fill a disk.
+constexpr std::size_t kMaxLogTextBytes = 1024;
+constexpr std::string_view kLogTextCut = "...";
+
+bool IsControl(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return byte < 0x20 || byte == 0x7f;
+}
+
+std::optional<std::uint64_t> ParseLength(std::string_view text) {
+  std::uint64_t length = 0;
+  const auto* const end = text.data() + text.size();
+  const auto [parsed, error] = std::from_chars(text.data(), end, length);
+  return error == std::errc() && parsed == end ? std::optional(length) : std::nullopt;
+}
+
+bool IsRedirect(int status) {
+  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
 
 }  // namespace
 
@@ -52,42 +80,76 @@ std::string_view HttpResponse::StatusDescription() const noexcept {
 
 void HttpResponse::SetStatusDescription(std::string_view description) {
   RequireHeadersNotWritten("SetStatusDescription()");
-  const auto is_control = [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte < 0x20 || byte == 0x7f;
-  };
   if (description.size() > kMaxDescriptionBytes ||
-      std::any_of(description.begin(), description.end(), is_control)) {
+      std::any_of(description.begin(), description.end(), IsControl)) {
     throw std::invalid_argument(
         "a status description has at most 512 bytes and no control character");
   }
   description_ = description;
 }
 
+std::string HttpResponse::Status() const {
+  return std::to_string(status_).append(" ").append(StatusDescription());
+}
+
+void HttpResponse::SetStatus(std::string_view status) {
+  const auto code = ParseLength(status.substr(0, 3));
+  if (status.size() < 3 || !code || (status.size() > 3 && status[3] != ' ')) {
+    throw std::invalid_argument("'" + std::string(status) +
+                                "' is no status: give its three digits, a blank, its description");
+  }
+  const auto before = status_;
+  SetStatusCode(static_cast<int>(*code));
+  try {
+    SetStatusDescription(status.substr(std::min<std::size_t>(status.size(), 4)));
+  } catch (...) {
+    status_ = before;
+    throw;
+  }
+}
+
 namespace {
 
 /// Hop-by-hop fields belong to the web server's connection with its client (RFC 9110, section 7.6.1).
-void RefuseHopByHop(std::string_view name) {
+void CheckField(std::string_view name, std::string_view value) {
   for (const std::string_view hop : {"Connection", "Transfer-Encoding", "Status"}) {
     if (EqualsIgnoreCase(name, hop)) {
       throw std::invalid_argument("header '" + std::string(name) +
                                   "' is the web server's to send, not a handler's");
     }
   }
+  if (EqualsIgnoreCase(name, "Content-Length") && !ParseLength(value)) {
+    throw std::invalid_argument("'" + std::string(value) + "' is no Content-Length");
+  }
+}
+
+/// Of which a message has one at most (RFC 9110, sections 5.3, 8 and 10).
+bool StandsAlone(std::string_view name) {
+  for (const std::string_view alone :
+       {"Content-Type", "Content-Length", "ETag", "Last-Modified", "Location"}) {
+    if (EqualsIgnoreCase(name, alone)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace
 
 void HttpResponse::SetHeader(std::string_view name, std::string_view value) {
   RequireHeadersNotWritten("SetHeader()");
-  RefuseHopByHop(name);
+  CheckField(name, value);
   headers_.Set(name, value);
 }
 
 void HttpResponse::AppendHeader(std::string_view name, std::string_view value) {
   RequireHeadersNotWritten("AppendHeader()");
-  RefuseHopByHop(name);
-  headers_.Append(name, value);
+  CheckField(name, value);
+  if (StandsAlone(name)) {
+    headers_.Set(name, value);
+  } else {
+    headers_.Append(name, value);
+  }
 }
 
 bool HttpResponse::RemoveHeader(std::string_view name) {
@@ -95,12 +157,119 @@ bool HttpResponse::RemoveHeader(std::string_view name) {
   return headers_.Remove(name);
 }
 
+void HttpResponse::ClearHeaders() {
+  RequireHeadersNotWritten("ClearHeaders()");
+  status_ = 200;
+  description_.clear();
+  headers_.Clear();
+  if (details_) {
+    details_->charset.reset();
+    details_->cause = {};
+    // The handler may hold a reference to the policy.
+    if (details_->cache) {
+      *details_->cache = {};
+    }
+    details_->precondition = PreconditionResult::kHolds;
+  }
+}
+
+std::string_view HttpResponse::ContentType() const noexcept {
+  return headers_.Find("Content-Type").value_or(kDefaultContentType);
+}
+
 void HttpResponse::SetContentType(std::string_view content_type) {
-  SetHeader("Content-Type", content_type);
+  const auto named = FindCharset(content_type);
+  if (named.Found() || !IsText(content_type)) {
+    SetHeader("Content-Type", content_type);
+    if (named.Found() && (details_ || !EqualsIgnoreCase(named.value, kDefaultCharset))) {
+      Lazy().charset = named.value;
+    }
+    return;
+  }
+  // What is text and not of the type `text` says its encoding itself, as XML does, unless the handler says otherwise.
+  std::string_view charset;
+  if (details_ && details_->charset) {
+    charset = *details_->charset;
+  } else if (EqualsIgnoreCase(content_type.substr(0, 5), "text/")) {
+    charset = kDefaultCharset;
+  }
+  std::string text(content_type);
+  if (!charset.empty()) {
+    text.append("; charset=").append(charset);
+  }
+  SetHeader("Content-Type", text);
+}
+
+std::string_view HttpResponse::Charset() const noexcept { return FindCharset(ContentType()).value; }
+
+void HttpResponse::SetCharset(std::string_view charset) {
+  RequireHeadersNotWritten("SetCharset()");
+  if (!charset.empty() && !IsToken(charset)) {
+    throw std::invalid_argument("'" + std::string(charset) + "' is no name of a charset");
+  }
+  Lazy().charset = charset;
+  std::string type(ContentType());
+  if (const auto named = FindCharset(type); named.Found()) {
+    type.erase(named.begin, named.end - named.begin);
+  }
+  SetContentType(type);
+}
+
+std::vector<HttpCookie> HttpResponse::Cookies() const {
+  std::vector<HttpCookie> cookies;
+  for (const auto& [name, value] : headers_) {
+    if (EqualsIgnoreCase(name, kSetCookie)) {
+      if (auto cookie = HttpCookie::TryParse(value)) {
+        cookies.push_back(std::move(*cookie));
+      }
+    }
+  }
+  return cookies;
 }
 
 void HttpResponse::AppendCookie(const HttpCookie& cookie) {
-  AppendHeader("Set-Cookie", cookie.ToHeaderValue());
+  AppendHeader(kSetCookie, cookie.ToHeaderValue());
+}
+
+namespace {
+
+/// The fields without the cookies that are `unwanted`; says whether there were any.
+template <typename F>
+bool RemoveCookies(HttpHeaders& headers, F&& unwanted) {
+  HttpHeaders kept;
+  for (const auto& [name, value] : headers) {
+    if (EqualsIgnoreCase(name, kSetCookie)) {
+      if (const auto cookie = HttpCookie::TryParse(value); cookie && unwanted(*cookie)) {
+        continue;
+      }
+    }
+    kept.Append(name, value);
+  }
+  const bool any = kept.size() != headers.size();
+  headers = std::move(kept);
+  return any;
+}
+
+}  // namespace
+
+void HttpResponse::SetCookie(const HttpCookie& cookie) {
+  RequireHeadersNotWritten("SetCookie()");
+  const auto value = cookie.ToHeaderValue();
+  RemoveCookies(headers_, [&](const HttpCookie& other) { return other.IsSameAs(cookie); });
+  headers_.Append(kSetCookie, value);
+}
+
+bool HttpResponse::RemoveCookie(std::string_view name) {
+  RequireHeadersNotWritten("RemoveCookie()");
+  return RemoveCookies(headers_, [&](const HttpCookie& cookie) { return cookie.name == name; });
+}
+
+void HttpResponse::ExpireCookie(HttpCookie cookie) {
+  cookie.value.clear();
+  cookie.max_age = std::chrono::seconds(0);
+  // For clients that know no Max-Age.
+  cookie.expires = std::chrono::system_clock::time_point();
+  SetCookie(cookie);
 }
 
 void HttpResponse::Write(std::string_view text) {
@@ -119,15 +288,22 @@ void HttpResponse::Write(std::string_view text) {
     buffer_.append(text);
     return;
   }
+  if (!headers_written_) {
+    // While it can still be answered.
+    CheckLength(BufferedBytes() + text.size());
+  }
   SendBuffer();
   if (!HasBody()) {
     return;  // the header block has become a 304, or a 412
   }
   // What outgrows the buffer by itself is not copied into it.
-  if (text.size() >= buffer_bytes_) {
-    sink_.SendBody(text);
-  } else {
+  if (text.size() < buffer_bytes_) {
     buffer_.append(text);
+    return;
+  }
+  Send(text);
+  if (buffer_bytes_ == 0) {
+    sink_.Flush();
   }
 }
 
@@ -135,26 +311,50 @@ void HttpResponse::BinaryWrite(std::span<const std::byte> bytes) {
   Write(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
 
+std::streamsize ResponseStreamBuffer::xsputn(const char* text, std::streamsize count) {
+  response_.Write(std::string_view(text, static_cast<std::size_t>(count)));
+  return count;
+}
+
+ResponseStreamBuffer::int_type ResponseStreamBuffer::overflow(int_type c) {
+  if (!traits_type::eq_int_type(c, traits_type::eof())) {
+    const char byte = traits_type::to_char_type(c);
+    response_.Write(std::string_view(&byte, 1));
+  }
+  return traits_type::not_eof(c);
+}
+
+ResponseStream::ResponseStream(HttpResponse& response) : std::ostream(nullptr), buffer_(response) {
+  rdbuf(&buffer_);
+  imbue(std::locale::classic());
+  exceptions(std::ios::badbit);
+}
+
+std::ostream& HttpResponse::Output() {
+  auto& output = Lazy().output;
+  if (!output) {
+    output.emplace(*this);
+  }
+  return *output;
+}
+
 void HttpResponse::Flush() {
   SendBuffer();
   sink_.Flush();
 }
 
-void HttpResponse::Clear() {
-  RequireHeadersNotWritten("Clear()");
-  status_ = 200;
-  description_.clear();
-  headers_.Clear();
-  if (details_) {
-    // The handler may hold a reference to the policy.
-    if (details_->cache) {
-      *details_->cache = {};
-    }
-    details_->cause = {};
-    details_->precondition = PreconditionResult::kHolds;
+void HttpResponse::SetBufferOutput(bool buffer_output) {
+  if (buffer_output == BufferOutput()) {
+    return;
   }
-  suppress_content_ = false;
-  ClearContent();
+  if (buffer_output) {
+    // Where it was never on the mapping said so, and no handler's word for a size is known.
+    buffer_bytes_ = details_ && details_->suspended_buffer_bytes != 0
+                        ? details_->suspended_buffer_bytes
+                        : kUsualBufferBytes;
+  } else {
+    Lazy().suspended_buffer_bytes = std::exchange(buffer_bytes_, 0);
+  }
 }
 
 void HttpResponse::ClearContent() noexcept {
@@ -163,27 +363,160 @@ void HttpResponse::ClearContent() noexcept {
   head_bytes_ = 0;
 }
 
+void HttpResponse::Redirect(std::string_view url, int status) {
+  RequireHeadersNotWritten("Redirect()");
+  if (!IsRedirect(status)) {
+    throw std::invalid_argument("status " + std::to_string(status) +
+                                " is none that redirects: 301, 302, 303, 307 or 308");
+  }
+  const auto location = LocationOf(ResolveUrl(url));
+  if (location.empty()) {
+    throw std::invalid_argument("an empty URL to redirect to");
+  }
+  SetStatusCode(status);
+  ClearContent();
+  headers_.Remove("Content-Length");
+  headers_.Set("Location", location);
+  SetContentType(kDefaultContentType);
+  std::string page =
+      "<!DOCTYPE html>\n<title>" + Status() + "</title>\n<p>" + std::string(StatusDescription());
+  if (MayBeLinked(location)) {
+    const auto encoded = HttpUtility::HtmlEncode(location);
+    page += ": <a href=\"" + encoded + "\">" + encoded + "</a>";
+  }
+  Write(page + "</p>\n");
+}
+
+std::string_view HttpResponse::RedirectLocation() const noexcept {
+  return headers_.Find("Location").value_or(std::string_view());
+}
+
+void HttpResponse::SetRedirectLocation(std::string_view url) {
+  RequireHeadersNotWritten("SetRedirectLocation()");
+  if (url.empty()) {
+    headers_.Remove("Location");
+  } else {
+    headers_.Set("Location", LocationOf(ResolveUrl(url)));
+  }
+}
+
+bool HttpResponse::IsRequestBeingRedirected() const noexcept {
+  return IsRedirect(status_) && headers_.Contains("Location");
+}
+
+std::string HttpResponse::ResolveUrl(std::string_view url) const {
+  if (url != "~" && url.substr(0, 2) != "~/") {
+    return std::string(url);
+  }
+  std::string absolute = request_.ApplicationPath();
+  if (absolute.empty() || absolute.back() != '/') {
+    absolute += '/';
+  }
+  const auto rest = url.find_first_not_of("/\\", 1);
+  return rest == std::string_view::npos ? absolute : absolute.append(url.substr(rest));
+}
+
+bool HttpResponse::IsLocalUrl(std::string_view url) noexcept {
+  if (std::any_of(url.begin(), url.end(), IsControl)) {
+    return false;  // browsers leave some of them out
+  }
+  if (url.substr(0, 2) == "~/") {
+    url.remove_prefix(1);
+  }
+  return url.substr(0, 1) == "/" && (url.size() == 1 || (url[1] != '/' && url[1] != '\\'));
+}
+
+bool HttpResponse::IsClientConnected() const noexcept {
+  return context_ == nullptr ||
+         context_->Cancellation().Reason() != CancellationReason::kClientGone;
+}
+
+CancellationToken HttpResponse::ClientDisconnectedToken() {
+  if (context_ == nullptr) {
+    throw std::logic_error("HttpResponse::ClientDisconnectedToken() without an HttpContext");
+  }
+  auto& details = Lazy();
+  if (!details.client_gone) {
+    details.client_gone.emplace();
+    details.client_gone_registration = context_->Cancellation().Register(
+        [&source = *details.client_gone, token = context_->Cancellation()] {
+          if (token.Reason() == CancellationReason::kClientGone) {
+            source.Cancel(CancellationReason::kClientGone);
+          }
+        });
+  }
+  return details.client_gone->Token();
+}
+
+void HttpResponse::AppendToLog(std::string_view text) {
+  auto& log = Lazy().log_text;
+  if (log.size() > kMaxLogTextBytes) {
+    return;
+  }
+  const auto room = kMaxLogTextBytes - log.size();
+  log.append(text.substr(0, room));
+  if (text.size() > room) {
+    log.append(kLogTextCut);
+  }
+}
+
+std::string_view HttpResponse::LogText() const noexcept {
+  return details_ ? std::string_view(details_->log_text) : std::string_view();
+}
+
+void HttpResponse::Close() { throw OperationCancelled(CancellationReason::kAborted); }
+
 void HttpResponse::Complete() {
   if (completed_) {
     return;
   }
   if (!headers_written_) {
     PrepareHeaders();
-  }
-  if (!headers_written_ && StatusAllowsBody() && !headers_.Contains("Content-Length")) {
-    // The whole body is known. HEAD tells the length that GET would have (RFC 9110, section 9.3.2), unless
-    // the handler wrote nothing because it knows the method.
-    const auto length = head_ ? head_bytes_ : BufferedBytes();
-    if (!head_ || length != 0) {
-      std::array<char, 24> digits{};
-      const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), length).ptr;
-      headers_.Append(
-          "Content-Length",
-          std::string_view(digits.data(), static_cast<std::size_t>(end - digits.data())));
-    }
+    AnnounceLength();
   }
   SendBuffer();
+  if (announced_ && body_bytes_sent_ != *announced_) {
+    ThrowLengthDiffers(body_bytes_sent_);
+  }
   completed_ = true;
+}
+
+/// The whole body is known.
+void HttpResponse::AnnounceLength() {
+  if (!StatusAllowsBody() || suppress_content_) {
+    return;
+  }
+  if (const auto length = AnnouncedLength()) {
+    if (!head_ && *length != BufferedBytes()) {
+      ThrowLengthDiffers(BufferedBytes());
+    }
+    return;
+  }
+  // HEAD tells the length that GET would have (RFC 9110, section 9.3.2), unless the handler wrote nothing because it knows
+  // the method.
+  const auto length = head_ ? head_bytes_ : BufferedBytes();
+  if (!head_ || length != 0) {
+    headers_.Append("Content-Length", std::to_string(length));
+  }
+}
+
+std::optional<std::uint64_t> HttpResponse::AnnouncedLength() const noexcept {
+  const auto field = headers_.Find("Content-Length");
+  return field ? ParseLength(*field) : std::nullopt;
+}
+
+void HttpResponse::CheckLength(std::uint64_t bytes) const {
+  if (const auto length = AnnouncedLength(); length && bytes > *length) {
+    ThrowLengthDiffers(bytes);
+  }
+}
+
+void HttpResponse::ThrowLengthDiffers(std::uint64_t bytes) const {
+  const auto announced = announced_ ? *announced_ : AnnouncedLength().value_or(0);
+  throw HttpException(500, {},
+                      "the handler wrote " + std::to_string(bytes) +
+                          " bytes of body, and its Content-Length is " + std::to_string(announced))
+      .WithCause(bytes > announced ? cause::kAnswerTooLong : cause::kAnswerTooShort);
 }
 
 void HttpResponse::SendHeaders() {
@@ -193,7 +526,6 @@ void HttpResponse::SendHeaders() {
   PrepareHeaders();
   if (!StatusAllowsBody()) {
     // What was written before the status was set is no answer's body (RFC 9110, section 6.4.1).
-    ClearContent();
     headers_.Remove("Content-Type");
     if (status_ == 204) {
       headers_.Remove("Content-Length");  // section 8.6
@@ -202,6 +534,15 @@ void HttpResponse::SendHeaders() {
     headers_.Append("Content-Type", kDefaultContentType);
   } else if (type->empty()) {
     headers_.Remove("Content-Type");
+  }
+  if (!HasBody()) {
+    buffer_.clear();
+    files_.reset();
+    if (status_ == 205 || (suppress_content_ && !head_ && StatusAllowsBody())) {
+      headers_.Set("Content-Length", "0");  // section 15.3.6
+    }
+  } else {
+    announced_ = AnnouncedLength();
   }
   sink_.SendHeaders(status_, StatusDescription(), headers_);
   headers_written_ = true;
@@ -214,11 +555,24 @@ void HttpResponse::SendBuffer() {
   }
   SendHeaders();
   if (!buffer_.empty()) {
-    sink_.SendBody(buffer_);
+    Send(buffer_);
     buffer_.clear();
   }
 }
 
-bool HttpResponse::StatusAllowsBody() const noexcept { return status_ != 204 && status_ != 304; }
+void HttpResponse::Send(std::string_view bytes) {
+  if (!HasBody()) {
+    return;
+  }
+  if (announced_ && bytes.size() > *announced_ - body_bytes_sent_) {
+    ThrowLengthDiffers(body_bytes_sent_ + bytes.size());
+  }
+  sink_.SendBody(bytes);
+  body_bytes_sent_ += bytes.size();
+}
+
+bool HttpResponse::StatusAllowsBody() const noexcept {
+  return status_ != 204 && status_ != 205 && status_ != 304;
+}
 
 }  // namespace weft

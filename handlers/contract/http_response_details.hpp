@@ -1,20 +1,51 @@
 #pragma once
 
 #include <optional>
+#include <ostream>
+#include <streambuf>
+#include <string>
+#include <string_view>
 
-#include <weft/cause.hpp>
+#include <weft/cancellation.hpp>
 #include <weft/conditional_request.hpp>
 #include <weft/http_cache_policy.hpp>
 #include <weft/http_response.hpp>
 
 namespace weft {
 
+/// HttpResponse::Output()'s way to Write().
+class ResponseStreamBuffer final : public std::streambuf {
+ public:
+  explicit ResponseStreamBuffer(HttpResponse& response) : response_(response) {}
+
+ private:
+  std::streamsize xsputn(const char* text, std::streamsize count) override;
+  int_type overflow(int_type c) override;
+
+  HttpResponse& response_;
+};
+
+/// HttpResponse::Output(): with its buffer, and letting through what that throws.
+class ResponseStream final : public std::ostream {
+ public:
+  explicit ResponseStream(HttpResponse& response);
+
+ private:
+  ResponseStreamBuffer buffer_;
+};
+
 /// What few responses have.
 struct HttpResponse::Details {
-  std::optional<HttpCachePolicy> cache;
-  CauseName cause;
+  std::optional<std::string> charset{};  // that SetCharset() or SetContentType() named
+  CauseName cause{};
+  std::optional<HttpCachePolicy> cache{};
   /// What the conditions of the request have made of the answer.
   PreconditionResult precondition = PreconditionResult::kHolds;
+  std::string log_text{};
+  std::size_t suspended_buffer_bytes = 0;  // while BufferOutput() is off
+  std::optional<ResponseStream> output{};
+  std::optional<CancellationSource> client_gone{};
+  CancellationRegistration client_gone_registration{};  // goes before what it cancels
 };
 
 }  // namespace weft

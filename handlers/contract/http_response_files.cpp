@@ -87,7 +87,7 @@ void HttpResponse::WriteFile(std::shared_ptr<const detail::RegularFile> file, st
     head_bytes_ += bytes;
     return;
   }
-  if (!StatusAllowsBody() || bytes == 0) {
+  if (!HasBody() || bytes == 0) {
     return;
   }
   if (files_ == nullptr) {
@@ -95,6 +95,9 @@ void HttpResponse::WriteFile(std::shared_ptr<const detail::RegularFile> file, st
   }
   files_->ranges.push_back({std::move(file), offset, bytes, buffer_.size()});
   if (buffer_bytes_ == 0 || files_->ranges.size() >= kMaxHeldFiles) {
+    if (!headers_written_) {
+      CheckLength(BufferedBytes());
+    }
     SendBuffer();
   }
 }
@@ -126,7 +129,7 @@ void HttpResponse::SendBufferWithFiles() {
   std::size_t sent = 0;
   const auto send_text = [&](std::size_t end) {
     if (end > sent) {
-      sink_.SendBody(std::string_view(buffer_).substr(sent, end - sent));
+      Send(std::string_view(buffer_).substr(sent, end - sent));
       sent = end;
     }
   };
@@ -136,7 +139,7 @@ void HttpResponse::SendBufferWithFiles() {
       if (read.empty()) {
         read = piece.Read(*range.file, range.offset, range.bytes);
       }
-      sink_.SendBody(read);
+      Send(read);
       range.offset += read.size();
       range.bytes -= read.size();
       read = {};

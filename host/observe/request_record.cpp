@@ -42,6 +42,9 @@ std::string FormatAccessLine(const RequestRecord& record) {
     line.append(" cause=").append(record.cause);
   }
   line.append(" outcome=").append(ToString(record.outcome));
+  if (!record.log_text.empty()) {
+    line += " log=\"" + Escaped(record.log_text) + '"';
+  }
   return line;
 }
 

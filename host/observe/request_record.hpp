@@ -31,6 +31,8 @@ struct RequestRecord {
   /// Why the answer is what it is, machine-readable: `mapped` where its handler gave it and told nothing else; a
   /// name of <weft/cause.hpp> or of the mappings; what an HttpException says. Static storage.
   std::string_view cause;
+  /// What its handler gave to AppendToLog().
+  std::string log_text{};
   Outcome outcome = Outcome::kCompleted;
 };
 

@@ -384,6 +384,15 @@ void Pipeline::Record(const Flight& flight, const HttpContext& context,
   }
   record.cause = flight.cause;
   record.outcome = flight.outcome;
+  if (flight.context != nullptr) {
+    // Its handler may still run: only what no handler changes is read.
+    access_log_.Write(record);
+    return;
+  }
+  if (const auto cause = context.Response().Cause(); !cause.empty() && flight.error_status == 0) {
+    record.cause = cause;
+  }
+  record.log_text = context.Response().LogText();
   access_log_.Write(record);
 }
 
@@ -391,7 +400,6 @@ void Pipeline::RecordUnfinished() noexcept {
   try {
     for (auto& flight : in_flight_) {
       if (access_log_.Enabled() && flight.context != nullptr) {
-        // Its handler may still run: only what no handler changes is read.
         flight.error_status = 503;
         flight.cause = cause::kShuttingDown.Text();
         flight.outcome = observe::Outcome::kAborted;

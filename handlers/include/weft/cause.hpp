@@ -67,6 +67,9 @@ inline constexpr CauseName kHandlerNotMade(
 inline constexpr CauseName kExecutionRefused(
     "execution_refused");  ///< 500: an execution of itself, or too many in one another
 inline constexpr CauseName kHandlerFailed("handler_failed");  ///< 500: ProcessRequest() threw
+inline constexpr CauseName kAnswerTooLong(
+    "answer_too_long");  ///< 500, or a cut answer: its handler wrote more than its Content-Length
+inline constexpr CauseName kAnswerTooShort("answer_too_short");  ///< the same, less
 
 // Requests and their bodies.
 inline constexpr CauseName kRequestMalformed("request_malformed");  ///< 400: its parameters are

@@ -2,11 +2,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iosfwd>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include <weft/cancellation.hpp>
 #include <weft/cause.hpp>
 #include <weft/conditional_request.hpp>
 #include <weft/export.hpp>
@@ -16,6 +20,7 @@
 
 namespace weft {
 
+class HttpContext;
 class HttpRequest;
 class HttpWorkerRequest;
 namespace detail {
@@ -26,6 +31,10 @@ class RegularFile;
 ///
 /// Body bytes are gathered, and sent with a Content-Length when the handler returns, unless they outgrow the
 /// buffer or Flush() is called: then the header block goes out and the body follows as it is written.
+///
+/// A handler may announce its body's length itself, by a field Content-Length. What it writes has to agree with it: else the
+/// answer is 500, or, where its header block has left, cut (causes `answer_too_long`, `answer_too_short`). Answers with
+/// status 204, 205 and 304, and those to HEAD, have no body, whatever is written.
 ///
 /// Threads: one at a time, the handler's.
 /// Throws: members that change status or headers throw std::logic_error once HeadersWritten(); members that
@@ -39,23 +48,67 @@ class WEFT_API HttpResponse {
   HttpResponse(const HttpResponse&) = delete;
   HttpResponse& operator=(const HttpResponse&) = delete;
 
+  // Status.
+
   int StatusCode() const noexcept { return status_; }
   /// 200 to 599; 200 at first. Resets the description.
   void SetStatusCode(int status);
   std::string_view StatusDescription() const noexcept;
   /// Throws std::invalid_argument for control characters, or more than 512 bytes.
   void SetStatusDescription(std::string_view description);
+  /// Both: `404 Not Found`.
+  std::string Status() const;
+  /// Sets both; without a description it is the status's own. Throws std::invalid_argument for what does not begin with
+  /// three digits and a blank, and as the members for each do.
+  void SetStatus(std::string_view status);
+  /// Says why the answer is what it is, for the access log, where the handler gives it without an exception.
+  void SetCause(CauseName cause);
+  /// Empty where none was set. Lifetime: static storage.
+  std::string_view Cause() const noexcept;
+
+  // Header fields.
 
   const HttpHeaders& Headers() const noexcept { return headers_; }
   /// Replaces the fields of that name. Throws as HttpHeaders::Set(); Connection and Transfer-Encoding are the
-  /// web server's to send, and throw std::invalid_argument.
+  /// web server's to send, and throw std::invalid_argument, as a Content-Length that is no number does.
   void SetHeader(std::string_view name, std::string_view value);
-  /// Adds a field beside others of its name. Throws as SetHeader().
+  /// Adds a field beside others of its name; replaces one of which there is one only: Content-Type, Content-Length, ETag,
+  /// Last-Modified, Location. Throws as SetHeader().
   void AppendHeader(std::string_view name, std::string_view value);
+  void AddHeader(std::string_view name, std::string_view value) { AppendHeader(name, value); }
   bool RemoveHeader(std::string_view name);
-  /// "text/html; charset=utf-8" unless set; an empty text sends none.
+  /// Status, header fields and cookies are again what they were at first; the body stays.
+  void ClearHeaders();
+
+  /// The Content-Type field as it will be sent: `text/html; charset=utf-8` unless it was set; empty: none. Lifetime: until it
+  /// changes.
+  std::string_view ContentType() const noexcept;
+  /// Sets the media type. Where the text names no charset, the one of before stays, and is added for types that are text:
+  /// `text/` anything, and XML and JavaScript where a handler has named one. An image has none. An empty text sends no
+  /// field.
   void SetContentType(std::string_view content_type);
+  /// What ContentType() names after `charset=`; empty: nothing. Lifetime: as that.
+  std::string_view Charset() const noexcept;
+  /// Says in which encoding the text is that is written, without converting it; the media type stays. Empty: it is not
+  /// said. Throws std::invalid_argument for what is no token.
+  void SetCharset(std::string_view charset);
+
+  // Cookies.
+
+  /// Those that were set so far, read from the fields Set-Cookie.
+  std::vector<HttpCookie> Cookies() const;
+  /// Adds a cookie. Throws as HttpCookie::ToHeaderValue().
   void AppendCookie(const HttpCookie& cookie);
+  /// Adds a cookie in place of those that browsers hold for the same: equal name, domain and path.
+  void SetCookie(const HttpCookie& cookie);
+  /// Takes back what AppendCookie() or SetCookie() have added under that name; says whether there was any. The
+  /// client keeps what it has: see ExpireCookie().
+  bool RemoveCookie(std::string_view name);
+  /// Has the client forget a cookie; path and domain are to be those that it was set with. Of `cookie` only these count, and
+  /// what it must have beside them to be taken: Secure, HttpOnly, SameSite, Partitioned.
+  void ExpireCookie(HttpCookie cookie);
+
+  // Caches.
 
   /// What caches may do with the answer, and its validators. Made when it is first asked for. Throws std::logic_error
   /// once HeadersWritten().
@@ -69,14 +122,16 @@ class WEFT_API HttpResponse {
   /// those that are not about the content, cookies say.
   bool IsBodyWanted() const;
 
-  /// Says why the answer is what it is, for the access log, where the handler gives it without an exception.
-  void SetCause(CauseName cause);
-  /// Empty where none was set. Lifetime: static storage.
-  std::string_view Cause() const noexcept;
+  // Body.
 
-  /// Adds to the body.
+  /// Adds to the body. Throws std::logic_error once it is complete, and HttpException(500) for what goes over a
+  /// Content-Length.
   void Write(std::string_view text);
   void BinaryWrite(std::span<const std::byte> bytes);
+  /// Write() as a stream, for code that wants one. It has no buffer of its own, its locale is the classic one, and
+  /// std::flush and std::endl push nothing to the client: that is for Flush() below. What Write() throws it lets
+  /// through. Made when it is first asked for. Lifetime: of the response.
+  std::ostream& Output();
   /// Adds a file to the body, behind what was written before: text and files in any order are one body, with one
   /// Content-Length where nothing of it has left yet. The file is opened here and read when it is sent, in pieces: it costs
   /// the same memory whatever its size. What is sent are the bytes that it has now, however it grows; where it is found
@@ -98,23 +153,83 @@ class WEFT_API HttpResponse {
   }
   /// Sends what was written so far to the client now.
   void Flush();
-  /// Sets how much is gathered before the body is sent piece by piece; 0: each Write() is sent.
+  /// Sets how much is gathered before the body is sent piece by piece; 0: each Write() is sent to the client at once.
   void SetBufferBytes(std::size_t bytes) noexcept { buffer_bytes_ = bytes; }
+  /// Whether what is written is gathered.
+  bool BufferOutput() const noexcept { return buffer_bytes_ != 0; }
+  /// False: each Write() is sent to the client at once. True: it is gathered again, as much as before.
+  void SetBufferOutput(bool buffer_output);
   /// Drops body bytes that were not sent yet.
   void ClearContent() noexcept;
-  /// Drops everything: status, headers, body. Throws std::logic_error once HeadersWritten().
-  void Clear();
+  /// As ClearContent(), and as in ASP.NET: status and header fields stay. See ClearHeaders().
+  void Clear() noexcept { ClearContent(); }
+  bool SuppressContent() const noexcept { return suppress_content_; }
+  /// True: the header block is sent, and no body from now on.
+  void SetSuppressContent(bool suppress) noexcept { suppress_content_ = suppress; }
 
   bool HeadersWritten() const noexcept { return headers_written_; }
   /// Body bytes written by the handler so far, also those that HEAD suppresses.
   std::uint64_t BytesWritten() const noexcept { return bytes_written_; }
 
+  // Redirects.
+
+  /// Has the client go to another URL: sets status and Location, and puts a page with a link in place of what was
+  /// written. The handler returns then; nothing is thrown to end it.
+  ///
+  /// `url` is resolved by ResolveUrl(), and one that is relative stays so: clients resolve it against the request's (RFC
+  /// 9110, section 10.2.2). Characters that may not stand in a URL are percent-encoded: blanks, what is not ASCII,
+  /// `"<>\^{|}` and a backquote, and brackets outside the host.
+  ///
+  /// Throws std::invalid_argument for a control character, for what is no URL reference after that (RFC 3986), and for a
+  /// status that is not 301, 302, 303, 307 or 308. Where the URL is a client's word: see IsLocalUrl().
+  void Redirect(std::string_view url, int status = 302);
+  /// 301: for good; clients may make a GET of a POST.
+  void RedirectPermanent(std::string_view url) { Redirect(url, 301); }
+  /// 303: to be asked for by GET, after a POST.
+  void RedirectSeeOther(std::string_view url) { Redirect(url, 303); }
+  /// 307: with the same method and body.
+  void RedirectPreserveMethod(std::string_view url) { Redirect(url, 307); }
+  /// 308: for good, with the same method and body.
+  void RedirectPermanentPreserveMethod(std::string_view url) { Redirect(url, 308); }
+  /// The Location field, or empty. Lifetime: until it changes.
+  std::string_view RedirectLocation() const noexcept;
+  /// Sets the Location field, as Redirect() does; empty: removes it.
+  void SetRedirectLocation(std::string_view url);
+  /// Whether the status is one of Redirect()'s, and there is a Location.
+  bool IsRequestBeingRedirected() const noexcept;
+  /// The URL, with the application's path in place of a `~` at its begin: `~/orders` becomes `/shop/orders`. Slashes and
+  /// backslashes behind `~/` are passed over, for browsers would take `//orders` for a host.
+  std::string ResolveUrl(std::string_view url) const;
+  /// Whether a URL leads nowhere but to this site: `/...` or `~/...`, without a second slash or a backslash behind that, and
+  /// without control characters. What a client says where to go on (`?returnUrl=`) is asked about here before it is
+  /// followed: else anybody can send the site's users elsewhere in its name.
+  static bool IsLocalUrl(std::string_view url) noexcept;
+
+  // The client, and the log.
+
+  /// False once it is known that the client has left: nothing that is sent gets there.
+  bool IsClientConnected() const noexcept;
+  /// Cancelled when the client leaves, and by nothing else. Throws std::logic_error where there is no HttpContext.
+  CancellationToken ClientDisconnectedToken();
+  /// Adds to this request's line in the access log, as `log="..."`, escaped. 1024 bytes in all; of what is more the
+  /// begin is kept, and `...` behind it.
+  void AppendToLog(std::string_view text);
+  /// What AppendToLog() has gathered. Lifetime: until it changes.
+  std::string_view LogText() const noexcept;
+  /// Cuts the connection, as HttpRequest::Abort(): does not return.
+  [[noreturn]] void Close();
+
+  // The host's.
+
+  /// The context that this is the response of. It does so once.
+  void SetContext(HttpContext& context) noexcept { context_ = &context; }
   /// Sends what is left. The host calls it after the handler returned; a second call does nothing.
   void Complete();
 
  private:
   friend class HttpContext;
   struct Details;
+  struct Files;
 
   Details& Lazy();
   /// What the conditions of the request ask for, with the validators that there are now.
@@ -124,6 +239,13 @@ class WEFT_API HttpResponse {
   /// What is done to the fields before they are sent. Doing it twice changes nothing.
   void PrepareHeaders();
   void RequireHeadersNotWritten(const char* member) const;
+  /// The length that the header fields announce.
+  std::optional<std::uint64_t> AnnouncedLength() const noexcept;
+  /// Throws where a body of so many bytes, or more, is longer than that.
+  void CheckLength(std::uint64_t bytes) const;
+  [[noreturn]] void ThrowLengthDiffers(std::uint64_t bytes) const;
+  void Send(std::string_view bytes);
+  void AnnounceLength();
   void SendHeaders();
   void SendBuffer();
   void SendBufferWithFiles();
@@ -134,19 +256,21 @@ class WEFT_API HttpResponse {
 
   HttpWorkerRequest& sink_;
   const HttpRequest& request_;
+  HttpContext* context_ = nullptr;
   bool head_;
-  std::size_t buffer_bytes_;
+  bool suppress_content_ = false;
+  bool headers_written_ = false;
+  bool completed_ = false;
   int status_ = 200;
+  std::size_t buffer_bytes_;
   std::string description_;
   HttpHeaders headers_;
   std::string buffer_;
-  struct Files;
   std::unique_ptr<Files> files_;  // between the bytes of buffer_; null where there are none
   std::uint64_t bytes_written_ = 0;
-  std::uint64_t head_bytes_ = 0;  // that GET would have sent
-  bool headers_written_ = false;
-  bool completed_ = false;
-  bool suppress_content_ = false;
+  std::uint64_t head_bytes_ = 0;            // that GET would have sent
+  std::optional<std::uint64_t> announced_;  // by the header block that was sent
+  std::uint64_t body_bytes_sent_ = 0;
   std::unique_ptr<Details> details_;  // what few responses have
 };
 

@@ -31,6 +31,13 @@ struct Subject {
   HttpResponse response;
 };
 
+HttpCookie MakeCookie(std::string name, std::string value) {
+  HttpCookie cookie;
+  cookie.name = std::move(name);
+  cookie.value = std::move(value);
+  return cookie;
+}
+
 TEST_CASE("HttpResponse: at first it is a 200 with nothing in it, and nothing was sent") {
   const Subject subject;
   CHECK(subject.response.StatusCode() == 200);
@@ -223,8 +230,8 @@ TEST_CASE("HttpResponse: HEAD announces what GET would send after something was 
   }
 }
 
-TEST_CASE("HttpResponse: 204 and 304 have no body, no type and no made-up length") {
-  for (const int status : {204, 304}) {
+TEST_CASE("HttpResponse: 204, 205 and 304 have no body, no type and no made-up length") {
+  for (const int status : {204, 205, 304}) {
     CAPTURE(status);
     Subject subject;
     subject.response.SetStatusCode(status);
@@ -234,7 +241,8 @@ TEST_CASE("HttpResponse: 204 and 304 have no body, no type and no made-up length
     subject.response.Complete();
     CHECK(subject.exchange.calls == Calls{Call::kSendHeaders});
     CHECK(subject.exchange.status == status);
-    CHECK(subject.exchange.headers.empty());
+    CHECK(subject.exchange.headers.size() == (status == 205 ? 1 : 0));
+    CHECK(subject.exchange.Header("Content-Length") == (status == 205 ? "0" : ""));
   }
 }
 
@@ -383,7 +391,15 @@ TEST_CASE("HttpResponse: once the header block was sent, what would change it th
   CHECK_THROWS_AS(response.SetContentType("text/plain"), std::logic_error);
   CHECK_THROWS_AS(response.AppendCookie({.name = "a", .value = "b", .domain = {}, .max_age = {}}),
                   std::logic_error);
-  CHECK_THROWS_AS(response.Clear(), std::logic_error);
+  CHECK_THROWS_AS(response.SetStatus("404 x"), std::logic_error);
+  CHECK_THROWS_AS(response.AddHeader("A", "x"), std::logic_error);
+  CHECK_THROWS_AS(response.SetCharset("x"), std::logic_error);
+  CHECK_THROWS_AS(response.SetCookie(MakeCookie("a", "b")), std::logic_error);
+  CHECK_THROWS_AS(response.ExpireCookie(MakeCookie("a", "b")), std::logic_error);
+  CHECK_THROWS_AS(response.RemoveCookie("a"), std::logic_error);
+  CHECK_THROWS_AS(response.Redirect("/"), std::logic_error);
+  CHECK_THROWS_AS(response.SetRedirectLocation("/"), std::logic_error);
+  CHECK_THROWS_AS(response.ClearHeaders(), std::logic_error);
   CHECK(response.StatusCode() == 200);
   // The body may go on.
   response.Write("x");
@@ -413,21 +429,37 @@ TEST_CASE("HttpResponse: ClearContent drops what was not sent yet") {
   }
 }
 
-TEST_CASE("HttpResponse: Clear drops everything") {
+TEST_CASE("HttpResponse: ClearHeaders drops all but the body, Clear the body alone") {
   Subject subject;
   subject.response.SetStatusCode(404);
   subject.response.SetStatusDescription("x");
   subject.response.SetHeader("A", "1");
-  subject.response.SetContentType("text/plain");
+  subject.response.SetContentType("text/plain; charset=latin1");
+  subject.response.AppendCookie(MakeCookie("a", "1"));
+  subject.response.SetCause("gone_fishing");
   subject.response.Write("abc");
-  subject.response.Clear();
-  CHECK(subject.response.StatusCode() == 200);
-  CHECK(subject.response.StatusDescription() == "OK");
-  CHECK(subject.response.Headers().empty());
-  subject.response.Complete();
-  CHECK(subject.exchange.status == 200);
-  CHECK(subject.exchange.sent.empty());
-  CHECK(subject.exchange.Header("Content-Length") == "0");
+  SUBCASE("ClearHeaders") {
+    subject.response.ClearHeaders();
+    CHECK(subject.response.StatusDescription() == "OK");
+    CHECK(subject.response.Headers().empty());
+    CHECK(subject.response.Cookies().empty());
+    CHECK(subject.response.Cause().empty());
+    CHECK(subject.response.Charset() == "utf-8");
+    subject.response.SetContentType("text/css");
+    subject.response.Complete();
+    CHECK(subject.exchange.status == 200);
+    CHECK(subject.exchange.sent == "abc");
+    CHECK(subject.exchange.Header("Content-Type") == "text/css; charset=utf-8");
+  }
+  SUBCASE("Clear") {
+    subject.response.Clear();
+    subject.response.Complete();
+    CHECK(subject.exchange.status == 404);
+    CHECK(subject.exchange.description == "x");
+    CHECK(subject.exchange.Header("A") == "1");
+    CHECK(subject.exchange.sent.empty());
+    CHECK(subject.exchange.Header("Content-Length") == "0");
+  }
 }
 
 TEST_CASE(
@@ -438,8 +470,8 @@ TEST_CASE(
   subject.response.Write("text");
   CHECK_THROWS_AS(subject.response.Flush(), std::system_error);
   CHECK_FALSE(subject.response.HeadersWritten());
-  // As the host does it.
   subject.response.Clear();
+  subject.response.ClearHeaders();
   subject.response.SetStatusCode(500);
   subject.response.Write("error");
   subject.response.Complete();
@@ -453,7 +485,7 @@ TEST_CASE("HttpResponse: a body that its peer did not take comes after headers t
   subject.exchange.fail_at = 2;
   CHECK_THROWS_AS(subject.response.Write(std::string(100, 'x')), std::system_error);
   CHECK(subject.response.HeadersWritten());
-  CHECK_THROWS_AS(subject.response.Clear(), std::logic_error);
+  CHECK_THROWS_AS(subject.response.ClearHeaders(), std::logic_error);
 }
 
 TEST_CASE("HttpResponse: a client that has gone is told to who writes, flushes, and completes") {

@@ -68,11 +68,12 @@ TEST_CASE("FormatAccessLine: nothing that a peer sends ends the value or the lin
   record.raw_url = std::string("/a\0b\x7f\\\"\t", 8);
   record.entry = "* \"x\"";
   record.type = "T\n";
+  record.log_text = "a\" b\n";
   const auto line = Line(record);
   CHECK(
       line ==
       R"(id=17 remote="\" status=200" method="GET\u000d\u000aid=99" url="/a\u0000b\u007f\\\"\u0009" )"
-      R"(status=200 bytes=1234 ms=1.500 entry="* \"x\"" type="T\u000a" outcome=completed)");
+      R"(status=200 bytes=1234 ms=1.500 entry="* \"x\"" type="T\u000a" outcome=completed log="a\" b\u000a")");
 }
 
 TEST_CASE("FormatAccessLine: no byte of a value breaks the line") {

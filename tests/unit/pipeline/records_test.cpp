@@ -163,6 +163,64 @@ TEST_CASE("Record: the cause that an HttpException has is the record's, another'
   CHECK(FieldOf(lines[3], "cause") == "handler_failed");
 }
 
+TEST_CASE("Record: it has what its handler said for the log, and why it answered so") {
+  TestRequest request("GET", "/x");
+  const auto line = LineOf({"/x", Kind::kPlain,
+                            [](HttpContext& context) {
+                              context.Response().AppendToLog("order=1 \"x\"");
+                              context.Response().AppendToLog("\n");
+                              context.Response().SetCause("order_unknown");
+                              context.Response().SetStatusCode(404);
+                            }},
+                           request);
+  CHECK(FieldOf(line, "status") == "404");
+  CHECK(FieldOf(line, "cause") == "order_unknown");
+  CHECK(line.ends_with(R"( outcome=completed log="order=1 \"x\"\u000a")"));
+}
+
+TEST_CASE("Record: a cause that its handler gave is not that of what it threw then") {
+  TestRequest request("GET", "/x");
+  const auto line = LineOf({"/x", Kind::kAsync,
+                            [](HttpContext& context) {
+                              context.Response().AppendToLog("half way");
+                              context.Response().SetCause("order_unknown");
+                              throw std::runtime_error("x");
+                            }},
+                           request);
+  CHECK(FieldOf(line, "cause") == "handler_failed");
+  CHECK(FieldOf(line, "log") == "half way");
+}
+
+TEST_CASE("Record: a body that is not as long as announced has a cause, and is cut or not sent") {
+  for (const bool too_long : {false, true}) {
+    for (const bool flushed : {false, true}) {
+      CAPTURE(too_long);
+      CAPTURE(flushed);
+      TestRequest request("GET", "/x");
+      const auto line = LineOf({"/x", Kind::kPlain,
+                                [&](HttpContext& context) {
+                                  context.Response().SetHeader("Content-Length", "3");
+                                  context.Response().Write("ab");
+                                  if (flushed) {
+                                    context.Response().Flush();
+                                  }
+                                  if (too_long) {
+                                    context.Response().Write("cd");
+                                  }
+                                }},
+                               request);
+      CHECK(FieldOf(line, "cause") == (too_long ? "answer_too_long" : "answer_too_short"));
+      CHECK(FieldOf(line, "status") == "500");
+      CHECK(FieldOf(line, "outcome") == (flushed ? "aborted" : "completed"));
+      CHECK(request.exchange.aborted == flushed);
+      CHECK(request.exchange.status == (flushed ? 200 : 500));
+      if (flushed) {
+        CHECK(request.exchange.sent == "ab");
+      }
+    }
+  }
+}
+
 TEST_CASE("Record: each way in which a request fails has a cause of its own") {
   PipelineOptions options;
   options.limits.max_requests = 1;
