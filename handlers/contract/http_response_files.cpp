@@ -16,7 +16,7 @@ namespace {
 
 /// Files are read and sent in pieces of this size, which is also what one costs while its client reads slowly. The rate
 /// levels off here (docs/benchmarks.md, transmit).
-constexpr std::size_t kPieceBytes = 64 * 1024;
+constexpr std::size_t kPieceBytes = 128 * 1024;
 /// Each holds a descriptor open, and a worker has a bounded number of those: at that many the body is sent piece by piece.
 constexpr std::size_t kMaxHeldFiles = 64;
 

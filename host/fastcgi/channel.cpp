@@ -255,10 +255,7 @@ int Channel::Write(const char* records, std::size_t size) noexcept {
     // A cancelled request's output is not waited for: it is an error's text, or nothing.
     while (!ended && connection_ != nullptr && connection_->OutputFull() && !aborted_ &&
            !cancellation_.Token().IsCancellationRequested()) {
-      waits_to_write_ = true;
-      connection_->WaitForOutput(*this);
-      writable_.Wait();
-      waits_to_write_ = false;
+      WaitForOutput();
     }
   } catch (const std::bad_alloc&) {
     waits_to_write_ = false;
@@ -274,6 +271,46 @@ int Channel::Write(const char* records, std::size_t size) noexcept {
     return -1;
   }
   return static_cast<int>(size);
+}
+
+void Channel::WaitForOutput() {
+  waits_to_write_ = true;
+  connection_->WaitForOutput(*this);
+  writable_.Wait();
+  waits_to_write_ = false;
+}
+
+bool Channel::SendStdout(std::string_view bytes) noexcept {
+  const auto in_vain = [this] {
+    return connection_ == nullptr || aborted_ || cancellation_.Token().IsCancellationRequested();
+  };
+  try {
+    while (!in_vain()) {
+      const auto taken = connection_->SendStdout(*this, bytes);
+      bytes.remove_prefix(taken);
+      if (taken == 0) {
+        if (connection_ != nullptr) {
+          WaitForOutput();
+        }
+        continue;
+      }
+      while (!in_vain() && connection_->OutputFull()) {
+        WaitForOutput();
+      }
+      if (bytes.empty()) {
+        return connection_ != nullptr;
+      }
+      // Where the peer keeps up nothing else would give the others their turn.
+      runtime::YieldFiber();
+    }
+  } catch (const std::bad_alloc&) {
+    waits_to_write_ = false;
+    // Half a record may be queued: nothing more can be said on this connection.
+    if (connection_ != nullptr) {
+      connection_->Abandon(IConnectionSocket::Ending::kReset);
+    }
+  }
+  return false;
 }
 
 void Channel::Flush() noexcept {

@@ -86,6 +86,9 @@ class Channel final : public runtime::ITask {
   StdinLoss StdinLost() const noexcept { return stdin_lost_; }
   /// What came is not the whole body.
   bool StdinCut() const noexcept { return stdin_cut_; }
+  /// Sends bytes of STDOUT behind what libfcgi has written, without a copy; waits as Write() does. False: not all of them
+  /// will be read, because the peer has gone, or the request was cancelled.
+  [[nodiscard]] bool SendStdout(std::string_view bytes) noexcept;
   /// Has the connection send what was written so far.
   void Flush() noexcept;
   /// The response must not look complete: no END_REQUEST is sent until the web server asks for it by
@@ -136,6 +139,7 @@ class Channel final : public runtime::ITask {
   void Run() noexcept override { server_.Serve(*this); }
 
  private:
+  void WaitForOutput();
   void DeleteIfUnheld() noexcept;
   void LoseStdin(StdinLoss loss) noexcept;
   void DropStdin() noexcept;

@@ -26,6 +26,9 @@ constexpr std::size_t kParamsShare = 16;
 constexpr std::size_t kReadAheadBytes = 1024 * 1024;
 /// Kept for reuse between responses; a larger buffer is given back.
 constexpr std::size_t kOutputKept = 16 * 1024;
+/// Of the records that are made here: whole pages, two to what usually comes at once. lighttpd takes up a record only when all
+/// of it has come.
+constexpr std::size_t kStdoutContentBytes = 32 * 1024;
 
 }  // namespace
 
@@ -369,12 +372,7 @@ bool Connection::SendQueued() {
       return false;
     }
     if (sent == 0) {
-      waits_writable_ = true;
-      if (send_since_ == Clock::time_point()) {
-        send_since_ = Clock::now();
-      }
-      socket_.NotifyWhenWritable();
-      socket_.ReadingChanged();
+      WaitUntilWritable();
       break;
     }
     output_sent_ += static_cast<std::size_t>(sent);
@@ -382,16 +380,118 @@ bool Connection::SendQueued() {
     send_since_ = {};
   }
   if (output_sent_ == output_.size()) {
-    output_sent_ = 0;
-    output_.clear();
-    if (output_.capacity() > kOutputKept) {
-      std::string().swap(output_);
-    }
+    ReleaseOutput();
   } else if (output_sent_ > limits_.output_buffer_bytes) {
     output_.erase(0, output_sent_);
     output_sent_ = 0;
   }
   return true;
+}
+
+void Connection::ReleaseOutput() noexcept {
+  output_sent_ = 0;
+  output_.clear();
+  if (output_.capacity() > kOutputKept) {
+    std::string().swap(output_);
+  }
+}
+
+void Connection::WaitUntilWritable() {
+  waits_writable_ = true;
+  if (send_since_ == Clock::time_point()) {
+    send_since_ = Clock::now();
+  }
+  socket_.NotifyWhenWritable();
+  socket_.ReadingChanged();
+}
+
+std::size_t Connection::SendStdout(Channel& channel, std::string_view bytes) {
+  if (ended_ || channel.Aborted() || channel.IsCut()) {
+    return bytes.size();  // nobody will read it
+  }
+  if (waits_writable_) {
+    if (channels_.size() == 1) {
+      return 0;
+    }
+    // In the queue each of several requests has its turn.
+    bytes = bytes.substr(0, kStdoutContentBytes);
+    AppendRecord(output_, RecordType::kStdout, channel.Id(), bytes);
+    return bytes.size();
+  }
+
+  struct Record {
+    char header[kHeaderBytes];
+    std::string_view content;
+    std::size_t padding;
+
+    std::size_t Bytes() const noexcept { return kHeaderBytes + content.size() + padding; }
+  };
+  constexpr std::size_t kRecords = 4;
+  static_assert(1 + 3 * kRecords <= IConnectionSocket::kMaxPieces);
+  static constexpr char kPadding[8] = {};
+  std::array<Record, kRecords> records;
+  std::array<std::string_view, 1 + 3 * kRecords> pieces;
+  std::size_t record_count = 0;
+  std::size_t piece_count = 0;
+  const auto queued = output_.size() - output_sent_;
+  if (queued != 0) {
+    pieces[piece_count++] = std::string_view(output_).substr(output_sent_);
+  }
+  auto total = queued;
+  while (record_count < kRecords && !bytes.empty()) {
+    auto& record = records[record_count++];
+    record.content = bytes.substr(0, kStdoutContentBytes);
+    record.padding = (8 - record.content.size() % 8) % 8;
+    EncodeHeader(record.header, RecordType::kStdout, channel.Id(), record.content.size(),
+                 record.padding);
+    pieces[piece_count++] = {record.header, kHeaderBytes};
+    pieces[piece_count++] = record.content;
+    if (record.padding != 0) {
+      pieces[piece_count++] = {kPadding, record.padding};
+    }
+    total += record.Bytes();
+    bytes.remove_prefix(record.content.size());
+  }
+  const auto result = socket_.SendPieces({pieces.data(), piece_count});
+  if (result < 0) {
+    OnSocketError();
+    return 0;
+  }
+  auto sent = static_cast<std::size_t>(result);
+  const bool full = sent < total;
+  if (sent != 0) {
+    send_since_ = {};
+  }
+  const auto of_queue = std::min(sent, queued);
+  output_sent_ += of_queue;
+  control_queued_ = std::min(control_queued_, queued - of_queue);
+  sent -= of_queue;
+  std::size_t taken = 0;
+  if (of_queue == queued) {
+    ReleaseOutput();
+    for (std::size_t i = 0; i < record_count && sent != 0; ++i) {
+      const auto& record = records[i];
+      taken += record.content.size();
+      if (sent < record.Bytes()) {
+        QueueRest({record.header, kHeaderBytes}, sent);
+        QueueRest(record.content, sent);
+        QueueRest({kPadding, record.padding}, sent);
+        break;
+      }
+      sent -= record.Bytes();
+    }
+  }
+  if (full) {
+    WaitUntilWritable();
+  }
+  return taken;
+}
+
+/// Queues what is not among the first `sent` bytes, and takes off those that are.
+void Connection::QueueRest(std::string_view bytes, std::size_t& sent) {
+  const auto gone = std::min(sent, bytes.size());
+  sent -= gone;
+  output_.append(bytes.substr(gone));
 }
 
 void Connection::Flush() {
@@ -417,7 +517,8 @@ void Connection::OnWritable(Clock::time_point now) {
   waits_writable_ = false;
   Flush();
   if (send_since_ != Clock::time_point()) {
-    send_since_ = now;
+    // A writer may have waited without queueing anything.
+    send_since_ = output_.empty() ? Clock::time_point() : now;
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,9 @@ class IConnectionSocket {
   virtual ~IConnectionSocket() = default;
   /// Takes bytes without waiting; returns how many. 0: none now. -1: the peer is gone.
   virtual std::ptrdiff_t Send(std::string_view bytes) = 0;
+  /// The same with bytes that lie apart: at most kMaxPieces of them, taken in their order.
+  virtual std::ptrdiff_t SendPieces(std::span<const std::string_view> pieces) = 0;
+  static constexpr std::size_t kMaxPieces = 16;
   /// Has OnWritable() called once, when Send() takes bytes again.
   virtual void NotifyWhenWritable() = 0;
   /// What WantsToRead() says may have changed.
@@ -103,6 +107,10 @@ class Connection final : private RecordParser::IVisitor {
   /// Queues records of libfcgi's. True: END_REQUEST was among them, and no more will be written; the channel is let
   /// go, unless its answer is cut.
   bool WriteRecords(Channel& channel, std::string_view records);
+  /// Sends bytes of a channel's STDOUT behind what is queued, in records that are made here; what the socket takes is not
+  /// copied. Returns how many were taken, the rest of a record that has begun among them: it is queued. 0: wait for
+  /// NotifyWritable().
+  std::size_t SendStdout(Channel& channel, std::string_view bytes);
   /// Sends what is queued.
   void Flush();
   /// More output is queued than may be.
@@ -137,6 +145,11 @@ class Connection final : private RecordParser::IVisitor {
   void QueueControl(std::string_view bytes);
   /// Sends what is queued as far as the socket takes it. False: the peer has gone, and the connection is over.
   bool SendQueued();
+  /// All that was queued is sent.
+  void ReleaseOutput() noexcept;
+  void QueueRest(std::string_view bytes, std::size_t& sent);
+  /// The socket takes no more for now.
+  void WaitUntilWritable();
   void EndIfDone();
   void End(IConnectionSocket::Ending ending);
   void WakeWriters();

@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -105,6 +106,24 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
       return -1;
     }
     const auto count = ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (count >= 0) {
+      return count;
+    }
+    return errno == EAGAIN || errno == EINTR ? 0 : -1;
+  }
+
+  std::ptrdiff_t SendPieces(std::span<const std::string_view> pieces) override {
+    if (closed_) {
+      return -1;
+    }
+    std::array<iovec, kMaxPieces> parts;
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+      parts[i] = {const_cast<char*>(pieces[i].data()), pieces[i].size()};
+    }
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = pieces.size();
+    const auto count = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL);
     if (count >= 0) {
       return count;
     }

@@ -25,6 +25,15 @@ std::ptrdiff_t MemorySocket::Send(std::string_view bytes) {
   return static_cast<std::ptrdiff_t>(taken.size());
 }
 
+std::ptrdiff_t MemorySocket::SendPieces(std::span<const std::string_view> pieces) {
+  REQUIRE(pieces.size() <= kMaxPieces);
+  std::string bytes;
+  for (const auto piece : pieces) {
+    bytes.append(piece);
+  }
+  return Send(bytes);
+}
+
 testsupport::ResponseCollector MemorySocket::Answers() const {
   testsupport::ResponseCollector collector;
   collector.Feed(sent);

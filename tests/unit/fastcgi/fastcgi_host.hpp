@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,7 @@ namespace weft::test {
 class MemorySocket final : public host::fastcgi::IConnectionSocket {
  public:
   std::ptrdiff_t Send(std::string_view bytes) override;
+  std::ptrdiff_t SendPieces(std::span<const std::string_view> pieces) override;
   void NotifyWhenWritable() override { asked_for_writable = true; }
   void ReadingChanged() override { ++reading_changes; }
   void End(Ending how) override { ended = how; }

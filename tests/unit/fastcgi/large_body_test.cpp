@@ -1,0 +1,198 @@
+// Bodies in large pieces, which the connection frames itself.
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+
+#include "host/runtime/fiber_event.hpp"
+#include "tests/unit/fastcgi/fastcgi_host.hpp"
+
+namespace weft::test {
+namespace {
+
+using Clock = FastCgiHost::Clock;
+using Kind = FastCgiHost::Kind;
+using std::chrono::seconds;
+
+std::string Pattern(std::size_t size, char first) {
+  std::string text(size, '\0');
+  for (std::size_t i = 0; i < size; ++i) {
+    text[i] = static_cast<char>(first + i * 7 + i / 509);
+  }
+  return text;
+}
+
+/// Has the socket take bytes, `step` at a time, until the request has ended.
+void Drain(FastCgiHost::Peer& peer, std::uint16_t id, std::size_t step) {
+  for (int turns = 0; !peer.socket.Answers().TakeEnded(id); ++turns) {
+    REQUIRE(turns < 100'000);
+    peer.socket.takes = step;
+    peer.connection->OnWritable(Clock::now());
+    FastCgiHost::Settle();
+  }
+}
+
+TEST_CASE("Connection: a large body is whole wherever the socket stops taking it") {
+  FastCgiHost::Run([](FastCgiHost& host) {
+    const auto body = Pattern(300'001, 'a');
+    host.Serve("/large.ashx", Kind::kAsync, [&](HttpContext& context) {
+      auto& response = context.Response();
+      response.SetBufferBytes(0);
+      response.Write(std::string_view(body).substr(0, 3));
+      response.Write(std::string_view(body).substr(3, 200'000));
+      response.Write(std::string_view(body).substr(200'003, 1000));
+      response.Write(std::string_view(body).substr(201'003));
+    });
+    for (const std::size_t step : {1009, 8192, 32'768, 32'776, 32'777, 65'536, 131'104, 200'000}) {
+      auto& peer = host.Connect();
+      peer.socket.takes = 0;
+      peer.Feed(RequestBytes(1, "/large.ashx"));
+      Drain(peer, 1, step);
+      REQUIRE((AnswerTo(peer.socket, 1).body == body));
+    }
+    // And at each byte of what is not content.
+    for (std::size_t stop = 0; stop < 300; ++stop) {
+      auto& peer = host.Connect();
+      peer.socket.takes = stop;
+      peer.Feed(RequestBytes(1, "/large.ashx"));
+      Drain(peer, 1, 1'000'000);
+      REQUIRE((AnswerTo(peer.socket, 1).body == body));
+    }
+  });
+}
+
+TEST_CASE("Connection: of a large piece no more is queued than the rest of one record") {
+  FastCgiHost::Options options;
+  options.limits.send_timeout = seconds(60);
+  FastCgiHost::Run(options, [](FastCgiHost& host) {
+    const auto body = Pattern(1'000'000, 'a');
+    bool written = false;
+    host.Serve("/large.ashx", Kind::kAsync, [&](HttpContext& context) {
+      context.Response().Write(body);
+      written = true;
+    });
+    auto& peer = host.Connect();
+    peer.socket.takes = 100'000;
+    peer.Feed(RequestBytes(1, "/large.ashx"));
+    CHECK_FALSE(written);
+    // The socket takes again: the next send holds the rest of one record, and new ones straight from the handler.
+    peer.socket.takes = 40'000;
+    const auto sends = peer.socket.writes.size();
+    peer.connection->OnWritable(Clock::now());
+    CHECK(peer.socket.writes.size() == sends + 1);
+    CHECK(peer.socket.writes.back() < 32 * 1024 + 8);
+    FastCgiHost::Settle();
+    CHECK_FALSE(written);
+    // A peer that stops reading is overdue, also where nothing is queued.
+    CHECK(peer.connection->Overdue(Clock::now() + seconds(59)) == nullptr);
+    CHECK(peer.connection->Overdue(Clock::now() + seconds(61)) != nullptr);
+    Drain(peer, 1, 1'000'000);
+    CHECK(written);
+    CHECK((AnswerTo(peer.socket, 1).body == body));
+    // It has read all: it may be idle for longer than that.
+    CHECK(peer.connection->Overdue(Clock::now() + seconds(61)) == nullptr);
+  });
+}
+
+TEST_CASE("Connection: large bodies of several requests on one connection have their turns") {
+  FastCgiHost::Run([](FastCgiHost& host) {
+    std::size_t written[3] = {};
+    for (std::uint16_t id = 1; id <= 3; ++id) {
+      host.Serve("/" + std::to_string(id) + ".ashx", Kind::kAsync, [&, id](HttpContext& context) {
+        for (int i = 0; i < 20; ++i) {
+          context.Response().Write(Pattern(100'000, static_cast<char>('a' + id)));
+          written[id - 1] += 100'000;
+        }
+      });
+    }
+    auto& peer = host.Connect();
+    peer.socket.takes = 0;
+    for (std::uint16_t id = 1; id <= 3; ++id) {
+      peer.Feed(RequestBytes(id, "/" + std::to_string(id) + ".ashx"));
+    }
+    for (int turn = 0; turn < 30; ++turn) {
+      peer.socket.takes = 100'000;
+      peer.connection->OnWritable(Clock::now());
+      FastCgiHost::Settle();
+    }
+    const auto [least, most] = std::minmax_element(std::begin(written), std::end(written));
+    CHECK(*least >= 300'000);
+    CHECK(*most <= *least + 700'000);
+    for (std::uint16_t id = 1; id <= 3; ++id) {
+      Drain(peer, id, 1'000'000);
+      std::string body;
+      for (int i = 0; i < 20; ++i) {
+        body += Pattern(100'000, static_cast<char>('a' + id));
+      }
+      CHECK((AnswerTo(peer.socket, id).body == body));
+    }
+  });
+}
+
+TEST_CASE("Connection: a large piece that is cancelled while it waits ends the request, cut") {
+  FastCgiHost::Run([](FastCgiHost& host) {
+    bool thrown = false;
+    host.Serve("/large.ashx", Kind::kAsync, [&](HttpContext& context) {
+      try {
+        context.Response().Write(std::string(1'000'000, 'x'));
+      } catch (const OperationCancelled&) {
+        thrown = true;
+        throw;
+      }
+    });
+    auto& peer = host.Connect();
+    peer.socket.takes = 50'000;
+    peer.Feed(RequestBytes(1, "/large.ashx"));
+    CHECK_FALSE(thrown);
+    SUBCASE("by the worker") {
+      host.CancelAll(CancellationReason::kShutdown);
+      FastCgiHost::Settle();
+      CHECK(thrown);
+      peer.socket.takes = 1'000'000;
+      peer.connection->OnWritable(Clock::now());
+      CHECK_FALSE(peer.socket.Answers().TakeEnded(1).has_value());
+    }
+    SUBCASE("by a peer that leaves") {
+      peer.connection->OnSocketError();
+      FastCgiHost::Settle();
+      CHECK(thrown);
+    }
+    SUBCASE("by a send that fails") {
+      peer.socket.gone = true;
+      peer.connection->OnWritable(Clock::now());
+      FastCgiHost::Settle();
+      CHECK(thrown);
+    }
+    CHECK(peer.socket.ended.has_value());
+    CHECK(peer.connection->RequestsInFlight() == 0);
+  });
+}
+
+TEST_CASE("Connection: while a large piece is written the others have their turn") {
+  FastCgiHost::Run([](FastCgiHost& host) {
+    int turns = 0;
+    bool written = false;
+    host.Serve("/large.ashx", Kind::kAsync, [&](HttpContext& context) {
+      context.Response().Write(std::string(3'000'000, 'x'));
+      written = true;
+    });
+    host.Serve("/other.ashx", Kind::kAsync, [&](HttpContext&) {
+      while (!written) {
+        ++turns;
+        host::runtime::YieldFiber();
+      }
+    });
+    auto& other = host.Connect();
+    auto& peer = host.Connect();
+    other.connection->OnBytes(RequestBytes(1, "/other.ashx"), Clock::now());
+    // This socket takes all that it is given.
+    peer.connection->OnBytes(RequestBytes(1, "/large.ashx"), Clock::now());
+    FastCgiHost::Await([&] { return written; });
+    CHECK(turns > 5);
+  });
+}
+
+}  // namespace
+}  // namespace weft::test
