@@ -29,7 +29,7 @@ constexpr std::string_view kText = R"json({
     // A file that names the class which answers for it.
     { "add": { "name": "ashx", "verb": "*", "path": "*.ashx", "type": "weft::SimpleHandlerFactory" } },
 
-    { "add": { "name": "static", "verb": "GET,HEAD", "path": "*", "type": "weft::StaticFileHandler" } },
+    { "add": { "name": "static", "verb": "GET,HEAD,OPTIONS", "path": "*", "type": "weft::StaticFileHandler" } },
     { "add": { "name": "method-not-allowed", "verb": "*", "path": "*", "type": "weft::HttpMethodNotAllowedHandler" } }
   ]
 }

@@ -1,16 +1,20 @@
 #include "handlers/builtin/builtin.hpp"
 
+#include <memory>
 #include <utility>
 
 #include "handlers/builtin/simple_handler_factory.hpp"
-#include "handlers/builtin/static_file_handler.hpp"
 #include "handlers/builtin/status_handlers.hpp"
 
 namespace weft::builtin {
 
 void RegisterHandlers(IHandlerRegistry& registry, ResolveType resolve_type,
                       const Options& options) {
-  AddHandler<StaticFileHandler>(registry, "weft::StaticFileHandler");
+  AddHandler<StaticFileHandler>(
+      registry, "weft::StaticFileHandler",
+      [settings = std::make_shared<const StaticFileSettings>(options.static_files)] {
+        return std::make_unique<StaticFileHandler>(settings);
+      });
   AddHandler<HttpForbiddenHandler>(registry, "weft::HttpForbiddenHandler");
   AddHandler<HttpNotFoundHandler>(registry, "weft::HttpNotFoundHandler");
   AddHandler<HttpMethodNotAllowedHandler>(registry, "weft::HttpMethodNotAllowedHandler");

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include <weft/module.hpp>
+#include "handlers/builtin/static_file_handler.hpp"
 
 namespace weft::builtin {
 
@@ -23,6 +24,7 @@ struct Options {
   std::chrono::nanoseconds ashx_check_interval = std::chrono::seconds(1);
   /// `.ashx` files that are remembered; at that many all are forgotten.
   std::size_t ashx_files = 10'000;
+  StaticFileSettings static_files{};
 };
 
 /// Adds the classes that ship with the host, under the names that the built-in mappings use.

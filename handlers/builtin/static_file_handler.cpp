@@ -2,15 +2,15 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
-#include <ctime>
+#include <charconv>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <weft/async.hpp>
-#include <weft/detail/regular_file.hpp>
+#include <weft/conditional_request.hpp>
 #include <weft/http_date.hpp>
 #include <weft/http_exception.hpp>
 
@@ -18,54 +18,72 @@ namespace weft::builtin {
 
 namespace {
 
+using Clock = std::chrono::system_clock;
+using weft::detail::FileVersion;
+using weft::detail::RegularFile;
+
 /// Read and written in pieces of this size, so that a large file costs no more memory than a small one.
 constexpr std::size_t kPieceBytes = 32 * 1024;
+/// FAT's tick, the coarsest of a file system.
+constexpr std::chrono::seconds kFileClockTick(2);
+constexpr std::string_view kMethods = "GET, HEAD, OPTIONS";
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 24> kContentTypes{{
-    {"avif", "image/avif"},
-    {"css", "text/css; charset=utf-8"},
-    {"csv", "text/csv; charset=utf-8"},
-    {"gif", "image/gif"},
-    {"htm", "text/html; charset=utf-8"},
-    {"html", "text/html; charset=utf-8"},
-    {"ico", "image/vnd.microsoft.icon"},
-    {"jpeg", "image/jpeg"},
-    {"jpg", "image/jpeg"},
-    {"js", "text/javascript; charset=utf-8"},
-    {"json", "application/json"},
-    {"md", "text/markdown; charset=utf-8"},
-    {"mjs", "text/javascript; charset=utf-8"},
-    {"mp4", "video/mp4"},
-    {"pdf", "application/pdf"},
-    {"png", "image/png"},
-    {"svg", "image/svg+xml"},
-    {"txt", "text/plain; charset=utf-8"},
-    {"wasm", "application/wasm"},
-    {"webm", "video/webm"},
-    {"webp", "image/webp"},
-    {"woff2", "font/woff2"},
-    {"xml", "application/xml"},
-    {"zip", "application/zip"},
-}};
+struct CodingNames {
+  std::string_view token;   // of Accept-Encoding and Content-Encoding
+  std::string_view alias;   // RFC 9110, section 8.4.1.3
+  std::string_view ending;  // of the file
+};
 
-std::string_view ContentTypeOf(std::string_view path) {
-  const auto name = path.substr(path.rfind('/') + 1);
-  const auto dot = name.rfind('.');
-  if (dot != std::string_view::npos) {
-    for (const auto& [extension, type] : kContentTypes) {
-      if (EqualsIgnoreCase(name.substr(dot + 1), extension)) {
-        return type;
-      }
-    }
+constexpr CodingNames NamesOf(ContentCoding coding) {
+  switch (coding) {
+    case ContentCoding::kBrotli:
+      return {"br", {}, ".br"};
+    case ContentCoding::kZstandard:
+      return {"zstd", {}, ".zst"};
+    case ContentCoding::kGzip:
+      break;
   }
-  return "application/octet-stream";
+  return {"gzip", "x-gzip", ".gz"};
 }
 
-}  // namespace
+/// What a client's Accept-Encoding leaves of `offered`, in the order in which it is to be tried.
+std::vector<ContentCoding> AcceptedCodings(const std::vector<ContentCoding>& offered,
+                                           std::string_view accept_encoding) {
+  if (offered.empty() || accept_encoding.empty()) {
+    return {};
+  }
+  const auto list = ParseQualityList(accept_encoding, QualityListKind::kTokens);
+  const auto quality = [&list](std::string_view name) -> std::optional<double> {
+    const auto found = std::find_if(list.begin(), list.end(), [name](const QualityValue& item) {
+      return EqualsIgnoreCase(item.value, name);
+    });
+    return found == list.end() ? std::nullopt : std::optional(found->quality);
+  };
+  const auto any = quality("*").value_or(0);
+  const auto identity = quality("identity").value_or(0);
+  std::vector<std::pair<double, ContentCoding>> accepted;
+  for (const auto coding : offered) {
+    const auto names = NamesOf(coding);
+    auto own = quality(names.token);
+    if (!own && !names.alias.empty()) {
+      own = quality(names.alias);
+    }
+    if (const auto wanted = own.value_or(any); wanted > 0 && wanted >= identity) {
+      accepted.emplace_back(wanted, coding);
+    }
+  }
+  std::stable_sort(accepted.begin(), accepted.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<ContentCoding> codings;
+  for (const auto& [wanted, coding] : accepted) {
+    codings.push_back(coding);
+  }
+  return codings;
+}
 
-void StaticFileHandler::ProcessRequest(HttpContext& context) {
-  const auto path = context.Request().PhysicalPath();
-  const auto file_path = context.Request().FilePath();
+/// Throws what a path is refused with that names no file to be served.
+void CheckPath(const HttpRequest& request, const std::string& path) {
+  const auto file_path = request.FilePath();
   // The name that was mapped, not a tail behind it; and nothing that its owner hid.
   const auto refuse = [](CauseName cause, std::string detail) {
     throw HttpException(404, {}, std::move(detail)).WithCause(cause);
@@ -73,60 +91,251 @@ void StaticFileHandler::ProcessRequest(HttpContext& context) {
   if (path.empty()) {
     refuse(cause::kNoDocumentRoot, "the web server sent neither SCRIPT_FILENAME nor DOCUMENT_ROOT");
   }
-  if (file_path.find("/.") != std::string_view::npos) {
+  // RFC 8615: what is there is meant to be found.
+  constexpr std::string_view kWellKnown = "/.well-known/";
+  const auto begin = file_path.starts_with(kWellKnown) ? kWellKnown.size() - 1 : 0;
+  if (file_path.find("/.", begin) != std::string_view::npos) {
     refuse(cause::kFileHidden, "names with a dot in front are not served");
   }
   const auto name = file_path.substr(file_path.rfind('/') + 1);
   if (EqualsIgnoreCase(name, "mapping.json") || EqualsIgnoreCase(name, "machine.json")) {
     refuse(cause::kFileHidden, "a mapping file is not served");  // whatever the mappings say
   }
-  if (!context.Request().PathInfo().empty()) {
+  if (!request.PathInfo().empty()) {
     refuse(cause::kFileHasPathInfo, "a file takes no path info");
   }
   if (file_path.empty() || file_path.back() == '/') {
     refuse(cause::kNotAFile, "a folder is not served");
   }
-  // Executed by another handler it is a part of that one's answer: it says nothing of the whole.
-  const bool is_part = context.ExecutionDepth() != 0;
-  const bool wants_content = is_part || context.Request().HttpMethod() != "HEAD";
-  std::vector<char> piece;
-  std::size_t count = 0;
-  // One call for all of a small file.
-  detail::RegularFile file = Offload([&] {
-    detail::RegularFile opened(path);
-    if (wants_content) {
-      piece.resize(std::min(kPieceBytes, static_cast<std::size_t>(opened.Version().bytes)));
-      count = opened.Read(piece.data(), piece.size());
+  if (path.find('\0') != path.npos) {
+    refuse(cause::kFileNotFound, "a path with a NUL names no file");
+  }
+}
+
+/// What is sent of a file, or of the one beside it.
+struct Opened {
+  RegularFile file;
+  std::optional<ContentCoding> coding{};
+  Validators validators{};
+  ContentSelection selection{};
+  std::vector<char> piece{};  ///< the buffer; the first bytes that are sent are in it
+  std::size_t count = 0;      ///< so many
+};
+
+/// The file, or one beside it, which must be at least as new: else it is of an older content.
+Opened OpenBest(const SitePath& path, FollowLinks follow_links,
+                const std::vector<ContentCoding>& codings) {
+  auto file = OpenSiteFile(path, follow_links);
+  for (const auto coding : codings) {
+    auto path_beside = path;
+    path_beside.relative += NamesOf(coding).ending;
+    try {
+      auto beside = OpenSiteFile(path_beside, follow_links);
+      if (beside.Version().modified >= file.Version().modified) {
+        return {std::move(beside), coding};
+      }
+    } catch (const HttpException& error) {
+      if (error.StatusCode() >= 500) {
+        throw;
+      }
+      // There is none.
     }
-    return opened;
-  });
-  const auto& version = file.Version();
-  auto& response = context.Response();
-  if (!is_part) {
-    response.SetBufferBytes(0);  // the piece is the buffer
-    response.SetContentType(ContentTypeOf(file_path));
-    response.SetHeader("Content-Length", std::to_string(version.bytes));
-    const auto modified = std::chrono::system_clock::time_point(version.modified);
-    response.SetHeader("Last-Modified",
-                       FormatHttpDate(std::min(modified, std::chrono::system_clock::now())));
-    response.SetHeader("X-Content-Type-Options", "nosniff");
-  } else if (!response.HeadersWritten() && !response.Headers().Contains("Content-Type")) {
-    response.SetContentType(ContentTypeOf(file_path));
   }
-  if (!wants_content) {
-    return;
-  }
-  for (auto left = static_cast<std::size_t>(version.bytes); left > 0;) {
-    if (count == 0) {
+  return {std::move(file)};
+}
+
+void ReadFirst(Opened& opened, std::uint64_t offset, std::uint64_t bytes) {
+  opened.piece.resize(static_cast<std::size_t>(std::min<std::uint64_t>(kPieceBytes, bytes)));
+  opened.count = opened.file.ReadAt(offset, opened.piece.data(), opened.piece.size());
+}
+
+/// Writes a part of the file. The first piece of the first part was read already.
+void SendPart(HttpResponse& response, Opened& opened, const std::string& path, std::uint64_t offset,
+              std::uint64_t bytes) {
+  while (bytes > 0) {
+    if (opened.count == 0) {
+      const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, kPieceBytes));
+      opened.count = Offload([&] {
+        opened.piece.resize(std::max(opened.piece.size(), wanted));
+        return opened.file.ReadAt(offset, opened.piece.data(), wanted);
+      });
+    }
+    if (opened.count == 0) {
       // It shrank: what was promised cannot be kept, and the answer must not look whole.
       throw std::runtime_error(path + " became shorter while it was sent");
     }
-    response.Write(std::string_view(piece.data(), count));
-    left -= count;
-    if (left > 0) {
-      count = Offload([&] { return file.Read(piece.data(), std::min(left, piece.size())); });
+    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(opened.count, bytes));
+    response.Write(std::string_view(opened.piece.data(), count));
+    offset += count;
+    bytes -= count;
+    opened.count = 0;
+  }
+}
+
+void WriteShort(HttpResponse& response, int status) {
+  response.SetStatusCode(status);
+  response.SetContentType("text/plain; charset=utf-8");
+  response.Write(std::to_string(status) + " " + std::string(StatusDescriptionOf(status)) + "\n");
+}
+
+/// Whatever the method, the answer is about the whole: status, fields and content.
+void Answer(HttpContext& context, Opened& opened, const std::string& path,
+            std::string_view content_type, const StaticFileSettings& settings) {
+  auto& response = context.Response();
+  const auto length = opened.file.Version().bytes;
+  const auto& ranges = opened.selection.ranges;
+  const int status = opened.selection.status;
+  if (status != 412 && status != 416) {
+    response.SetHeader("ETag", opened.validators.etag->ToHeaderValue());
+    response.SetHeader("Last-Modified", FormatHttpDate(*opened.validators.last_modified));
+    if (!settings.precompressed.empty()) {
+      response.AppendHeader("Vary", "Accept-Encoding");
     }
   }
+  switch (status) {
+    case 304:
+      response.RemoveHeader("Last-Modified");  // RFC 9110, section 15.4.5
+      response.SetStatusCode(304);
+      return;
+    case 412:
+      response.SetCause(cause::kPreconditionFailed);
+      WriteShort(response, 412);
+      return;
+    case 416:
+      response.SetCause(cause::kRangeNotSatisfiable);
+      response.SetHeader("Content-Range", UnsatisfiedContentRange(length));
+      WriteShort(response, 416);
+      return;
+    default:
+      break;
+  }
+  response.SetBufferBytes(0);  // the piece is the buffer
+  response.SetStatusCode(status);
+  response.SetHeader("X-Content-Type-Options", "nosniff");
+  response.SetHeader("Accept-Ranges", settings.max_ranges == 0 ? "none" : "bytes");
+  if (opened.coding) {
+    response.SetHeader("Content-Encoding", NamesOf(*opened.coding).token);
+  }
+  if (ranges.size() > 1) {
+    const MultipartByteRanges multipart{std::string(content_type), length};
+    response.SetContentType(multipart.ContentType());
+    response.SetHeader("Content-Length", std::to_string(multipart.ContentLength(ranges)));
+    for (std::size_t index = 0; index < ranges.size(); ++index) {
+      response.Write(multipart.PartHeader(index, ranges[index]));
+      SendPart(response, opened, path, ranges[index].first, ranges[index].size());
+    }
+    response.Write(multipart.End());
+    return;
+  }
+  const auto offset = ranges.empty() ? 0 : ranges.front().first;
+  const auto bytes = ranges.empty() ? length : ranges.front().size();
+  response.SetContentType(content_type);
+  response.SetHeader("Content-Length", std::to_string(bytes));
+  if (!ranges.empty()) {
+    response.SetHeader("Content-Range", ContentRangeOf(ranges.front(), length));
+  }
+  if (response.IsBodyWanted()) {
+    SendPart(response, opened, path, offset, bytes);
+  }
+}
+
+std::uint64_t Mixed(std::uint64_t bits) noexcept {  // splitmix64
+  bits += 0x9e3779b97f4a7c15ull;
+  bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9ull;
+  bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebull;
+  return bits ^ (bits >> 31);
+}
+
+void AppendHexadecimal(std::string& text, std::uint64_t number) {
+  std::array<char, 16> digits{};
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number, 16).ptr;
+  text.append(digits.data(), end);
+}
+
+const std::shared_ptr<const StaticFileSettings>& DefaultSettings() {
+  static const auto& settings =
+      *new std::shared_ptr<const StaticFileSettings>(std::make_shared<StaticFileSettings>());
+  return settings;
+}
+
+}  // namespace
+
+EntityTag EntityTagOf(const FileVersion& version, std::string_view suffix, Clock::time_point now) {
+  std::string text;
+  AppendHexadecimal(text, version.bytes);
+  text += '-';
+  AppendHexadecimal(text, static_cast<std::uint64_t>(version.modified.count()));
+  text += '-';
+  // Mixed, for numbers of inodes are nobody's business. The time of the last change of any kind is in it: the time of the
+  // content can be set back, as tools that copy and unpack do, and this one cannot.
+  AppendHexadecimal(text, Mixed(Mixed(Mixed(version.device) ^ version.inode) ^
+                                static_cast<std::uint64_t>(version.changed.count())));
+  text += suffix;
+  const auto age = now.time_since_epoch() - version.changed;
+  return age < kFileClockTick ? EntityTag::Weak(std::move(text)) : EntityTag(std::move(text));
+}
+
+StaticFileHandler::StaticFileHandler() : StaticFileHandler(DefaultSettings()) {}
+
+void StaticFileHandler::ProcessRequest(HttpContext& context) {
+  const auto& request = context.Request();
+  auto& response = context.Response();
+  // Executed by another handler it is a part of that one's answer: it says nothing of the whole.
+  const bool is_part = context.ExecutionDepth() != 0;
+  const auto method = request.HttpMethod();
+  if (!is_part && method != "GET" && method != "HEAD") {
+    response.SetHeader("Allow", kMethods);
+    if (method != "OPTIONS") {
+      throw HttpException(405, {}, "a file is read, and nothing else");
+    }
+    response.SetStatusCode(204);
+    return;
+  }
+  const auto path = request.PhysicalPath();
+  CheckPath(request, path);
+  const auto site_path =
+      SplitSitePath(path, request.ServerVariables().Get("DOCUMENT_ROOT"), request.FilePath());
+  const auto codings = is_part
+                           ? std::vector<ContentCoding>()
+                           : AcceptedCodings(settings_->precompressed,
+                                             request.ServerVariables().Get("HTTP_ACCEPT_ENCODING"));
+  // One call for all of a small file.
+  auto opened = Offload([&] {
+    auto found = OpenBest(site_path, settings_->follow_links, codings);
+    if (is_part) {
+      ReadFirst(found, 0, found.file.Version().bytes);
+      return found;
+    }
+    const auto& version = found.file.Version();
+    const auto now = Clock::now();
+    found.validators = {
+        .etag = EntityTagOf(version,
+                            found.coding ? NamesOf(*found.coding).ending : std::string_view(), now),
+        .last_modified = std::min(Clock::time_point(version.modified), now)};
+    auto& selection = found.selection;
+    selection = SelectContent(method, RequestConditions(request),
+                              request.ServerVariables().Find("HTTP_RANGE"), found.validators,
+                              version.bytes, settings_->max_ranges, now);
+    if (selection.ranges.size() > 1 && found.coding) {
+      // Whether Content-Encoding is that of the parts or of what they are packed in, nobody agrees.
+      selection = {200};
+    }
+    if (method == "GET" && (selection.status == 200 || selection.status == 206)) {
+      const auto& ranges = selection.ranges;
+      ReadFirst(found, ranges.empty() ? 0 : ranges.front().first,
+                ranges.empty() ? version.bytes : ranges.front().size());
+    }
+    return found;
+  });
+  const auto content_type = settings_->types.Of(request.FilePath());
+  if (!is_part) {
+    Answer(context, opened, path, content_type, *settings_);
+    return;
+  }
+  if (!response.HeadersWritten() && !response.Headers().Contains("Content-Type")) {
+    response.SetContentType(content_type);
+  }
+  SendPart(response, opened, path, 0, opened.file.Version().bytes);
 }
 
 }  // namespace weft::builtin

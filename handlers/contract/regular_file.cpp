@@ -25,8 +25,10 @@ std::chrono::nanoseconds SinceEpoch(const timespec& time) {
 }  // namespace
 
 RegularFile::RegularFile(std::string path)
-    : path_(std::move(path)),
-      descriptor_(open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) {
+    : RegularFile(path, open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) {}
+
+RegularFile::RegularFile(std::string path, int descriptor)
+    : path_(std::move(path)), descriptor_(descriptor) {
   if (descriptor_ < 0) {
     const int error = errno;
     const auto text = path_ + ": " + std::generic_category().message(error);

@@ -197,6 +197,54 @@ void AppendProcesses(std::vector<Option>& table) {
   table.push_back(std::move(drain));
 }
 
+void AppendStaticFiles(std::vector<Option>& table) {
+  constexpr std::string_view kGroup = "Handlers";
+  table.push_back(Special(
+      kGroup, "follow-links", "off|within-root|on", "within-root",
+      "Symbolic links on the way from the document root to a static file: none is followed, those "
+      "that stay below the document root are, or all.",
+      [](Settings& settings, std::string_view text) {
+        if (text == "off") {
+          settings.follow_links = FollowLinks::kOff;
+        } else if (text == "within-root") {
+          settings.follow_links = FollowLinks::kWithinRoot;
+        } else if (text == "on") {
+          settings.follow_links = FollowLinks::kOn;
+        } else {
+          throw BadValue(Quoted(text) + " is none of them: give off, within-root or on");
+        }
+      }));
+  Option precompressed =
+      Special(kGroup, "precompressed", "CODING", "none",
+              "Compressed forms of static files that may lie beside them: br (app.js.br), zstd "
+              "(app.js.zst), gzip (app.js.gz), the preferred one first. May be repeated; in the "
+              "file and in "
+              "the environment blanks or commas separate several.",
+              [](Settings& settings, std::string_view text) {
+                auto& names = settings.precompressed;
+                constexpr std::array<std::string_view, 3> kNames = {"br", "zstd", "gzip"};
+                if (std::find(kNames.begin(), kNames.end(), text) == kNames.end()) {
+                  throw BadValue(Quoted(text) + " is none of them: give some of br, zstd and gzip");
+                }
+                if (std::find(names.begin(), names.end(), text) != names.end()) {
+                  throw BadValue(Quoted(text) + " is given twice: keep one");
+                }
+                names.emplace_back(text);
+              });
+  precompressed.arity = Option::Arity::kList;
+  precompressed.clear = [](Settings& settings) { settings.precompressed.clear(); };
+  table.push_back(std::move(precompressed));
+  table.push_back(Quantity<Count>(
+      kGroup, "max-ranges", &Settings::max_ranges, {0, 10'000},
+      "Ranges of a static file that one request may ask for; more count for nothing, and it is "
+      "sent whole. 0: no parts are sent."));
+  table.push_back(Special(
+      kGroup, "mime-types", "FILE|none", "/etc/mime.types, if there is one",
+      "List of media types for static files, a type and its endings a line; it wins over what is "
+      "built in.",
+      [](Settings& settings, std::string_view text) { settings.mime_types = NotEmpty(text); }));
+}
+
 void AppendHandlers(std::vector<Option>& table) {
   constexpr std::string_view kGroup = "Handlers";
   table.push_back(Special(
@@ -253,6 +301,7 @@ void AppendHandlers(std::vector<Option>& table) {
   table.push_back(Quantity<Count>(
       kGroup, "ashx-files", &Settings::ashx_files, {1, 1'000'000},
       "Files of .ashx that are remembered, per worker; at that many all are forgotten."));
+  AppendStaticFiles(table);
   table.push_back(Quantity<Count>(
       kGroup, "max-execute-depth", &Settings::max_execute_depth, {0, 100},
       "Handlers that one request may execute inside one another (Server().Execute and Transfer); "

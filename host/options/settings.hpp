@@ -36,6 +36,9 @@ using ListenAddress = std::variant<UnixAddress, TcpAddress, DescriptorAddress>;
 /// The address as `--listen` takes it.
 [[nodiscard]] std::string ToString(const ListenAddress& address);
 
+/// Which symbolic links static files may be reached by.
+enum class FollowLinks { kOff, kWithinRoot, kOn };
+
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
 /// How a command that lists something prints it: for people, or for programs.
@@ -105,6 +108,17 @@ struct Settings {
   /// `.ashx` files that are remembered, per worker; at that many all are forgotten. 10,000: some megabytes, and more
   /// than a site has; only files that exist count.
   std::size_t ashx_files = 10'000;
+  /// Symbolic links on the way from a document root to a static file. Within the root: what somebody lays out among the
+  /// pages is arranged freely, and no link, left by mistake or by a foe, opens the rest of the machine.
+  FollowLinks follow_links = FollowLinks::kWithinRoot;
+  /// Forms of static files that lie beside them, compressed beforehand: tokens of Content-Encoding, the preferred one
+  /// first. Empty: none, for a look costs each request one or more opens.
+  std::vector<std::string> precompressed;
+  /// Ranges of one request for a static file; more count for nothing. 100: far above what readers of documents and players
+  /// ask for, and what is sorted and sent for one is small.
+  std::size_t max_ranges = 100;
+  /// The list of media types; empty: /etc/mime.types if there is one, "none": those that are built in alone.
+  std::string mime_types;
   /// Handlers that one request may execute inside one another; beyond it 500. 10: deeper than what is meant, and far from
   /// what the stack of a fiber bears. 0: none.
   std::size_t max_execute_depth = 10;

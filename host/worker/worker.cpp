@@ -39,6 +39,7 @@
 #include "host/runtime/runtime.hpp"
 #include "host/worker/mapping_reload.hpp"
 #include "host/worker/message.hpp"
+#include "host/worker/static_files.hpp"
 #include "mappings/loader.hpp"
 #include "mappings/type_name.hpp"
 
@@ -217,13 +218,21 @@ class Worker {
   }
 
   bool LoadHandlers() {
+    builtin::Options built_in{.ashx_check_interval = settings_.ashx_check_interval,
+                              .ashx_files = settings_.ashx_files};
+    try {
+      built_in.static_files = StaticFilesOf(settings_);
+    } catch (const std::exception& error) {
+      Log(Level::kError, std::string("--mime-types: ") + error.what());
+      return false;
+    }
     builtin::RegisterHandlers(
         resolver_.BuiltIn(),
         [this](std::string_view type_text) -> builtin::CreateHandler {
           auto& handler_class = resolver_.ResolveForFile(type_text);
           return [&handler_class] { return handler_class.Create(); };
         },
-        {.ashx_check_interval = settings_.ashx_check_interval, .ashx_files = settings_.ashx_files});
+        built_in);
     // Where nobody looks for changes, files that changed since the last reload are not taken by the way.
     const bool may_be_ahead = settings_.reload_interval > std::chrono::milliseconds(0);
     if (!may_be_ahead && start_.last_mappings && Apply(start_.last_mappings).accepted) {

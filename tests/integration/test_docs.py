@@ -365,3 +365,63 @@ def test_every_option_that_a_document_names_exists_and_every_file_that_it_links_
                 assert re.search(rf"^  {option} ", help_text, re.M), f"{document}: {option}"
         for link in re.findall(r"\]\((?!http)([^)#]+)\)", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)):
             assert (document.parent / link).exists(), f"{document}: {link}"
+
+
+def test_the_handler_of_the_caching_guide_answers_as_it_says(tmp_path, build_dir):
+    text = (ROOT / "docs" / "guide" / "caching.md").read_text()
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "note.cpp").write_text(blocks(text, "cpp")[0])
+    compile_module(tmp_path / "note.cpp", tmp_path / "modules" / "note.so", build_dir)
+    site = tmp_path / "mappings" / "default"
+    site.mkdir(parents=True)
+    (site / "mapping.json").write_text(blocks(text, "json")[0])
+    socket_path = tmp_path / "s"
+    log = tmp_path / "access.log"
+    host = subprocess.Popen([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{socket_path}", "--workers", "0",
+                             "--mappings", tmp_path / "mappings", "--modules", tmp_path / "modules",
+                             "--access-log", log])
+
+    def put(text, **params):
+        environment = {"PATH": os.environ["PATH"], "REQUEST_METHOD": "PUT", "SCRIPT_NAME": "/note",
+                       "CONTENT_LENGTH": str(len(text)), **params}
+        return run(["cgi-fcgi", "-bind", "-connect", str(socket_path)], env=environment, input=text).stdout
+
+    def status(answer):
+        return int(re.match(r"Status: (\d+)", answer)[1])
+
+    try:
+        wait_for(socket_path.exists, "the socket")
+        assert status(ask(socket_path, "/note")) == 404
+        assert status(put("first")) == 428
+        assert status(put("first", HTTP_IF_MATCH="*")) == 412
+        assert status(put("first", HTTP_IF_NONE_MATCH="*")) == 204
+        assert status(put("other", HTTP_IF_NONE_MATCH="*")) == 412
+        answer = ask(socket_path, "/note")
+        assert answer.endswith("\n\nfirst") and 'ETag: "v1"' in answer and "Vary: Accept-Language" in answer
+        assert "Cache-Control: public, max-age=60" in answer and "Last-Modified: " in answer
+        answer = ask(socket_path, "/note", HTTP_IF_NONE_MATCH='"v1"')
+        assert status(answer) == 304 and answer.endswith("\n\n") and "Content-Type" not in answer
+        # Two have read "v1"; the faster one wins, and the slower is told.
+        assert status(put("second", HTTP_IF_MATCH='"v1"')) == 204
+        assert status(put("slower", HTTP_IF_MATCH='"v1"')) == 412
+        assert ask(socket_path, "/note", HTTP_IF_NONE_MATCH='"v1"').endswith("\n\nsecond")
+        assert ask(socket_path, "/note", REQUEST_METHOD="HEAD").endswith("\n\n")
+        assert status(ask(socket_path, "/note", HTTP_IF_MATCH='"v1"')) == 412
+    finally:
+        host.terminate()
+        assert host.wait(20) == 0
+    assert re.findall(r" status=(\d+) .* cause=(\w+)", log.read_text()) == [
+        ("404", "mapped"), ("428", "mapped"), ("412", "precondition_failed"), ("204", "mapped"),
+        ("412", "precondition_failed"), ("200", "mapped"), ("304", "mapped"), ("204", "mapped"),
+        ("412", "precondition_failed"), ("200", "mapped"), ("200", "mapped"), ("412", "precondition_failed")]
+
+
+def test_each_test_that_the_conformance_list_names_exists():
+    listed = re.findall(r"^\|[^|]*\|[^\n]*\|([^|\n]*)\|$", (ROOT / "docs" / "conformance.md").read_text(), re.M)
+    named = [name for cell in listed for name in re.findall(r"`([^`]+)`", cell)]
+    assert len(named) > 60
+    unit = "\n".join(re.sub(r'"\s*"', "", file.read_text()) for file in (ROOT / "tests" / "unit").rglob("*.cpp"))
+    integration = "\n".join(file.read_text() for file in (ROOT / "tests" / "integration").glob("test_*.py"))
+    missing = [name for name in named if f'TEST_CASE("{name}")' not in re.sub(r'TEST_CASE\(\s*"', 'TEST_CASE("', unit)
+               and f"def {name}(" not in integration]
+    assert not missing

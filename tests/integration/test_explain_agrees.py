@@ -34,7 +34,7 @@ class Trees:
     def __init__(self, rng):
         self.rng = rng
         self.entries = 0
-        self.keys = [("*", "*.ashx"), ("GET,HEAD", "*")]
+        self.keys = [("*", "*.ashx"), ("GET,HEAD,OPTIONS", "*")]
 
     def block(self):
         rng = self.rng

@@ -52,6 +52,8 @@ inline constexpr CauseName kFileHidden(
     "file_hidden");  ///< 404: a segment begins with a dot, or it is a mapping file
 inline constexpr CauseName kFileHasPathInfo(
     "file_has_path_info");  ///< 404: a tail behind a static file's name
+inline constexpr CauseName kFileLinkRefused(
+    "file_link_refused");  ///< 404: a symbolic link on the way is not followed (--follow-links)
 inline constexpr CauseName kNoDocumentRoot(
     "no_document_root");  ///< 404: the web server names no file
 inline constexpr CauseName kFileChanged(

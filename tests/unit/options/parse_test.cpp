@@ -73,6 +73,16 @@ TEST_CASE("Parse: every option sets its own field") {
                                          "0ms",
                                          "--ashx-files",
                                          "11",
+                                         "--follow-links",
+                                         "off",
+                                         "--precompressed",
+                                         "zstd",
+                                         "--precompressed",
+                                         "br",
+                                         "--max-ranges",
+                                         "13",
+                                         "--mime-types",
+                                         "/srv/types",
                                          "--max-execute-depth",
                                          "12",
                                          "--handler-pool",
@@ -170,6 +180,10 @@ TEST_CASE("Parse: every option sets its own field") {
   CHECK(settings.handler_pool == 9);
   CHECK(settings.ashx_check_interval == milliseconds{0});
   CHECK(settings.ashx_files == 11);
+  CHECK(settings.follow_links == FollowLinks::kOff);
+  CHECK(settings.precompressed == std::vector<std::string>{"zstd", "br"});
+  CHECK(settings.max_ranges == 13);
+  CHECK(settings.mime_types == "/srv/types");
   CHECK(settings.max_execute_depth == 12);
   CHECK(settings.reload_interval == milliseconds{0});
   CHECK(settings.max_connections == 2);

@@ -35,6 +35,9 @@ class WEFT_API RegularFile {
   /// Throws HttpException(404) where there is no such file or it is no regular one, HttpException(403) where it
   /// may not be read, both with their cause, and std::system_error for anything else. It waits for no other end of a FIFO.
   explicit RegularFile(std::string path);
+  /// The same with what an open() of `path` has returned, whatever way it went; takes the descriptor over. -1: throws what
+  /// errno says.
+  RegularFile(std::string path, int descriptor);
   RegularFile(RegularFile&& other) noexcept
       : path_(std::move(other.path_)),
         descriptor_(std::exchange(other.descriptor_, -1)),
