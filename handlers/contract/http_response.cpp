@@ -276,6 +276,7 @@ void HttpResponse::Write(std::string_view text) {
   if (completed_) {
     throw std::logic_error("HttpResponse::Write() after the response was completed");
   }
+  RequireNotSendingHeaders("Write()");
   bytes_written_ += text.size();
   if (head_) {
     head_bytes_ += text.size();
@@ -339,6 +340,7 @@ std::ostream& HttpResponse::Output() {
 }
 
 void HttpResponse::Flush() {
+  RequireNotSendingHeaders("Flush()");
   SendBuffer();
   sink_.Flush();
 }
@@ -427,8 +429,8 @@ bool HttpResponse::IsLocalUrl(std::string_view url) noexcept {
 }
 
 bool HttpResponse::IsClientConnected() const noexcept {
-  return context_ == nullptr ||
-         context_->Cancellation().Reason() != CancellationReason::kClientGone;
+  return !finished_ && (context_ == nullptr ||
+                        context_->Cancellation().Reason() != CancellationReason::kClientGone);
 }
 
 CancellationToken HttpResponse::ClientDisconnectedToken() {
@@ -466,11 +468,65 @@ std::string_view HttpResponse::LogText() const noexcept {
 
 void HttpResponse::Close() { throw OperationCancelled(CancellationReason::kAborted); }
 
+void HttpResponse::AddOnSendingHeaders(std::function<void(HttpContext&)> callback) {
+  RequireHeadersNotWritten("AddOnSendingHeaders()");
+  if (!callback) {
+    throw std::invalid_argument("HttpResponse::AddOnSendingHeaders() of an empty function");
+  }
+  if (context_ == nullptr) {
+    throw std::logic_error("HttpResponse::AddOnSendingHeaders() without an HttpContext");
+  }
+  Lazy().sending_headers.push_back(std::move(callback));
+}
+
+void HttpResponse::RequireNotSendingHeaders(const char* member) const {
+  if (details_ && details_->sends_headers) {
+    throw std::logic_error(std::string("HttpResponse::") + member +
+                           " in a callback of AddOnSendingHeaders()");
+  }
+}
+
+void HttpResponse::RunSendingHeaders() {
+  if (!details_) {
+    return;
+  }
+  auto& details = *details_;
+  if (details.sending_error) {
+    std::rethrow_exception(details.sending_error);
+  }
+  details.sends_headers = true;
+  try {
+    for (std::size_t i = 0; i < details.sending_headers.size(); ++i) {
+      // Its own: one that it adds may move them.
+      const auto callback = std::move(details.sending_headers[i]);
+      callback(*context_);
+    }
+  } catch (...) {
+    details.sending_error = std::current_exception();
+  }
+  details.sends_headers = false;
+  details.sending_headers.clear();
+  if (details.sending_error) {
+    std::rethrow_exception(details.sending_error);
+  }
+}
+
+bool HttpResponse::Finish() {
+  if (!finish_called_) {
+    Complete();
+    finished_ = sink_.Finish();
+    finish_called_ = true;
+  }
+  return finished_;
+}
+
 void HttpResponse::Complete() {
   if (completed_) {
     return;
   }
+  RequireNotSendingHeaders("Complete()");
   if (!headers_written_) {
+    RunSendingHeaders();
     PrepareHeaders();
     AnnounceLength();
   }
@@ -523,6 +579,7 @@ void HttpResponse::SendHeaders() {
   if (headers_written_) {
     return;
   }
+  RunSendingHeaders();
   PrepareHeaders();
   if (!StatusAllowsBody()) {
     // What was written before the status was set is no answer's body (RFC 9110, section 6.4.1).

@@ -1,10 +1,13 @@
 #pragma once
 
+#include <exception>
+#include <functional>
 #include <optional>
 #include <ostream>
 #include <streambuf>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <weft/cancellation.hpp>
 #include <weft/conditional_request.hpp>
@@ -44,6 +47,9 @@ struct HttpResponse::Details {
   std::string log_text{};
   std::size_t suspended_buffer_bytes = 0;  // while BufferOutput() is off
   std::optional<ResponseStream> output{};
+  std::vector<std::function<void(HttpContext&)>> sending_headers{};
+  bool sends_headers = false;          // they are being called
+  std::exception_ptr sending_error{};  // that one of them threw
   std::optional<CancellationSource> client_gone{};
   CancellationRegistration client_gone_registration{};  // goes before what it cancels
 };

@@ -123,7 +123,8 @@ void HttpResponse::SendBufferWithFiles() {
                          files_->ranges.front().bytes);
   SendHeaders();
   if (files_ == nullptr) {
-    return;  // a status without a body
+    SendBuffer();  // a status without a body, or what a callback wrote instead
+    return;
   }
   const auto files = std::exchange(files_, nullptr);
   std::size_t sent = 0;

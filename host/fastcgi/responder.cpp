@@ -73,10 +73,20 @@ class FastCgiExchange final : public pipeline::IExchange {
   void SendHeaders(int status, std::string_view description, const HttpHeaders& headers) override {
     std::string block;
     block.reserve(kUsualHeaderBytes);
+    const auto append = [&block](std::string_view name, std::string_view value) {
+      block.append(name).append(": ").append(value).append("\r\n");
+    };
+    // In front of the status: HAProxy makes a 302 of any answer whose Location comes behind it.
+    const auto location = headers.Find("Location");
+    if (location) {
+      append("Location", *location);
+    }
     block.append("Status: ").append(std::to_string(status)).append(" ");
     block.append(description).append("\r\n");
     for (const auto& [name, value] : headers) {
-      block.append(name).append(": ").append(value).append("\r\n");
+      if (!location || !EqualsIgnoreCase(name, "Location")) {
+        append(name, value);
+      }
     }
     block.append("\r\n");
     SendBody(block);
@@ -107,11 +117,23 @@ class FastCgiExchange final : public pipeline::IExchange {
     channel_.Flush();
   }
 
-  void OnCancelled() noexcept override { channel_.NotifyCancelled(); }
+  bool Finish() noexcept override {
+    finished_ = true;
+    // END_REQUEST goes out, and the channel with it: nothing of either is touched any more.
+    FCGX_Finish_r(&request_);
+    return true;
+  }
+  bool Finished() const noexcept { return finished_; }
+
+  void OnCancelled() noexcept override {
+    if (!finished_) {
+      channel_.NotifyCancelled();
+    }
+  }
 
   void Abort() noexcept override {
     // A request that the web server aborted is ended as it asked, with END_REQUEST.
-    if (!channel_.Aborted()) {
+    if (!finished_ && !channel_.Aborted()) {
       channel_.Cut();
     }
   }
@@ -132,6 +154,7 @@ class FastCgiExchange final : public pipeline::IExchange {
   const pipeline::BodyBudget& bodies_;
   std::chrono::milliseconds body_timeout_;
   std::uint64_t consumed_ = 0;
+  bool finished_ = false;
 };
 
 }  // namespace
@@ -163,6 +186,9 @@ void Responder::Serve(Channel& channel) noexcept {
     } catch (...) {
       // No memory for the parameters.
       exchange.Abort();
+    }
+    if (exchange.Finished()) {
+      return;
     }
   }
   // Writes END_REQUEST, and closes the channel, which may be gone after it.

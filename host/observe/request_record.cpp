@@ -17,6 +17,8 @@ std::string_view ToString(Outcome outcome) noexcept {
       return "aborted";
     case Outcome::kClientGone:
       return "client-gone";
+    case Outcome::kFinished:
+      return "finished";
     case Outcome::kRefused:
       return "refused";
   }

@@ -13,6 +13,7 @@ enum class Outcome : std::uint8_t {
   ///< connection
   kAborted,  ///< it failed after the header block had left, or its handler ended it: the answer was cut
   kClientGone,  ///< the client left; status 499
+  kFinished,    ///< as kCompleted, and its handler works on: HttpResponse::Finish()
   kRefused,     ///< no handler was called: malformed, not mapped, or over a limit
 };
 

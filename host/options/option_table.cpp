@@ -319,6 +319,9 @@ void AppendLimits(std::vector<Option>& table) {
   constexpr std::string_view kGroup = "Limits";
   table.push_back(Quantity<Count>(kGroup, "max-requests", &Settings::max_requests, {1, 1'000'000},
                                   "Requests in flight per worker; beyond it 503."));
+  table.push_back(Quantity<Count>(kGroup, "max-finished", &Settings::max_finished, {0, 1'000'000},
+                                  "Handlers that work on after Response().Finish(), per worker; "
+                                  "beyond it the client waits for the handler's end."));
   // 65,535: a request id has 16 bits, and 0 is the connection itself.
   table.push_back(Quantity<Count>(
       kGroup, "max-requests-per-connection", &Settings::max_requests_per_connection, {1, 65'535},
@@ -397,6 +400,8 @@ void AppendTimeouts(std::vector<Option>& table) {
   table.push_back(Quantity<Duration>(kGroup, "linger-timeout", &Settings::linger_timeout,
                                      {0ms, 1min},
                                      "Wait for the web server to close after the last byte."));
+  table.push_back(Quantity<Duration>(kGroup, "finish-timeout", &Settings::finish_timeout, kBounds,
+                                     "For a handler that works on after Response().Finish()."));
 }
 
 void AppendProxies(std::vector<Option>& table) {

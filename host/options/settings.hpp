@@ -130,6 +130,9 @@ struct Settings {
   /// Requests in flight, per worker; beyond it 503. As many as connections: more can only come
   /// from a server that multiplexes.
   std::size_t max_requests = 20'000;
+  /// Handlers that work on after HttpResponse::Finish(), per worker; beyond it the client waits for the handler. 256: as
+  /// many as a worker easily bears, for no web server bounds what it no longer knows of.
+  std::size_t max_finished = 256;
   /// Requests at once on one multiplexed connection. 1024: far above HAProxy's max-reqs (the only
   /// server that multiplexes; 1 unless raised), and one connection cannot take a worker for itself.
   std::size_t max_requests_per_connection = 1024;
@@ -191,6 +194,9 @@ struct Settings {
   /// After the last byte was sent, how long to wait for the peer to close. 2s: it has the
   /// whole answer by then, or does not want it.
   std::chrono::milliseconds linger_timeout{2'000};
+  /// For a handler that works on after HttpResponse::Finish(), from there. 110s: as long as executionTimeoutSeconds gives it
+  /// before.
+  std::chrono::milliseconds finish_timeout{110'000};
 
   // Proxies in front of the web server.
 

@@ -76,6 +76,10 @@ void Pipeline::Process(IExchange& exchange, ServerVariableCollection variables,
     }
     runtime_.SetCurrentCancellation(nullptr);
     runtime_.SetCurrentLabel({});
+    if (flight->finished) {
+      --finished_;
+    }
+    flight->own_cancellation.reset();
     flight->handlers.reset();
     spare_flights_.splice(spare_flights_.end(), in_flight_, flight);
   } catch (...) {
@@ -92,14 +96,30 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
                          {flight.started, flight.deadline});
   context.SetExecution(&nested);
   context.SetApplication(application_);
+  struct Finisher final : IFinisher {
+    Finisher(Pipeline& with_pipeline, Flight& with_flight, HttpContext& with_context,
+             RequestIo& with_io)
+        : pipeline(with_pipeline), flight(with_flight), context(with_context), io(with_io) {}
+    bool Finish() override { return pipeline.FinishFlight(flight, context, io); }
+
+    Pipeline& pipeline;
+    Flight& flight;
+    HttpContext& context;
+    RequestIo& io;
+  } finisher(*this, flight, context, io);
+  io.SetFinisher(finisher);
   flight.context = &context;
   flight.nested = &nested;
   try {
     FindClient(context.Request(), flight);
-    Serve(context, io, flight);
-    context.Response().Complete();
-    if (const auto cause = context.Response().Cause(); !cause.empty()) {
-      flight.cause = cause;
+    try {
+      Serve(context, io, flight);
+      context.Response().Complete();
+    } catch (...) {
+      if (!flight.answered) {
+        throw;
+      }
+      LogFailureAfterAnswer(context, flight);
     }
   } catch (const HttpException& error) {
     if (!error.Cause().empty()) {
@@ -122,7 +142,7 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
     AnswerError(context, io, flight, 500, {}, "an exception that is no std::exception");
   }
   flight.context = nullptr;
-  if (access_log_.Enabled()) {
+  if (access_log_.Enabled() && !flight.finished) {
     Record(flight, context, io.BodyBytesSent());
   }
   flight.nested = nullptr;
@@ -130,6 +150,59 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
   flight.on_pool = flight.on_pool || nested.UsedThread();
   if (context.HasRequestCompleted()) {
     RunRequestCompleted(context, io, flight);
+  }
+}
+
+bool Pipeline::FinishFlight(Flight& flight, HttpContext& context, RequestIo& io) {
+  flight.exchange->Flush();
+  flight.answered = true;
+  if (finished_ >= limits_.max_finished) {
+    return false;
+  }
+  // The peer's end of the cancellation goes with the peer.
+  flight.own_cancellation = std::move(*flight.cancellation);
+  if (!flight.exchange->Finish()) {
+    *flight.cancellation = std::move(*flight.own_cancellation);
+    flight.own_cancellation.reset();
+    return false;
+  }
+  flight.cancellation = &*flight.own_cancellation;
+  flight.finished = true;
+  ++finished_;
+  flight.deadline = Clock::now() + limits_.finish_timeout;
+  io.EndRequest();
+  flight.outcome = observe::Outcome::kFinished;
+  flight.context = nullptr;  // it has its record
+  if (access_log_.Enabled()) {
+    Record(flight, context, io.BodyBytesSent());
+  }
+  return true;
+}
+
+void Pipeline::LogFailureAfterAnswer(const HttpContext& context, const Flight& flight) const {
+  try {
+    std::string line = "request " + context.RequestId() + " " +
+                       std::string(context.Request().HttpMethod()) + " " +
+                       std::string(context.Request().RawUrl()) + ": ";
+    if (flight.handler != nullptr) {
+      line.append(handling::NameOf(*flight.handler)).append(": ");
+    }
+    line += "failed after its answer was finished: ";
+    try {
+      throw;
+    } catch (const OperationCancelled& cancelled) {
+      if (flight.finished && cancelled.Reason() == CancellationReason::kDeadline) {
+        line += "it did not end within " + std::to_string(limits_.finish_timeout.count()) +
+                " ms (--finish-timeout)";
+      } else {
+        line += cancelled.what();
+      }
+      observe::Log(observe::Level::kWarning, line);
+    } catch (...) {
+      LogFailure(line, std::current_exception());
+    }
+  } catch (...) {
+    // No memory to tell of it.
   }
 }
 

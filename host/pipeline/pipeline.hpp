@@ -6,6 +6,7 @@
 #include <limits>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <typeinfo>
@@ -35,6 +36,8 @@ class Pipeline {
     HttpRequestSettings request{};
     std::size_t max_execute_depth = 10;  ///< executions of HttpServerUtility in one another
     std::size_t max_temporary_bytes = std::numeric_limits<std::size_t>::max();  ///< of all bodies
+    std::size_t max_finished = 256;  ///< handlers that work on after HttpResponse::Finish()
+    std::chrono::milliseconds finish_timeout{110'000};  ///< how long each of them may
   };
 
   /// Both must outlive the pipeline.
@@ -74,6 +77,7 @@ class Pipeline {
   struct Flight {
     IExchange* exchange = nullptr;
     CancellationSource* cancellation = nullptr;
+    std::optional<CancellationSource> own_cancellation{};  // once the peer has gone with its answer
     Clock::time_point started{};
     Clock::time_point deadline = Clock::time_point::max();
     std::uint64_t id = 0;
@@ -86,6 +90,8 @@ class Pipeline {
     std::string_view cause{};                 // why the answer is what it is
     bool called = false;                      // the handler was, or what makes it
     bool on_pool = false;                     // and it runs there
+    bool answered = false;                    // the client has its whole answer, whatever comes
+    bool finished = false;                    // and the peer has been let go of
     int error_status = 0;                     // 0: the response's own
     observe::Outcome outcome = observe::Outcome::kCompleted;
   };
@@ -100,6 +106,10 @@ class Pipeline {
   [[nodiscard]] bool Map(HttpContext& context, RequestIo& io, Flight& flight) const;
   void RunHandler(handling::HandlerLease& lease, HttpContext& context, RequestIo& io,
                   Flight& flight);
+  /// HttpResponse::Finish().
+  bool FinishFlight(Flight& flight, HttpContext& context, RequestIo& io);
+  /// Of a handler that works on: called while an exception is handled.
+  void LogFailureAfterAnswer(const HttpContext& context, const Flight& flight) const;
   /// What AddOnRequestCompleted() was given.
   void RunRequestCompleted(HttpContext& context, RequestIo& io, const Flight& flight);
   /// Called while an exception is handled.
@@ -118,6 +128,7 @@ class Pipeline {
   BodyBudget file_budget_;
   std::list<Flight> in_flight_;
   std::list<Flight> spare_flights_;  // nodes for reuse
+  std::size_t finished_ = 0;         // of those in flight
   std::uint64_t last_request_ = 0;
 };
 

@@ -70,6 +70,9 @@ std::size_t RequestIo::ReadBody(std::span<char> buffer) {
   if (buffer.empty()) {
     return 0;
   }
+  if (request_ended_) {
+    throw std::logic_error("the request is finished: its body is read before that, or not at all");
+  }
   cancellation_.ThrowIfCancellationRequested();
   std::size_t count = 0;
   OnFiber([&] { count = exchange_.ReadBody(buffer); });
@@ -121,6 +124,13 @@ void RequestIo::SendBody(std::string_view bytes) {
 void RequestIo::Flush() {
   CheckMaySend();
   OnFiber([&] { exchange_.Flush(); });
+}
+
+bool RequestIo::Finish() {
+  CheckMaySend();
+  bool finished = false;
+  OnFiber([&] { finished = finisher_ != nullptr && finisher_->Finish(); });
+  return finished;
 }
 
 }  // namespace weft::host::pipeline

@@ -12,6 +12,16 @@
 
 namespace weft::host::pipeline {
 
+/// Lets go of a request's peer: HttpResponse::Finish().
+///
+/// Threads: on the request's fiber.
+class IFinisher {
+ public:
+  virtual ~IFinisher() = default;
+  /// As HttpWorkerRequest::Finish().
+  virtual bool Finish() = 0;
+};
+
 /// What stands between a request's HttpContext and its exchange: holds the body to what was announced and
 /// allowed, and carries the calls of a handler that runs on a thread of the pool to the request's fiber.
 class RequestIo final : public HttpWorkerRequest {
@@ -32,6 +42,13 @@ class RequestIo final : public HttpWorkerRequest {
   void SetBodyBounds(std::string_view announced, std::uint64_t max_bytes);
   /// From now on what is sent is the host's own answer, which a cancelled request gets too.
   void BeginErrorAnswer() noexcept { error_answer_ = true; }
+  /// Who is asked to let go of the peer.
+  void SetFinisher(IFinisher& finisher) noexcept { finisher_ = &finisher; }
+  /// The peer has gone with its whole answer: from now on reading throws std::logic_error, too.
+  void EndRequest() noexcept {
+    answer_ended_ = true;
+    request_ended_ = true;
+  }
   /// The answer is complete, or cut: from now on sending throws std::logic_error.
   void EndAnswer() noexcept { answer_ended_ = true; }
   /// The exchange was given a header block; whether it arrived nobody knows.
@@ -47,6 +64,7 @@ class RequestIo final : public HttpWorkerRequest {
   void SendHeaders(int status, std::string_view description, const HttpHeaders& headers) override;
   void SendBody(std::string_view bytes) override;
   void Flush() override;
+  bool Finish() override;
 
  private:
   template <typename F>
@@ -67,6 +85,8 @@ class RequestIo final : public HttpWorkerRequest {
   bool error_answer_ = false;
   bool answer_ended_ = false;
   bool headers_sent_ = false;
+  bool request_ended_ = false;
+  IFinisher* finisher_ = nullptr;
 };
 
 }  // namespace weft::host::pipeline

@@ -36,6 +36,7 @@ class ReplayExchange final : public pipeline::IExchange {
   }
 
   void Flush() override {}
+  bool Finish() noexcept override { return true; }  // its handler is waited for all the same
   void Abort() noexcept override { answer_.cut = true; }
   void OnCancelled() noexcept override {}  // no call here waits
 

@@ -67,23 +67,25 @@ runtime::Runtime::Options RuntimeOptions(const options::Settings& settings) {
 }
 
 pipeline::Pipeline::Limits PipelineLimits(const options::Settings& settings) {
-  return {settings.max_requests,
-          settings.max_request_bytes,
-          settings.max_buffered_bytes,
-          settings.output_buffer_bytes,
-          {.max_fields = settings.max_fields,
-           .debug = settings.debug,
-           .trusted_proxies = settings.trusted_proxies,
-           .forwarded_fields = settings.BelievedFields(),
-           .body_memory_bytes = settings.body_memory_bytes,
-           .temporary_folder = settings.temporary_folder,
-           .max_field_bytes = settings.max_field_bytes,
-           .max_form_bytes = settings.max_form_bytes,
-           .max_field_name_bytes = settings.max_field_name_bytes,
-           .max_files = settings.max_files,
-           .max_part_header_bytes = settings.max_part_header_bytes},
-          settings.max_execute_depth,
-          settings.max_temporary_bytes};
+  return {.max_requests = settings.max_requests,
+          .max_request_bytes = settings.max_request_bytes,
+          .max_buffered_bytes = settings.max_buffered_bytes,
+          .output_buffer_bytes = settings.output_buffer_bytes,
+          .request = {.max_fields = settings.max_fields,
+                      .debug = settings.debug,
+                      .trusted_proxies = settings.trusted_proxies,
+                      .forwarded_fields = settings.BelievedFields(),
+                      .body_memory_bytes = settings.body_memory_bytes,
+                      .temporary_folder = settings.temporary_folder,
+                      .max_field_bytes = settings.max_field_bytes,
+                      .max_form_bytes = settings.max_form_bytes,
+                      .max_field_name_bytes = settings.max_field_name_bytes,
+                      .max_files = settings.max_files,
+                      .max_part_header_bytes = settings.max_part_header_bytes},
+          .max_execute_depth = settings.max_execute_depth,
+          .max_temporary_bytes = settings.max_temporary_bytes,
+          .max_finished = settings.max_finished,
+          .finish_timeout = settings.finish_timeout};
 }
 
 fastcgi::Server::Limits ServerLimits(const options::Settings& settings, bool spawned) {

@@ -55,6 +55,12 @@ void MemoryExchange::SendBody(std::string_view bytes) {
 
 void MemoryExchange::Flush() { Enter(Call::kFlush); }
 
+bool MemoryExchange::Finish() noexcept {
+  calls.push_back(Call::kFinish);
+  threads.push_back(std::this_thread::get_id());
+  return finishes;
+}
+
 void MemoryExchange::Abort() noexcept {
   calls.push_back(Call::kAbort);
   threads.push_back(std::this_thread::get_id());

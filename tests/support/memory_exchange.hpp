@@ -20,10 +20,10 @@ namespace weft::test {
 ///
 /// What it does not imitate: it makes nobody wait (unless `before_call` does), so there is no back-pressure
 /// and no time-out; it frames nothing, so nothing is too large; it does not compare the body with an
-/// announced length; and after Abort() it would still take what is sent (`calls` shows it).
+/// announced length; and after Abort() and Finish() it would still take what is sent (`calls` shows it).
 class MemoryExchange final : public host::pipeline::IExchange {
  public:
-  enum class Call { kReadBody, kSendHeaders, kSendBody, kFlush, kAbort };
+  enum class Call { kReadBody, kSendHeaders, kSendBody, kFlush, kFinish, kAbort };
 
   static constexpr std::size_t kNever = std::numeric_limits<std::size_t>::max();
 
@@ -35,6 +35,8 @@ class MemoryExchange final : public host::pipeline::IExchange {
   CancellationToken token;       ///< ReadBody() throws when it is cancelled
   std::function<void()> on_cancelled;     ///< called by OnCancelled()
   std::function<void(Call)> before_call;  ///< called first, on the caller's thread or fiber
+
+  bool finishes = true;  ///< what Finish() returns
 
   // What it was told.
   std::vector<Call> calls;               ///< those that failed included
@@ -52,6 +54,7 @@ class MemoryExchange final : public host::pipeline::IExchange {
                    const HttpHeaders& with_headers) override;
   void SendBody(std::string_view bytes) override;
   void Flush() override;
+  bool Finish() noexcept override;
   void Abort() noexcept override;
   void OnCancelled() noexcept override;
 

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <iosfwd>
 #include <memory>
 #include <optional>
@@ -205,9 +206,30 @@ class WEFT_API HttpResponse {
   /// followed: else anybody can send the site's users elsewhere in its name.
   static bool IsLocalUrl(std::string_view url) noexcept;
 
+  // Before the answer, and after it.
+
+  /// Has `callback` called just before the header block is sent, where the handler runs; it may change status, header
+  /// fields and cookies, drop the body by ClearContent() or SuppressContent(), and write none. In the order in which they were
+  /// added, as in ASP.NET; one that a callback adds comes last. What one throws is thrown to who sends, again at every
+  /// attempt: the answer becomes the error's. Answers that the host makes of errors are sent without them.
+  ///
+  /// Throws std::invalid_argument for an empty one, std::logic_error once HeadersWritten().
+  void AddOnSendingHeaders(std::function<void(HttpContext&)> callback);
+  /// Completes the answer, lets go of the client, and returns: the client and its web server are done with the request, and
+  /// the handler works on. True: it is so. False: as many handlers work on as may (`--max-finished`), or an answer may not
+  /// end before its handler where this runs; the client has all that was written, and the request ends with the handler.
+  ///
+  /// After it nothing can be written; a body that was not read whole can be read no more. The request has a new deadline,
+  /// `--finish-timeout` from now; it is still in flight for `--max-requests`, and who stops the worker waits for it as for
+  /// others. Its cancellation now means that deadline, or the end of the worker, and no longer that the client has left. What
+  /// the handler throws is logged, and answers nothing. Its line in the access log is written now (`outcome=finished`).
+  ///
+  /// A second call returns what the first did. Throws as Flush() does.
+  bool Finish();
+
   // The client, and the log.
 
-  /// False once it is known that the client has left: nothing that is sent gets there.
+  /// False once it is known that the client has left, and after Finish(): nothing that is sent gets there.
   bool IsClientConnected() const noexcept;
   /// Cancelled when the client leaves, and by nothing else. Throws std::logic_error where there is no HttpContext.
   CancellationToken ClientDisconnectedToken();
@@ -245,6 +267,8 @@ class WEFT_API HttpResponse {
   void CheckLength(std::uint64_t bytes) const;
   [[noreturn]] void ThrowLengthDiffers(std::uint64_t bytes) const;
   void Send(std::string_view bytes);
+  void RunSendingHeaders();
+  void RequireNotSendingHeaders(const char* member) const;
   void AnnounceLength();
   void SendHeaders();
   void SendBuffer();
@@ -261,6 +285,8 @@ class WEFT_API HttpResponse {
   bool suppress_content_ = false;
   bool headers_written_ = false;
   bool completed_ = false;
+  bool finish_called_ = false;
+  bool finished_ = false;
   int status_ = 200;
   std::size_t buffer_bytes_;
   std::string description_;

@@ -36,6 +36,12 @@ class WEFT_API HttpWorkerRequest {
   virtual void SendBody(std::string_view bytes) = 0;
   /// Pushes what was sent so far to the web server.
   virtual void Flush() = 0;
+  /// Ends the request for its peer, which has the whole answer then, while the handler works on. False: not now, it ends
+  /// with its handler. After it nothing is read or sent.
+  virtual bool Finish() {
+    Flush();
+    return false;
+  }
 };
 
 }  // namespace weft

@@ -41,6 +41,23 @@ TEST_CASE(
   });
 }
 
+TEST_CASE("Responder: a Location stands in front of the status, where no server takes it for one") {
+  FastCgiHost::Run([](FastCgiHost& host) {
+    host.Serve("/r.ashx", Kind::kAsync, [](HttpContext& context) {
+      context.Response().SetHeader("X", "1");
+      context.Response().SetStatusCode(201);
+      context.Response().SetHeader("location", "/new");
+    });
+    auto& peer = host.Connect();
+    peer.Feed(RequestBytes(1, "/r.ashx"));
+    auto answers = peer.socket.Answers();
+    const auto result = answers.TakeEnded(1);
+    REQUIRE(result);
+    CHECK(result->stdout_bytes.starts_with("Location: /new\r\nStatus: 201 Created\r\nX: 1\r\n"));
+    CHECK(AnswerTo(peer.socket, 1).status == 201);
+  });
+}
+
 TEST_CASE("Responder: parameters of more than one record's size arrive whole") {
   FastCgiHost::Run([](FastCgiHost& host) {
     std::size_t length = 0;

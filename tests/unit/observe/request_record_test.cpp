@@ -104,6 +104,7 @@ TEST_CASE("Outcome: each has a name of its own") {
   CHECK(ToString(Outcome::kCompleted) == "completed");
   CHECK(ToString(Outcome::kAborted) == "aborted");
   CHECK(ToString(Outcome::kClientGone) == "client-gone");
+  CHECK(ToString(Outcome::kFinished) == "finished");
   CHECK(ToString(Outcome::kRefused) == "refused");
 }
 

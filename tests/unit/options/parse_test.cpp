@@ -93,6 +93,10 @@ TEST_CASE("Parse: every option sets its own field") {
                                          "2",
                                          "--max-requests",
                                          "3",
+                                         "--max-finished",
+                                         "14",
+                                         "--finish-timeout",
+                                         "15s",
                                          "--max-requests-per-connection",
                                          "4",
                                          "--max-params-bytes",
@@ -188,6 +192,8 @@ TEST_CASE("Parse: every option sets its own field") {
   CHECK(settings.reload_interval == milliseconds{0});
   CHECK(settings.max_connections == 2);
   CHECK(settings.max_requests == 3);
+  CHECK(settings.max_finished == 14);
+  CHECK(settings.finish_timeout == milliseconds{15'000});
   CHECK(settings.max_requests_per_connection == 4);
   CHECK(settings.max_params_bytes == 5 * 1024);
   CHECK(settings.max_params == 16);
