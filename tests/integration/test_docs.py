@@ -252,6 +252,49 @@ def test_the_handler_of_the_request_guide_answers_as_it_says(tmp_path, build_dir
         "request_aborted", "mapped"]
 
 
+def test_the_handlers_of_the_response_guide_answer_as_it_says(tmp_path, build_dir):
+    text = (ROOT / "docs" / "guide" / "response.md").read_text()
+    (tmp_path / "modules").mkdir()
+    entries = []
+    for name, source in zip(("login", "order", "countdown"), blocks(text, "cpp"), strict=True):
+        (tmp_path / f"{name}.cpp").write_text(source)
+        compile_module(tmp_path / f"{name}.cpp", tmp_path / "modules" / f"{name}.so", build_dir)
+        entries.append({"add": {"verb": "*", "path": f"/{name}", "type": f"guide::{name.capitalize()}, {name}"}})
+    site = tmp_path / "mappings" / "default"
+    site.mkdir(parents=True)
+    (site / "mapping.json").write_text(json.dumps({"httpHandlers": entries}))
+    access_log = tmp_path / "access.log"
+    socket_path = tmp_path / "s"
+    host = subprocess.Popen([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{socket_path}", "--workers", "0",
+                             "--access-log", access_log, "--mappings", tmp_path / "mappings",
+                             "--modules", tmp_path / "modules"], cwd=tmp_path)
+    try:
+        wait_for(socket_path.exists, "the socket")
+        answer = ask(socket_path, "/login", "name=Ada%3B%20L.&returnUrl=/basket?a=1", REQUEST_METHOD="POST")
+        assert answer.startswith("Location: /basket?a=1\nStatus: 303 See Other\n")
+        assert "\nSet-Cookie: user=Ada%3B%20L.; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax\n" in answer
+        answer = ask(socket_path, "/login", "returnUrl=//evil.example/", REQUEST_METHOD="POST")
+        assert answer.startswith("Location: /login\n") and "\nSet-Cookie: user=; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970" in answer
+        answer = ask(socket_path, "/login", HTTP_COOKIE="user=Ada%3B%20L.")
+        assert "\nContent-Type: text/plain; charset=utf-8\n" in answer and answer.endswith("\n\nHello, Ada; L.\n")
+        answer = ask(socket_path, "/order", "item=tea")
+        assert answer.startswith("Status: 202 ") and answer.endswith("\n\nWe have your order.\n")
+        wait_for(lambda: (tmp_path / "orders.txt").exists() and (tmp_path / "orders.txt").read_text() == "tea\n", "the order")
+        assert ' status=202 ' in access_log.read_text() and ' outcome=finished log="item=tea"' in access_log.read_text()
+        answer = ask(socket_path, "/countdown", HTTP_LAST_EVENT_ID="2")
+        assert "\nContent-Type: text/event-stream\n" in answer
+        assert answer.split("\n\n", 1)[1] == blocks(text, "text")[0]
+    finally:
+        host.terminate()
+        assert host.wait(20) == 0
+    # Every member that a handler can call is in the table.
+    header = (ROOT / "handlers" / "include" / "weft" / "http_response.hpp").read_text()
+    members = set(re.findall(r"^  [^/\n]*?\b([A-Z]\w+)\(", header[:header.index("// The host's.")], re.M))
+    named = set(re.findall(r"`(\w+)\(\)`", text[text.index("| member |"):text.index("## Cookies")]))
+    named |= {f"Set{name}" for name in named} | {name.removeprefix("Set") for name in named}
+    assert members - {"HttpResponse"} <= named
+
+
 def test_the_handlers_of_the_context_guide_answer_as_it_says(tmp_path, build_dir):
     text = (ROOT / "docs" / "guide" / "context.md").read_text()
     (tmp_path / "modules").mkdir()

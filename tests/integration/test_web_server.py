@@ -6,6 +6,8 @@ reason, in its class in servers.py, and the test then asserts what the server an
 
 import concurrent.futures
 import os
+import re
+import subprocess
 import time
 
 import pytest
@@ -165,6 +167,74 @@ def test_a_response_is_streamed_as_it_is_written(site):
             times += [time.monotonic()] * piece.count(b"\n")
     assert len(times) == 3
     assert times[-1] - times[0] > 1.5, f"three lines, one a second, came within {times[-1] - times[0]:.2f} s"
+
+
+def test_an_event_reaches_the_client_while_its_handler_waits_for_the_next(site):
+    # One event, and the next in an hour: whatever came was passed on at once, not with what follows. Heartbeats let
+    # servers that look at their client only when they write see that it has gone.
+    target = "/events.ashx?every=3600000&heartbeat=100"
+
+    def lines():
+        return [line for line in site.access_lines() if "/events.ashx" in line]
+
+    before = len(lines())
+    if site.is_web_server:
+        with subprocess.Popen(["curl", "-sSN", "-i", "--max-time", "30", "-H", "Last-Event-ID: 41",
+                               f"http://127.0.0.1:{site.port}{target}"], stdout=subprocess.PIPE) as curl:
+            try:
+                head = b"".join(iter(curl.stdout.readline, b"\r\n")).decode()
+                event = [curl.stdout.readline() for _ in range(4)]
+                comment = [curl.stdout.readline() for _ in range(2)]
+                assert len(lines()) == before, "the handler has ended"
+            finally:
+                curl.kill()
+        assert head.startswith("HTTP/1.1 200 ")
+        assert re.search(r"(?im)^content-type: text/event-stream\r$", head)
+        assert re.search(r"(?im)^cache-control: no-cache, no-store\r$", head)
+        assert not re.search(r"(?im)^content-length:", head)
+        assert event[1] == b"id: 42\n"
+    else:
+        with site.open("GET", target) as exchange:
+            status, _ = exchange.read_head()
+            assert status == 200
+            received = b""
+            while received.count(b"\n") < 6:
+                piece = exchange.read_piece()
+                assert piece, "the stream has ended"
+                received += piece
+            assert len(lines()) == before, "the handler has ended"
+        event, comment = received.splitlines(True)[:4], received.splitlines(True)[4:6]
+    assert (event[0], event[3], comment) == (b"event: time\n", b"\n", [b":\n", b"\n"])
+    assert event[2].startswith(b"data: ") and event[2].endswith(b" GMT\n")
+    wait_for("the handler's end in the access log",
+             lambda: [line for line in lines()[before:] if "status=499" in line], timeout=20)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_reaches_the_client_as_it_is(site, method, status):
+    # No server follows it by itself (CGI's local redirect), or makes another URL of it.
+    body = b"x" if method == "POST" else None
+    response = site.request(method, f"/redirect.ashx?to=/hello.ashx%3Fa%3D1%20%C3%A4&status={status}", body=body)
+    assert response.status == status
+    assert response.header("Location") == "/hello.ashx?a=1%20%c3%a4"
+    if method != "HEAD":
+        assert b'<a href="/hello.ashx?a=1%20%c3%a4">' in response.body
+
+
+def test_a_redirect_resolves_the_application_and_leads_nowhere_else(site):
+    assert site.request("GET", "/redirect.ashx?to=~/hello.ashx").header("Location") == "/hello.ashx"
+    for url in ("//evil.example/", "/%5cevil.example/", "http://evil.example/", "/%0d%0aX:1"):
+        assert site.request("GET", f"/redirect.ashx?to={url}").status == 400
+
+
+def test_a_finished_answer_reaches_the_client_whole(site):
+    response = site.request("GET", "/accept.ashx?ms=500")
+    # And a Location makes no redirect of it.
+    assert (response.status, response.header("Location"), response.body) == (202, "/hello.ashx", b"accepted\n")
+    wait_for("its line in the access log", lambda: [
+        line for line in site.access_lines() if "/accept.ashx" in line and "status=202" in line and "outcome=finished" in line])
+    assert site.request("GET", "/hello.ashx").status == 200
 
 
 def test_a_client_that_goes_away_stops_the_handler(site):
