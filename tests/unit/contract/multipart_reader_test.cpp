@@ -414,6 +414,17 @@ TEST_CASE("MultipartReader: random messages come out as they went in, in pieces 
   }
 }
 
+TEST_CASE("MultipartReader: short boundaries and long ones read alike") {
+  for (std::size_t length = 1; length <= 70; ++length) {
+    const std::string boundary(length, '-');
+    const auto type = "multipart/form-data; boundary=" + boundary;
+    const std::string content = "\r\r\n-\r\n-\r" + std::string(length, '-') + "\r\n-";
+    const auto message = "--" + boundary + "\r\n\r\n" + content + "\r\n--" + boundary + "--";
+    CAPTURE(length);
+    CHECK(OfAnyPieces(message, type) == Parts({{"(none)", "(none)", "", content}}));
+  }
+}
+
 TEST_CASE("MultipartReader: hostile contents cost no more than others, a bound of work a byte") {
   // Whatever nearly is a delimiter, as often as can be; megabytes of it are over at once unless something is quadratic.
   const std::string boundary(70, 'a');
