@@ -529,6 +529,11 @@ void HttpResponse::Complete() {
     RunSendingHeaders();
     PrepareHeaders();
     AnnounceLength();
+    if (files_ != nullptr && TryHandOverFile()) {
+      SendHeaders();
+      completed_ = true;
+      return;
+    }
   }
   SendBuffer();
   if (announced_ && body_bytes_sent_ != *announced_) {

@@ -1,6 +1,7 @@
 #include "handlers/contract/http_response_files.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -9,6 +10,7 @@
 #include <weft/async.hpp>
 #include <weft/http_exception.hpp>
 #include <weft/http_worker_request.hpp>
+#include "handlers/contract/percent_encoding.hpp"
 
 namespace weft {
 
@@ -85,9 +87,12 @@ void HttpResponse::WriteFile(std::shared_ptr<const detail::RegularFile> file, st
   bytes_written_ += bytes;
   if (head_) {
     head_bytes_ += bytes;
-    return;
+    if (settings_ == nullptr || settings_->sendfile_header == SendfileHeader::kNone) {
+      return;
+    }
+    // GET's header fields may be the web server's to tell.
   }
-  if (!HasBody() || bytes == 0) {
+  if (suppress_content_ || !StatusAllowsBody() || bytes == 0) {
     return;
   }
   if (files_ == nullptr) {
@@ -95,7 +100,7 @@ void HttpResponse::WriteFile(std::shared_ptr<const detail::RegularFile> file, st
   }
   files_->ranges.push_back({std::move(file), offset, bytes, buffer_.size()});
   if (buffer_bytes_ == 0 || files_->ranges.size() >= kMaxHeldFiles) {
-    if (!headers_written_) {
+    if (!headers_written_ && !head_) {
       CheckLength(BufferedBytes());
     }
     SendBuffer();
@@ -112,7 +117,89 @@ std::uint64_t HttpResponse::BufferedBytes() const noexcept {
   return bytes;
 }
 
+namespace {
+
+/// What nginx passes on of an answer with X-Accel-Redirect; it drops any other field of a handler's.
+constexpr std::string_view kKeptByAccelRedirect[] = {
+    "Accept-Ranges", "Cache-Control", "Content-Disposition",
+    "Content-Type",  "Expires",       "Set-Cookie"};
+
+/// Nothing in it leads elsewhere than it seems to.
+bool IsNormal(std::string_view path) {
+  while (!path.empty()) {
+    path.remove_prefix(1);
+    const auto segment = path.substr(0, path.find('/'));
+    if (segment.empty() || segment == "." || segment == "..") {
+      return false;
+    }
+    path.remove_prefix(segment.size());
+  }
+  return true;
+}
+
+/// All three servers decode it.
+std::string PathToTell(std::string_view prefix, std::string_view path) {
+  static constexpr auto kPlain = detail::AlphanumericAnd("-._~/");
+  std::string text;
+  for (const auto part : {prefix, path}) {
+    for (const char c : part) {
+      if (detail::Contains(kPlain, c)) {
+        text += c;
+      } else {
+        detail::AppendEscape(text, c, detail::kCapitalDigits);
+      }
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+bool HttpResponse::TryHandOverFile() {
+  const auto& ranges = files_->ranges;
+  if (settings_ == nullptr || headers_written_ || suppress_content_ || status_ != 200 ||
+      ranges.size() != 1 || !buffer_.empty()) {
+    return false;
+  }
+  const auto& range = ranges.front();
+  if (range.offset != 0 || range.bytes != range.file->Version().bytes ||
+      (head_ && head_bytes_ != range.bytes) || headers_.Contains("Content-Range") ||
+      headers_.Contains("Content-Encoding") || headers_.Contains("X-Sendfile") ||
+      headers_.Contains("X-Accel-Redirect")) {
+    return false;
+  }
+  const bool is_redirect = settings_->sendfile_header == SendfileHeader::kXAccelRedirect;
+  if (is_redirect && std::any_of(headers_.begin(), headers_.end(), [](const auto& field) {
+        return std::none_of(std::begin(kKeptByAccelRedirect), std::end(kKeptByAccelRedirect),
+                            [&](auto kept) { return EqualsIgnoreCase(field.first, kept); }) &&
+               !EqualsIgnoreCase(field.first, "Content-Length");
+      })) {
+    return false;
+  }
+  const std::string_view path = range.file->Path();
+  for (const auto& root : settings_->sendfile_roots) {
+    const auto length = root.directory.size();
+    if (path.size() > length && path.starts_with(root.directory) && path[length] == '/' &&
+        IsNormal(path)) {
+      headers_.Remove("Content-Length");
+      if (is_redirect) {
+        headers_.Set("X-Accel-Redirect", PathToTell(root.prefix, path.substr(length + 1)));
+      } else {
+        headers_.Set("X-Sendfile", PathToTell({}, path));
+      }
+      files_.reset();
+      return true;
+    }
+  }
+  return false;
+}
+
 void HttpResponse::SendBufferWithFiles() {
+  if (head_) {
+    files_.reset();
+    SendHeaders();
+    return;
+  }
   std::uint64_t largest = 0;
   for (const auto& range : files_->ranges) {
     largest = std::max(largest, range.bytes);

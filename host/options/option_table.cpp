@@ -404,6 +404,64 @@ void AppendTimeouts(std::vector<Option>& table) {
                                      "For a handler that works on after Response().Finish()."));
 }
 
+/// `x-sendfile:DIR` or `x-accel-redirect:DIR=PREFIX`.
+void AddSendfileRoot(HttpResponseSettings& response, std::string_view text) {
+  const auto colon = text.find(':');
+  const auto name = text.substr(0, colon);
+  auto rest = colon == text.npos ? std::string_view() : text.substr(colon + 1);
+  const bool is_redirect = mappings::EqualsIgnoringCase(name, "x-accel-redirect");
+  if (!is_redirect && !mappings::EqualsIgnoringCase(name, "x-sendfile")) {
+    throw BadValue(Quoted(text) +
+                   " names no such header: give x-sendfile:DIR or x-accel-redirect:DIR=PREFIX");
+  }
+  const auto header = is_redirect ? SendfileHeader::kXAccelRedirect : SendfileHeader::kXSendfile;
+  if (!response.sendfile_roots.empty() && response.sendfile_header != header) {
+    throw BadValue(Quoted(text) + " is of another header than the one before: give one of them");
+  }
+  SendfileRoot root;
+  if (is_redirect) {
+    const auto equals = rest.rfind('=');
+    root.prefix = equals == rest.npos ? "" : rest.substr(equals + 1);
+    rest = rest.substr(0, equals);
+    if (!root.prefix.starts_with('/')) {
+      throw BadValue(Quoted(text) +
+                     " names no internal location: write x-accel-redirect:DIR=/internal/");
+    }
+    if (!root.prefix.ends_with('/')) {
+      root.prefix += '/';
+    }
+  }
+  while (rest.size() > 1 && rest.ends_with('/')) {
+    rest.remove_suffix(1);
+  }
+  const std::filesystem::path directory(rest);
+  if (!directory.is_absolute() || rest == "/" || directory.lexically_normal().native() != rest) {
+    throw BadValue(Quoted(text) +
+                   " names no folder whose files may be sent: give an absolute path "
+                   "below /, without . and ..");
+  }
+  root.directory = rest;
+  response.sendfile_header = header;
+  response.sendfile_roots.push_back(std::move(root));
+}
+
+void AppendAnswers(std::vector<Option>& table) {
+  constexpr std::string_view kGroup = "Answers";
+  Option sendfile = Special(
+      kGroup, "sendfile", "HEADER:DIR[=PREFIX]", "none",
+      "Files in DIR are sent by the web server itself where they are a whole answer: "
+      "x-sendfile:DIR (lighttpd, Apache with mod_xsendfile) or x-accel-redirect:DIR=PREFIX (nginx; "
+      "PREFIX is the internal location for DIR). May be repeated; in the file and in the "
+      "environment blanks or commas separate several.",
+      [](Settings& settings, std::string_view text) { AddSendfileRoot(settings.response, text); });
+  sendfile.arity = Option::Arity::kList;
+  sendfile.clear = [](Settings& settings) {
+    settings.response.sendfile_header = SendfileHeader::kNone;
+    settings.response.sendfile_roots.clear();
+  };
+  table.push_back(std::move(sendfile));
+}
+
 void AppendProxies(std::vector<Option>& table) {
   constexpr std::string_view kGroup = "Proxies in front of the web server";
   Option proxies = Special(
@@ -548,6 +606,7 @@ std::vector<Option> OptionTable() {
   AppendHandlers(table);
   AppendLimits(table);
   AppendTimeouts(table);
+  AppendAnswers(table);
   AppendProxies(table);
   AppendThreads(table);
   AppendLogging(table);

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include <weft/http_response_settings.hpp>
 #include <weft/trusted_proxies.hpp>
 #include "mappings/sources.hpp"
 
@@ -204,6 +205,12 @@ struct Settings {
   TrustedProxies trusted_proxies;
   /// The header fields in which it is taken; empty: those of X-Forwarded-*, which proxies set most.
   std::vector<std::string> forwarded_headers;
+
+  // Answers.
+
+  /// `--sendfile`: files that the web server sends itself. None: it must be configured to, and who may name files to it
+  /// may have it send them.
+  HttpResponseSettings response;
 
   // Threads and stacks of one worker.
 

@@ -108,6 +108,7 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
     RequestIo& io;
   } finisher(*this, flight, context, io);
   io.SetFinisher(finisher);
+  context.Response().SetSettings(&limits_.response);
   flight.context = &context;
   flight.nested = &nested;
   try {

@@ -38,6 +38,7 @@ class Pipeline {
     std::size_t max_temporary_bytes = std::numeric_limits<std::size_t>::max();  ///< of all bodies
     std::size_t max_finished = 256;  ///< handlers that work on after HttpResponse::Finish()
     std::chrono::milliseconds finish_timeout{110'000};  ///< how long each of them may
+    HttpResponseSettings response{};
   };
 
   /// Both must outlive the pipeline.

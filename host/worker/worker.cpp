@@ -85,7 +85,8 @@ pipeline::Pipeline::Limits PipelineLimits(const options::Settings& settings) {
           .max_execute_depth = settings.max_execute_depth,
           .max_temporary_bytes = settings.max_temporary_bytes,
           .max_finished = settings.max_finished,
-          .finish_timeout = settings.finish_timeout};
+          .finish_timeout = settings.finish_timeout,
+          .response = settings.response};
 }
 
 fastcgi::Server::Limits ServerLimits(const options::Settings& settings, bool spawned) {

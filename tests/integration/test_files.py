@@ -155,3 +155,69 @@ def test_a_file_that_becomes_shorter_cuts_the_answer_and_is_named_as_the_cause(h
         assert fcgi.END_REQUEST not in received
     host.wait_for_access_line("cause=file_changed", "outcome=aborted")
     assert "became shorter while it was sent" in host.log.read_text()
+
+
+# How each server is told that it may send files of a folder itself.
+SENDFILE = {
+    "lighttpd-socket": ("x-sendfile:{folder}", '"check-local" => "enable"',
+                        '"check-local" => "enable", "x-sendfile" => "enable", "x-sendfile-docroot" => ( "{folder}" )'),
+    "lighttpd-spawn": ("x-sendfile:{folder}", '"check-local" => "enable"',
+                       '"check-local" => "enable", "x-sendfile" => "enable", "x-sendfile-docroot" => ( "{folder}" )'),
+    "nginx": ("x-accel-redirect:{folder}=/internal/", "location ~ \\.ashx",
+              'location /internal/ {{ internal; alias "{folder}/"; }}\n        location ~ \\.ashx'),
+    "apache-proxy": ("x-sendfile:{folder}", "# --- Part 2",
+                     'LoadModule xsendfile_module "/usr/lib/apache2/modules/mod_xsendfile.so"\nXSendFile On\n'
+                     'XSendFilePath "{folder}"\n# --- Part 2'),
+    "apache-fcgid": ("x-sendfile:{folder}", "# --- Part 2",
+                     'LoadModule xsendfile_module "/usr/lib/apache2/modules/mod_xsendfile.so"\nXSendFile On\n'
+                     'XSendFilePath "{folder}"\n# --- Part 2'),
+}
+
+
+@pytest.mark.parametrize("name", sorted(SENDFILE))
+def test_a_server_that_is_asked_to_sends_the_file_itself(name, site_with_files, run_dir):
+    option, before, after = SENDFILE[name]
+    # A server that drops its privileges has another copy.
+    copied = servers.ALL[name].drops_privileges and os.geteuid() == 0
+    folder = run_dir / ("copy" if copied else "site") / "www" / "files"
+
+    class SendsFiles(servers.ALL[name]):
+        def write_config(self, config_name, **more):
+            config = super().write_config(config_name, **more)
+            text = config.read_text()
+            assert before in text
+            config.write_text(text.replace(before, after.format(folder=folder)))
+            return config
+
+    content = os.urandom(2 * MIB + 3)
+    site = site_with_files(name, {"data.bin": content, "empty": b""}, [f"sendfile = {option.format(folder=folder)}"],
+                           SendsFiles)
+    for handler in ("/download.ashx", "/download-async.ashx"):
+        target = f"{handler}?name=data.bin"
+        response = site.request("GET", target)
+        assert (response.status, sha256(response.body)) == (200, sha256(content))
+        assert response.header("Content-Length") == str(len(content))
+        assert response.header("Content-Type") == "application/octet-stream"
+        assert response.header("Content-Disposition") == 'attachment; filename="data.bin"'
+        for field in ("X-Sendfile", "X-Accel-Redirect"):
+            assert response.header(field) is None
+        head = site.request("HEAD", target)
+        assert (head.status, head.body) == (200, b"")
+        # Validators and ranges are the server's own then.
+        tag = response.header("ETag")
+        assert head.header("ETag") == tag
+        part = site.request("GET", target, headers=[("Range", "bytes=1000-1999")])
+        assert (part.status, part.body) == (206, content[1000:2000])
+        assert part.header("Content-Range") == f"bytes 1000-1999/{len(content)}"
+        assert tag and response.header("Last-Modified")
+        same = site.request("GET", target, headers=[("If-None-Match", tag)])
+        assert (same.status, same.body) == (304, b"")
+        # Weft sends what is not one whole file.
+        assert site.request("GET", f"{target}&offset=5&bytes=6").body == content[5:11]
+        assert site.request("GET", f"{target}&before=a&after=b").body == b"a" + content + b"b"
+        assert site.request("GET", f"{handler}?name=empty").body == b""
+        assert site.request("GET", f"{handler}?name=none").status == 404
+    if name == "nginx":
+        assert site.request("GET", "/internal/data.bin").status == 404
+    wait_for("an answer that Weft has sent no byte of",
+             lambda: [line for line in site.access_lines() if "name=data.bin" in line and " bytes=0 " in line])

@@ -18,6 +18,7 @@
 #include <weft/http_cache_policy.hpp>
 #include <weft/http_cookie.hpp>
 #include <weft/http_headers.hpp>
+#include <weft/http_response_settings.hpp>
 
 namespace weft {
 
@@ -138,6 +139,9 @@ class WEFT_API HttpResponse {
   /// the same memory whatever its size. What is sent are the bytes that it has now, however it grows; where it is found
   /// shorter the answer is cut (cause `file_changed`). One that is removed or replaced by renaming is sent as it was.
   ///
+  /// A file that is the whole body of a 200, in a folder that the host's `--sendfile` names, is sent by the web server:
+  /// docs/guide/files.md says when.
+  ///
   /// `path` is absolute, as HttpRequest::MapPath() makes them. Throws HttpException(404) where there is no such file, or it is
   /// no regular one, HttpException(403) where the worker may not read it, both with their cause; std::invalid_argument for a
   /// relative path; as Offload(). In an async handler the fiber waits for the disk.
@@ -245,6 +249,9 @@ class WEFT_API HttpResponse {
 
   /// The context that this is the response of. It does so once.
   void SetContext(HttpContext& context) noexcept { context_ = &context; }
+  /// The host does so once, before the handler. Lifetime: must outlive the response; null: the defaults.
+  void SetSettings(const HttpResponseSettings* settings) noexcept { settings_ = settings; }
+
   /// Sends what is left. The host calls it after the handler returned; a second call does nothing.
   void Complete();
 
@@ -273,6 +280,8 @@ class WEFT_API HttpResponse {
   void SendHeaders();
   void SendBuffer();
   void SendBufferWithFiles();
+  /// Has the web server send the one file that is the whole body. False: it shall not, or may not.
+  bool TryHandOverFile();
   /// Body bytes that wait for SendBuffer(), those of files included.
   std::uint64_t BufferedBytes() const noexcept;
   bool StatusAllowsBody() const noexcept;
@@ -281,6 +290,7 @@ class WEFT_API HttpResponse {
   HttpWorkerRequest& sink_;
   const HttpRequest& request_;
   HttpContext* context_ = nullptr;
+  const HttpResponseSettings* settings_ = nullptr;
   bool head_;
   bool suppress_content_ = false;
   bool headers_written_ = false;

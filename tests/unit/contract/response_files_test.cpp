@@ -326,5 +326,111 @@ TEST_CASE("WriteFile: after the end it throws") {
   CHECK_THROWS_AS(subject.response.WriteFile(subject.Write("f", "x")), std::logic_error);
 }
 
+/// A response that may hand files of its folder over.
+struct HandingOver : Subject {
+  explicit HandingOver(SendfileHeader header, std::string_view method = "GET") : Subject(method) {
+    settings.sendfile_header = header;
+    settings.sendfile_roots = {{"/nowhere", "/no/"}, {folder.Path().string(), "/internal/"}};
+    response.SetSettings(&settings);
+  }
+
+  HttpResponseSettings settings;
+};
+
+TEST_CASE("Sendfile: a file that is the whole answer is named to the web server, and not read") {
+  for (const std::string method : {"GET", "HEAD"}) {
+    HandingOver lighttpd(SendfileHeader::kXSendfile, method);
+    const auto path = lighttpd.Write("a b%\xc3\xa4+?#&.txt", "text");
+    lighttpd.response.SetHeader("X-Mine", "kept");
+    lighttpd.response.WriteFile(path);
+    lighttpd.response.Complete();
+    CHECK(lighttpd.runtime.calls == 1);
+    CHECK(lighttpd.exchange.calls == Calls{Call::kSendHeaders});
+    CHECK(lighttpd.exchange.Header("X-Sendfile") ==
+          lighttpd.folder.Path().string() + "/a%20b%25%C3%A4%2B%3F%23%26.txt");
+    CHECK_FALSE(lighttpd.exchange.headers.Contains("Content-Length"));
+
+    HandingOver nginx(SendfileHeader::kXAccelRedirect, method);
+    nginx.response.SetContentType("text/plain");
+    nginx.response.WriteFile(nginx.Write("sub/a b.txt", "text"));
+    nginx.response.Complete();
+    CHECK(nginx.exchange.Header("X-Accel-Redirect") == "/internal/sub/a%20b.txt");
+    CHECK(nginx.exchange.Header("Content-Type") == "text/plain");
+    CHECK(nginx.exchange.sent.empty());
+  }
+}
+
+TEST_CASE("Sendfile: any other answer is sent as ever") {
+  for (const auto header : {SendfileHeader::kXSendfile, SendfileHeader::kXAccelRedirect}) {
+    HandingOver subject(header);
+    const auto path = subject.Write("f", "text");
+    std::string expected = "text";
+    auto& response = subject.response;
+    SUBCASE("text in front") {
+      response.Write("<");
+      response.WriteFile(path);
+      expected = "<text";
+    }
+    SUBCASE("text behind") {
+      response.WriteFile(path);
+      response.Write(">");
+      expected = "text>";
+    }
+    SUBCASE("two files") {
+      response.WriteFile(path);
+      response.WriteFile(path);
+      expected = "texttext";
+    }
+    SUBCASE("a part") {
+      response.WriteFile(path, 1, 2);
+      expected = "ex";
+    }
+    SUBCASE("another status") {
+      response.SetStatusCode(404);
+      response.WriteFile(path);
+    }
+    SUBCASE("an encoding that is the handler's") {
+      response.SetHeader("Content-Encoding", "gzip");
+      response.WriteFile(path);
+    }
+    SUBCASE("a field that is the handler's") {
+      response.SetHeader("X-Sendfile", "/mine");
+      response.WriteFile(path);
+    }
+    SUBCASE("a file elsewhere") {
+      const TemporaryFolder other;
+      response.WriteFile(other.Write("f", "text").string());
+    }
+    SUBCASE("a folder of a longer name") {
+      const auto sibling = subject.folder.Path().string() + "-more";
+      std::filesystem::create_directory(sibling);
+      std::filesystem::copy_file(path, sibling + "/f");
+      response.WriteFile(sibling + "/f");
+      std::filesystem::remove_all(sibling);
+    }
+    SUBCASE("a path that climbs") {
+      response.WriteFile(subject.folder.Path().string() + "/../" +
+                         subject.folder.Path().filename().string() + "/f");
+    }
+    SUBCASE("what was sent already") {
+      response.WriteFile(path);
+      response.Flush();
+    }
+    response.Complete();
+    CHECK(subject.exchange.sent == expected);
+    CHECK_FALSE(subject.exchange.headers.Contains("X-Accel-Redirect"));
+    CHECK(subject.exchange.Header("X-Sendfile").find(path) == std::string::npos);
+  }
+}
+
+TEST_CASE("Sendfile: a field that nginx would drop keeps the file here") {
+  HandingOver subject(SendfileHeader::kXAccelRedirect);
+  subject.response.SetHeader("ETag", "\"mine\"");
+  subject.response.WriteFile(subject.Write("f", "text"));
+  subject.response.Complete();
+  CHECK(subject.exchange.sent == "text");
+  CHECK(subject.exchange.Header("Content-Length") == "4");
+}
+
 }  // namespace
 }  // namespace weft

@@ -410,6 +410,30 @@ TEST_CASE("Parse: a folder given twice is refused") {
         "weft: --modules: '/a' is given twice: keep one");
 }
 
+TEST_CASE("Parse: folders whose files the web server sends are of one header, and safe to name") {
+  const std::string flag = "--sendfile";
+  CHECK(ParseServe({}).settings->response.sendfile_header == SendfileHeader::kNone);
+  auto result = ParseServe({flag, "x-sendfile:/srv/files/", flag, "X-Sendfile:/srv/more"});
+  REQUIRE_MESSAGE(result.settings, result.error);
+  CHECK(result.settings->response.sendfile_header == SendfileHeader::kXSendfile);
+  REQUIRE(result.settings->response.sendfile_roots.size() == 2);
+  CHECK(result.settings->response.sendfile_roots[0].directory == "/srv/files");
+  CHECK(result.settings->response.sendfile_roots[1].directory == "/srv/more");
+  result = ParseServe({flag, "x-accel-redirect:/srv/a=b=/internal"});
+  REQUIRE_MESSAGE(result.settings, result.error);
+  CHECK(result.settings->response.sendfile_header == SendfileHeader::kXAccelRedirect);
+  CHECK(result.settings->response.sendfile_roots.at(0).directory == "/srv/a=b");
+  CHECK(result.settings->response.sendfile_roots.at(0).prefix == "/internal/");
+  for (const std::string wrong :
+       {"", "x-sendfile", "x-sendfile:", "x-sendfile:srv", "x-sendfile:/", "x-sendfile:/a/../b",
+        "x-sendfile:/a//b", "x-accel-redirect:/srv", "x-accel-redirect:/srv=", "/srv",
+        "x-accel-redirect:/srv=internal/", "x-accel-redirect:=/internal/", "x-reproxy-url:/srv"}) {
+    CAPTURE(wrong);
+    CHECK_FALSE(ParseServe({flag, wrong}).settings);
+  }
+  CHECK_FALSE(ParseServe({flag, "x-sendfile:/a", flag, "x-accel-redirect:/b=/i/"}).settings);
+}
+
 TEST_CASE("Parse: trusted proxies are addresses and networks, and come from one source") {
   const std::string flag = "--trusted-proxies";
   CHECK(ParseServe({}).settings->trusted_proxies.empty());
