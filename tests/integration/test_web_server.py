@@ -210,6 +210,11 @@ def test_an_event_reaches_the_client_while_its_handler_waits_for_the_next(site):
              lambda: [line for line in lines()[before:] if "status=499" in line], timeout=20)
 
 
+def test_head_of_a_stream_of_events_ends(site):
+    response = site.request("HEAD", "/events.ashx")
+    assert (response.status, response.header("Content-Type"), response.body) == (200, "text/event-stream", b"")
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_reaches_the_client_as_it_is(site, method, status):

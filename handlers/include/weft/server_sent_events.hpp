@@ -23,7 +23,8 @@ struct ServerSentEvent {
 
 /// Sends server-sent events as the answer to a request: each goes to the client at once.
 ///
-/// The stream lasts as long as the handler: an async one holds no thread for it. Its mapping needs an `executionTimeoutSeconds`
+/// The stream lasts as long as the handler: an async one holds no thread for it, and one that is mapped for HEAD too returns
+/// at once for that, which gets nothing but the header block. Its mapping needs an `executionTimeoutSeconds`
 /// as long as a stream may last, after which it is cut and the client reconnects by itself.
 ///
 /// Threads: one at a time, the handler's. Lifetime: within ProcessRequest().
