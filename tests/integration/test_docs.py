@@ -280,7 +280,8 @@ def test_the_handlers_of_the_response_guide_answer_as_it_says(tmp_path, build_di
         answer = ask(socket_path, "/order", "item=tea")
         assert answer.startswith("Status: 202 ") and answer.endswith("\n\nWe have your order.\n")
         wait_for(lambda: (tmp_path / "orders.txt").exists() and (tmp_path / "orders.txt").read_text() == "tea\n", "the order")
-        assert ' status=202 ' in access_log.read_text() and ' outcome=finished log="item=tea"' in access_log.read_text()
+        wait_for(lambda: ' outcome=finished log="item=tea"' in access_log.read_text(), "the record")
+        assert " status=202 " in access_log.read_text()
         answer = ask(socket_path, "/countdown", HTTP_LAST_EVENT_ID="2")
         assert "\nContent-Type: text/event-stream\n" in answer
         assert answer.split("\n\n", 1)[1] == blocks(text, "text")[0]
