@@ -34,6 +34,13 @@ bool detail::MayBlock() noexcept {
   return runtime == nullptr || runtime->MayBlock();
 }
 
+void detail::RunFileWorkLater(const std::function<void()>& function) noexcept {
+  auto* const runtime = g_runtime.load(std::memory_order_acquire);
+  if (runtime == nullptr || runtime->MayBlock() || !runtime->TryRunLater(function)) {
+    function();
+  }
+}
+
 void detail::RunBlocking(const std::function<void()>& function) { Runtime().RunBlocking(function); }
 
 }  // namespace weft

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+
 #include <weft/async.hpp>
 
 namespace weft::detail {
@@ -17,5 +19,8 @@ void RunFileWork(F&& function) {
     RunBlocking([&function] { function(); });
   }
 }
+
+/// The same, and nobody waits for it. `function` does not throw.
+void RunFileWorkLater(const std::function<void()>& function) noexcept;
 
 }  // namespace weft::detail

@@ -12,8 +12,9 @@ namespace weft::detail {
 
 namespace {
 
-/// What is written at once: a change of threads, which each write from a fiber costs, is small beside it.
-constexpr std::size_t kWriteBytes = 256 * 1024;
+/// What is written at once: a change of threads, which each write from a fiber costs, is small beside it; and so much is in
+/// memory of each body that is being written.
+constexpr std::size_t kWriteBytes = 128 * 1024;
 
 /// Does something with the file. Its failure is an answer.
 template <typename F>
@@ -40,12 +41,8 @@ BodyStore::~BodyStore() {
   if (!file_) {
     return;
   }
-  // To give back the blocks of a large file takes its time.
-  try {
-    RunFileWork([this] { file_.reset(); });
-  } catch (...) {
-    // No thread to be had: then here.
-  }
+  // To give back the blocks of a large file takes its time, which nobody needs to wait for.
+  RunFileWorkLater([file = file_.release()] { delete file; });
 }
 
 std::span<char> BodyStore::Room(std::size_t bytes) {

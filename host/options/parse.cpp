@@ -485,6 +485,11 @@ void CheckTogether(const Settings& settings) {
                   " is more than --max-buffered-bytes, " + FormatSize(settings.max_buffered_bytes) +
                   ": lower the one or raise the other");
   }
+  if (settings.body_memory_bytes > settings.max_buffered_bytes) {
+    throw Refusal("--body-memory-bytes: " + FormatSize(settings.body_memory_bytes) +
+                  " is more than --max-buffered-bytes, " + FormatSize(settings.max_buffered_bytes) +
+                  ": lower the one or raise the other");
+  }
 }
 
 ParseResult ParseOptions(const CommandEntry& command, const std::vector<std::string>& arguments,

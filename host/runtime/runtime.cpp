@@ -385,4 +385,33 @@ void Runtime::RunBlocking(const std::function<void()>& function) {
   });
 }
 
+namespace {
+
+/// What nobody waits for.
+class LaterTask final : public IBlockingTask {
+ public:
+  explicit LaterTask(const std::function<void()>& function) : function_(function) {}
+  void Run() noexcept override { function_(); }
+  void Ended() noexcept override { delete this; }
+
+ private:
+  std::function<void()> function_;
+};
+
+}  // namespace
+
+bool Runtime::TryRunLater(const std::function<void()>& function) noexcept {
+  try {
+    auto task = std::make_unique<LaterTask>(function);
+    // Past the bound: of a request that was let in there is at most one.
+    if (!implementation_->offload_pool.PostPastBound(*task)) {
+      return false;
+    }
+    static_cast<void>(task.release());
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
 }  // namespace weft::host::runtime

@@ -70,6 +70,7 @@ class Runtime final : public weft::detail::IAsyncRuntime {
   // <weft/async.hpp>, from a fiber or a thread of the pool.
   void SleepUntil(std::chrono::steady_clock::time_point time) override;
   void RunBlocking(const std::function<void()>& function) override;
+  bool TryRunLater(const std::function<void()>& function) noexcept override;
   bool MayBlock() const noexcept override { return !OnReactorThread(); }
 
  private:

@@ -33,6 +33,11 @@ class InPlaceRuntime final : public weft::detail::IAsyncRuntime {
     }
   }
 
+  bool TryRunLater(const std::function<void()>& function) noexcept override {
+    ++calls;
+    function();
+    return true;
+  }
   bool MayBlock() const noexcept override { return running; }
 
   int sleeps = 0;

@@ -28,7 +28,7 @@ class IHttpHandler {
 class IHttpAsyncHandler : public IHttpHandler {};
 
 /// A handler that reads the body as it arrives: it is called as soon as the request's parameters are there.
-/// Any other handler is called when the whole body is in memory, and not at all when the body is cut short.
+/// Any other handler is called when the whole body has come, and not at all when the body is cut short.
 class IHttpBufferlessHandler {
  public:
   virtual ~IHttpBufferlessHandler() = default;

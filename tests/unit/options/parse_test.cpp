@@ -649,6 +649,9 @@ TEST_CASE("Parse: a buffer that is larger than the bound of all buffers is refus
   CHECK(Refusal(ParseServe({"--stdin-buffer-bytes", "2M", "--max-buffered-bytes", "1M"})) ==
         "weft: --stdin-buffer-bytes: 2M is more than --max-buffered-bytes, 1M: lower the one or "
         "raise the other");
+  CHECK(Refusal(ParseServe({"--body-memory-bytes", "2M", "--max-buffered-bytes", "1M"})) ==
+        "weft: --body-memory-bytes: 2M is more than --max-buffered-bytes, 1M: lower the one or "
+        "raise the other");
 }
 
 }  // namespace

@@ -265,6 +265,24 @@ TEST_CASE("Offload: in the pool it runs in place, so that a full pool cannot wai
       {.stack_bytes = 256 * 1024, .idle_stacks = 4, .blocking_threads = 1, .blocking_queue = 1});
 }
 
+TEST_CASE("TryRunLater: nobody waits for it but the end of the runtime, and no bound refuses it") {
+  std::atomic<int> ended = 0;
+  const auto reactor = std::this_thread::get_id();
+  RunInFiber(
+      [&](Runtime& runtime) {
+        CHECK_FALSE(runtime.MayBlock());
+        for (int i = 0; i < 20; ++i) {
+          CHECK(runtime.TryRunLater([&] {
+            CHECK(runtime.MayBlock());
+            CHECK(std::this_thread::get_id() != reactor);
+            ++ended;
+          }));
+        }
+      },
+      {.stack_bytes = 256 * 1024, .idle_stacks = 4, .blocking_threads = 1, .blocking_queue = 0});
+  CHECK(ended == 20);
+}
+
 TEST_CASE("Offload: other fibers run while one waits for a blocking call") {
   RunInFiber([](Runtime& runtime) {
     std::atomic<bool> go_on = false;
