@@ -234,7 +234,7 @@ void Answer(HttpContext& context, Opened& opened, const std::string& path,
   if (!ranges.empty()) {
     response.SetHeader("Content-Range", ContentRangeOf(ranges.front(), length));
   }
-  if (response.IsBodyWanted()) {
+  if (context.Request().HttpMethod() != "HEAD") {
     SendPart(response, opened, path, offset, bytes);
   }
 }

@@ -69,7 +69,7 @@ std::string_view HttpResponse::Cause() const noexcept {
 void HttpResponse::SetCause(CauseName cause) { Lazy().cause = cause; }
 
 PreconditionResult HttpResponse::CheckedPreconditions() const {
-  if (status_ < 200 || status_ > 299) {
+  if (is_unconditional_ || status_ < 200 || status_ > 299) {
     return PreconditionResult::kHolds;
   }
   const auto* const policy = details_ && details_->cache ? &*details_->cache : nullptr;
@@ -85,6 +85,7 @@ PreconditionResult HttpResponse::CheckedPreconditions() const {
   }
   const RequestConditions conditions(request_);
   if (!conditions.HasPrecondition()) {
+    is_unconditional_ = true;
     return PreconditionResult::kHolds;
   }
   const auto now = Clock::now();

@@ -184,3 +184,19 @@ def test_what_is_not_for_the_public_is_not_found(site):
     assert curl(site, "/page.txt%00.html", "--path-as-is")[0] in (400, 403, 404, 500)
     status, _, body = curl(site, "/.well-known/security.txt")
     assert status == 200 and body.startswith(b"Contact:")
+
+
+@pytest.mark.parametrize("named, expected", [("types", "text/x-own; charset=utf-8"), ("none", "text/html; charset=utf-8")])
+def test_the_list_of_types_is_the_operators(start, run_dir, named, expected):
+    types = run_dir / "types"
+    types.write_text("text/x-own html\n")
+    host = start("--mime-types", types if named == "types" else named)
+    assert host.get("/index.html").header("Content-Type") == expected
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_list_of_types_that_cannot_be_read_refuses_the_start(installation, run_dir, workers):
+    result = run(installation.weft, "serve", "--listen", f"unix:{run_dir}/refused.sock", "--workers", workers,
+                 "--mime-types", run_dir / "none")
+    assert result.returncode == 78
+    assert f"--mime-types: read {run_dir}/none: No such file or directory".encode() in result.stderr

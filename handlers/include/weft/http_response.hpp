@@ -297,6 +297,7 @@ class WEFT_API HttpResponse {
   bool completed_ = false;
   bool finish_called_ = false;
   bool finished_ = false;
+  mutable bool is_unconditional_ = false;  // it is known that the request has no condition
   int status_ = 200;
   std::size_t buffer_bytes_;
   std::string description_;

@@ -41,7 +41,7 @@ TEST_CASE("MachineDefaults: what they serve") {
   CHECK(Routed(*table, "GET", "/index.html") == "weft::StaticFileHandler /index.html");
   CHECK(Routed(*table, "HEAD", "/") == "weft::StaticFileHandler /");
   CHECK(Routed(*table, "POST", "/index.html") ==
-        "weft::HttpMethodNotAllowedHandler /index.html (GET, HEAD)");
+        "weft::HttpMethodNotAllowedHandler /index.html (GET, HEAD, OPTIONS)");
 }
 
 TEST_CASE("MachineDefaults: what they never serve") {

@@ -116,7 +116,8 @@ TEST_CASE("MappingTable: Allow spells verb patterns out") {
 
 TEST_CASE("MappingTable: an entry that refuses all other methods gets the Allow list") {
   const Table table = TableWith({{"DELETE", "a.x", "Delete"}});
-  CHECK(Routed(*table, "POST", "/b.txt") == "weft::HttpMethodNotAllowedHandler /b.txt (GET, HEAD)");
+  CHECK(Routed(*table, "POST", "/b.txt") ==
+        "weft::HttpMethodNotAllowedHandler /b.txt (GET, HEAD, OPTIONS)");
   CHECK(Routed(*table, "POST", "/a.x") ==
         "weft::HttpMethodNotAllowedHandler /a.x (DELETE, GET, HEAD)");
   CHECK(Routed(*table, "GET", "/b.txt") == "weft::StaticFileHandler /b.txt");
@@ -193,7 +194,7 @@ TEST_CASE("MappingTable: a whole path that an entry matches is not split") {
 TEST_CASE("MappingTable: the split does not depend on the verb") {
   const Table table = TableWith({{"GET", "*.report", "R"}});
   CHECK(Routed(*table, "POST", "/a.report/x") ==
-        "weft::HttpMethodNotAllowedHandler /a.report|/x (GET, HEAD)");
+        "weft::HttpMethodNotAllowedHandler /a.report|/x (GET, HEAD, OPTIONS)");
   CHECK(Routed(*TableOnly({{"GET", "*.report", "R"}}), "POST", "/a.report/x") ==
         "405 /a.report|/x (GET)");
 }

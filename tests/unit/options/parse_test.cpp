@@ -230,6 +230,23 @@ TEST_CASE("Parse: every option sets its own field") {
   CHECK(settings.debug);
 }
 
+TEST_CASE("Parse: how static files are served has names of its own") {
+  const auto error = [](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"--listen", "unix:/s"});
+    return ParseServe(std::move(arguments)).error;
+  };
+  for (const auto* const links : {"off", "within-root", "on"}) {
+    CHECK(error({"--follow-links", links}).empty());
+  }
+  CHECK(error({"--follow-links", "yes"}).find("off, within-root or on") != std::string::npos);
+  CHECK(error({"--precompressed", "deflate"}).find("br, zstd and gzip") != std::string::npos);
+  CHECK(error({"--precompressed", "br", "--precompressed", "br"}).find("given twice") !=
+        std::string::npos);
+  CHECK(error({"--max-ranges", "10001"}).find("out of bounds") != std::string::npos);
+  CHECK_FALSE(error({"--mime-types", ""}).empty());
+  CHECK(Settings{}.follow_links == FollowLinks::kWithinRoot);
+}
+
 TEST_CASE("Parse: the environment beats the default, and a flag beats the environment") {
   const std::vector<std::string> environment{"WEFT_WORKERS=2", "WEFT_MAX_PARAMS_BYTES=64K",
                                              "HOME=/root", "WEFT_DEBUG=1"};
