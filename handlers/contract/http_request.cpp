@@ -11,6 +11,7 @@
 #include "handlers/contract/field_cursor.hpp"
 #include "handlers/contract/forwarded_client.hpp"
 #include "handlers/contract/ip_address.hpp"
+#include "handlers/contract/percent_encoding.hpp"
 #include "handlers/contract/request_body.hpp"
 #include "handlers/contract/request_url.hpp"
 
@@ -64,6 +65,21 @@ boost::urls::string_view UrlText(std::string_view text) noexcept {
 }
 
 bool IsLoopbackText(std::string_view address) noexcept {
+  /// RFC 3986, section 4.1.
+  bool IsUriReference(std::string_view text) noexcept {
+    // One character behind a scheme: where it is no path, as in `a:?` or `a:>`, an assertion of Boost.URL (1.81) fails.
+    if (text.size() > 2 && text.find_first_of(":/?#") == text.size() - 2 &&
+        text[text.size() - 2] == ':') {
+      constexpr detail::ByteSet kPathQueryFragment =
+          detail::AlphanumericAnd("-._~!$&'()*+,;=:@/?#");
+      if (!detail::Contains(kPathQueryFragment, text.back())) {
+        return false;
+      }
+      text.remove_suffix(1);
+    }
+    return static_cast<bool>(boost::urls::parse_uri_reference(UrlText(text)));
+  }
+
   const auto parsed = ParseIpAddress(address);
   return parsed && IsLoopback(*parsed);
 }
@@ -219,7 +235,7 @@ const std::vector<QualityValue>& HttpRequest::UserLanguages() const {
 
 std::string_view HttpRequest::UrlReferrer() const noexcept {
   const auto text = variables_.Get("HTTP_REFERER");
-  return boost::urls::parse_uri_reference(UrlText(text)) ? text : std::string_view();
+  return IsUriReference(text) ? text : std::string_view();
 }
 
 const ForwardedClient* HttpRequest::Client() const {

@@ -109,13 +109,15 @@ TEST_CASE("HttpRequest: UserAgent is the field as it came") {
 TEST_CASE("HttpRequest: UrlReferrer is a URI reference, or nothing") {
   for (const std::string_view text :
        {"http://www.example.org/hypertext/Overview.html", "https://[2001:db8::1]:8443/a?b=c",
-        "/relative?x", "page.html", "about:blank", "?q", "http://example.org"}) {
+        "/relative?x", "page.html", "about:blank", "?q", "http://example.org", "a:?", "a:#", "a:/",
+        "a:b", "a:", "?", "#", "/?"}) {
     CAPTURE(text);
     CHECK(Subject({{"HTTP_REFERER", text}}).request.UrlReferrer() == text);
   }
   for (const std::string_view text :
        {"http://example.org/a b", "http://exa mple.org/", "http://example.org/%4", "http://[::1/",
-        "http://example.org/\"><script>", "http://example.org/\n", "1:x y", "\xc3\xa4"}) {
+        "http://example.org/\"><script>", "http://example.org/\n", "1:x y", "\xc3\xa4", "a:>",
+        "a:%", "a:\xc3", "1:?", ":?"}) {
     CAPTURE(text);
     CHECK(Subject({{"HTTP_REFERER", text}}).request.UrlReferrer().empty());
   }
