@@ -88,6 +88,7 @@ bool IsLoopbackText(std::string_view address) noexcept {
 
 struct HttpRequest::Details {
   std::optional<std::string> request_type;
+  std::string raw_url;  // where there is no REQUEST_URI
   std::optional<ForwardedClient> client;
   std::optional<std::string> url;
   std::optional<std::vector<QualityValue>> accept_types;
@@ -106,6 +107,10 @@ HttpRequest::HttpRequest(ServerVariableCollection variables, HttpWorkerRequest& 
   path_.append(script_name).append(path_info);
   file_path_length_ = script_name.size();
 }
+  if (!variables_.Find("REQUEST_URI")) {
+    // Here, for the path will be another one.
+    Lazy().raw_url = RawUrlOf(path_, variables_.Get("QUERY_STRING"));
+  }
 
 HttpRequest::~HttpRequest() = default;
 
@@ -130,7 +135,7 @@ std::string_view HttpRequest::RawUrl() const noexcept {
   if (const auto uri = variables_.Find("REQUEST_URI")) {
     return *uri;
   }
-  return path_;
+  return details_->raw_url;
 }
 
 const NameValueCollection& HttpRequest::QueryString() const {
@@ -298,9 +303,9 @@ bool HttpRequest::HasMalformedForwardedFields() const {
 const std::string& HttpRequest::Url() const {
   if (!details_ || !details_->url) {
     const auto* const client = Client();
-    auto url =
-        RequestUrl(variables_, IsSecureConnection() ? "https" : "http",
-                   client != nullptr ? std::string_view(client->host) : std::string_view(), path_);
+    auto url = RequestUrl(variables_, IsSecureConnection() ? "https" : "http",
+                          client != nullptr ? std::string_view(client->host) : std::string_view(),
+                          RawUrl());
     Lazy().url = std::move(url);
   }
   return *details_->url;

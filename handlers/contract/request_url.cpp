@@ -68,24 +68,24 @@ std::string HostOf(const ServerVariableCollection& variables, std::string_view s
 
 }  // namespace
 
+std::string RawUrlOf(std::string_view path, std::string_view query) {
+  std::string url;
+  AppendEncoded(url, path, /*is_encoded=*/false);
+  if (!query.empty()) {
+    url.append("?").append(query);
+  }
+  return url;
+}
+
 std::string RequestUrl(const ServerVariableCollection& variables, std::string_view scheme,
-                       std::string_view forwarded_host, std::string_view path) {
+                       std::string_view forwarded_host, std::string_view raw_url) {
   const auto host = HostOf(variables, scheme, forwarded_host);
   if (host.empty()) {
     return {};
   }
   std::string url;
   url.append(scheme).append("://").append(host);
-  const auto uri = variables.Find("REQUEST_URI");
-  if (!uri) {
-    AppendEncoded(url, path, /*is_encoded=*/false);
-    if (const auto query = variables.Get("QUERY_STRING"); !query.empty()) {
-      url += '?';
-      AppendEncoded(url, query, /*is_encoded=*/true);
-    }
-    return url;
-  }
-  auto target = *uri;
+  auto target = raw_url;
   if (target == "*") {
     return url;  // of the server itself (RFC 9110, section 7.1)
   }

@@ -62,7 +62,8 @@ class WEFT_API HttpRequest {
   std::string_view PathInfo() const noexcept {
     return std::string_view(path_).substr(file_path_length_);
   }
-  /// Path and query as the client sent them, undecoded; unaffected by rewrites.
+  /// Path and query as the client sent them, undecoded; unaffected by rewrites. Where the web server says only what they
+  /// are when decoded (no REQUEST_URI), the path is encoded anew.
   std::string_view RawUrl() const noexcept;
   /// The absolute URL that the client asked for: `https://example.org:8443/a%20b?c=d`. The scheme is that of
   /// IsSecureConnection(), the host a trusted proxy's, or else that of the Host field, or else SERVER_NAME with

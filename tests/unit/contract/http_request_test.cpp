@@ -111,10 +111,20 @@ TEST_CASE("HttpRequest: RewritePath with views into the path itself") {
   }
 }
 
-TEST_CASE("HttpRequest: RawUrl is what the client sent, or else the path") {
+TEST_CASE("HttpRequest: RawUrl is what the client sent, or else the path and the query") {
   CHECK(Subject({{"REQUEST_URI", "/a%20b?c=d"}, {"SCRIPT_NAME", "/a b"}}).request.RawUrl() ==
         "/a%20b?c=d");
   CHECK(Subject({{"SCRIPT_NAME", "/a"}, {"PATH_INFO", "/b"}}).request.RawUrl() == "/a/b");
+  CHECK(Subject({{"SCRIPT_NAME", "/a b?"}, {"QUERY_STRING", "c=%20"}}).request.RawUrl() ==
+        "/a%20b%3F?c=%20");
+}
+
+TEST_CASE("HttpRequest: RawUrl and Url are unaffected by rewrites, also without REQUEST_URI") {
+  Subject subject({{"SCRIPT_NAME", "/a"}, {"QUERY_STRING", "b"}, {"HTTP_HOST", "c"}});
+  subject.request.RewritePath("/other", {});
+  subject.request.SetQueryStringText("d");
+  CHECK(subject.request.RawUrl() == "/a?b");
+  CHECK(subject.request.Url() == "http://c/a?b");
 }
 
 TEST_CASE("HttpRequest: the query is there as it was sent, and decoded") {
