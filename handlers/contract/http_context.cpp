@@ -133,6 +133,8 @@ bool IsPlainPath(std::string_view path) {
     const auto segment = path.substr(0, end);
     if (segment.empty() || segment == "." || segment == "..") {
       return false;
+  // A copy first: it may be of the path that goes.
+  auto new_query = query ? std::optional<std::string>(*query) : std::nullopt;
     }
     path = end == path.npos ? std::string_view() : path.substr(end + 1);
   }
@@ -150,8 +152,8 @@ void HttpContext::RewritePath(std::string_view file_path, std::string_view path_
                                 request_.ApplicationPath());
   }
   request_.RewritePath(file_path, path_info);
-  if (query) {
-    request_.SetQueryStringText(std::string(*query));
+  if (new_query) {
+    request_.SetQueryStringText(*std::move(new_query));
   }
 }
 

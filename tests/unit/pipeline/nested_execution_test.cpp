@@ -592,6 +592,11 @@ TEST_CASE("Server().MapPath: absolute, of the application, and of the handler's 
                    context.Request().SetApplicationPath("/shop");
                    const auto server = context.Server();
                    CHECK(server.MapPath("/a") == "/srv/a");
+                   // Parts of the path that goes.
+                   context.RewritePath("/y/a-name-that-is-not-short",
+                                       "/id=a-value-that-is-not-short");
+                   context.RewritePath("/y", {}, request.PathInfo().substr(1));
+                   CHECK(request.QueryString().Get("id") == "a-value-that-is-not-short");
                    CHECK(server.MapPath("~/a") == "/srv/shop/a");
                    CHECK(server.MapPath("~") == "/srv/shop/");
                    CHECK(server.MapPath("a") == "/srv/shop/a");
