@@ -14,6 +14,7 @@
 #include <weft/http_date.hpp>
 #include <weft/http_handler.hpp>
 #include <weft/http_headers.hpp>
+#include "handlers/contract/site_path.hpp"
 
 namespace weft {
 
@@ -120,25 +121,6 @@ namespace {
 bool IsBelow(std::string_view path, std::string_view folder) {
   return folder == "/" || path == folder ||
          (path.substr(0, folder.size()) == folder && path.substr(folder.size(), 1) == "/");
-}
-
-/// A path that names what it seems to: normal but for its last slash.
-bool IsPlainPath(std::string_view path) {
-  if (path.substr(0, 1) != "/" || path.find_first_of(std::string_view("\\\0", 2)) != path.npos) {
-    return false;
-  }
-  path.remove_prefix(1);
-  while (!path.empty()) {
-    const auto end = path.find('/');
-    const auto segment = path.substr(0, end);
-    if (segment.empty() || segment == "." || segment == "..") {
-      return false;
-  // A copy first: it may be of the path that goes.
-  auto new_query = query ? std::optional<std::string>(*query) : std::nullopt;
-    }
-    path = end == path.npos ? std::string_view() : path.substr(end + 1);
-  }
-  return true;
 }
 
 }  // namespace

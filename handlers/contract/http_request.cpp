@@ -14,6 +14,7 @@
 #include "handlers/contract/percent_encoding.hpp"
 #include "handlers/contract/request_body.hpp"
 #include "handlers/contract/request_url.hpp"
+#include "handlers/contract/site_path.hpp"
 
 namespace weft {
 
@@ -64,22 +65,21 @@ boost::urls::string_view UrlText(std::string_view text) noexcept {
   return {text.data(), text.size()};
 }
 
-bool IsLoopbackText(std::string_view address) noexcept {
-  /// RFC 3986, section 4.1.
-  bool IsUriReference(std::string_view text) noexcept {
-    // One character behind a scheme: where it is no path, as in `a:?` or `a:>`, an assertion of Boost.URL (1.81) fails.
-    if (text.size() > 2 && text.find_first_of(":/?#") == text.size() - 2 &&
-        text[text.size() - 2] == ':') {
-      constexpr detail::ByteSet kPathQueryFragment =
-          detail::AlphanumericAnd("-._~!$&'()*+,;=:@/?#");
-      if (!detail::Contains(kPathQueryFragment, text.back())) {
-        return false;
-      }
-      text.remove_suffix(1);
+/// RFC 3986, section 4.1.
+bool IsUriReference(std::string_view text) noexcept {
+  // One character behind a scheme: where it is no path, as in `a:?` or `a:>`, an assertion of Boost.URL (1.81) fails.
+  if (text.size() > 2 && text.find_first_of(":/?#") == text.size() - 2 &&
+      text[text.size() - 2] == ':') {
+    constexpr detail::ByteSet kPathQueryFragment = detail::AlphanumericAnd("-._~!$&'()*+,;=:@/?#");
+    if (!detail::Contains(kPathQueryFragment, text.back())) {
+      return false;
     }
-    return static_cast<bool>(boost::urls::parse_uri_reference(UrlText(text)));
+    text.remove_suffix(1);
   }
+  return static_cast<bool>(boost::urls::parse_uri_reference(UrlText(text)));
+}
 
+bool IsLoopbackText(std::string_view address) noexcept {
   const auto parsed = ParseIpAddress(address);
   return parsed && IsLoopback(*parsed);
 }
@@ -87,8 +87,8 @@ bool IsLoopbackText(std::string_view address) noexcept {
 }  // namespace
 
 struct HttpRequest::Details {
-  std::optional<std::string> request_type;
   std::string raw_url;  // where there is no REQUEST_URI
+  std::optional<std::string> request_type;
   std::optional<ForwardedClient> client;
   std::optional<std::string> url;
   std::optional<std::vector<QualityValue>> accept_types;
@@ -106,11 +106,11 @@ HttpRequest::HttpRequest(ServerVariableCollection variables, HttpWorkerRequest& 
   path_.reserve(script_name.size() + path_info.size());
   path_.append(script_name).append(path_info);
   file_path_length_ = script_name.size();
-}
   if (!variables_.Find("REQUEST_URI")) {
     // Here, for the path will be another one.
     Lazy().raw_url = RawUrlOf(path_, variables_.Get("QUERY_STRING"));
   }
+}
 
 HttpRequest::~HttpRequest() = default;
 
@@ -146,6 +146,9 @@ const NameValueCollection& HttpRequest::QueryString() const {
 }
 
 std::string HttpRequest::MapPath(std::string_view path) const {
+  if (!path.empty() && !IsPlainPath(path)) {
+    return MapPath(PlainPath(path));
+  }
   const auto root = variables_.Get("DOCUMENT_ROOT");
   const auto script_name = variables_.Get("SCRIPT_NAME");
   auto script_file = CleanScriptFilename(variables_.Get("SCRIPT_FILENAME"), path_);

@@ -84,7 +84,9 @@ class WEFT_API HttpRequest {
   /// The file that FilePath() names below the document root; it need not exist. Empty where the web server
   /// named no document root.
   std::string PhysicalPath() const { return MapPath(FilePath()); }
-  /// The file that a decoded path of this site names below the document root. As PhysicalPath().
+  /// The file that a decoded path of this site names below the document root. As PhysicalPath(). `.` and `..` are resolved
+  /// first, so that no path leads out of the site; links on the disk may. Throws HttpException(400) for a path that is
+  /// not absolute, leads above the root, or has a backslash or a NUL (causes `path_not_absolute` and so on).
   std::string MapPath(std::string_view path) const;
   /// The path of the application that the request belongs to: `/`, or `/shop`.
   const std::string& ApplicationPath() const noexcept { return application_path_; }

@@ -24,7 +24,8 @@ class WEFT_API HttpServerUtility : public HttpUtility {
  public:
   explicit HttpServerUtility(HttpContext& context) noexcept : context_(context) {}
 
-  /// The file that a path names below the document root. As HttpRequest::MapPath().
+  /// The file that a path names below the document root. As HttpRequest::MapPath(), which throws where it would lead
+  /// out of it.
   std::string MapPath(std::string_view path) const;
 
   /// The name of the machine, which is the container's in a container. Empty where it has none.

@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include <weft/http_exception.hpp>
+
 #include "tests/support/memory_exchange.hpp"
 #include "tests/support/server_variables.hpp"
 
@@ -127,6 +129,30 @@ TEST_CASE(
   CHECK(PathOf({{"SCRIPT_NAME", "/a.ashx?.txt"},
                 {"SCRIPT_FILENAME", "proxy:fcgi://127.0.0.1:9000/srv/a.ashx?.txt"}}) ==
         "/srv/a.ashx?.txt");
+}
+
+TEST_CASE("MapPath: no path leads out of the site") {
+  test::MemoryExchange exchange;
+  const HttpRequest request(
+      test::MakeVariables({{"SCRIPT_NAME", "/x"}, {"DOCUMENT_ROOT", "/srv/www"}}), exchange);
+  CHECK(request.MapPath("/a/../b") == "/srv/www/b");
+  CHECK(request.MapPath("/a/./b/..") == "/srv/www/a/");
+  CHECK(request.MapPath("/a//b/") == "/srv/www/a/b/");
+  CHECK(request.MapPath("/.well-known/..a") == "/srv/www/.well-known/..a");
+  CHECK(request.MapPath("/") == "/srv/www/");
+  const auto cause_of = [&](std::string_view path) {
+    try {
+      return request.MapPath(path);
+    } catch (const HttpException& error) {
+      CHECK(error.StatusCode() == 400);
+      return std::string(error.Cause());
+    }
+  };
+  CHECK(cause_of("/../etc/passwd") == "path_above_root");
+  CHECK(cause_of("/a/../..") == "path_above_root");
+  CHECK(cause_of("-private/a") == "path_not_absolute");
+  CHECK(cause_of("/a\\..\\b") == "path_has_backslash");
+  CHECK(cause_of(std::string_view("/a\0.png", 7)) == "path_has_nul");
 }
 
 TEST_CASE("PhysicalPath: a `?` in a file's name stays when no proxy stands before it") {

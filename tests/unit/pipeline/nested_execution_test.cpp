@@ -609,3 +609,5 @@ TEST_CASE("Server().MapPath: absolute, of the application, and of the handler's 
 
 }  // namespace
 }  // namespace weft::test
+CHECK(server.MapPath("../a/./b//c") == "/srv/a/b/c");
+CHECK(server.MapPath("~/..") == "/srv/");
