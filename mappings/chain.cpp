@@ -203,7 +203,7 @@ FolderSettings Extend(const FolderSettings& inherited, const Block& block) {
   if (block.settings.redirect_to_folder) {
     settings.redirect_to_folder = *block.settings.redirect_to_folder;
   }
-  if (!block.settings.sections.empty()) {
+  if (block.settings.sections) {
     settings.sections =
         std::make_shared<const ConfigSections>(block.settings.sections, inherited.sections);
   }

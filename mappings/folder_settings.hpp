@@ -43,9 +43,7 @@ struct SettingOverrides {
   Runtime runtime;
   std::optional<Setting<std::vector<std::string>>> default_documents;
   std::optional<Setting<bool>> redirect_to_folder;
-  std::vector<ConfigSection> sections;
-
-  friend bool operator==(const SettingOverrides&, const SettingOverrides&) = default;
+  std::shared_ptr<const std::vector<ConfigSection>> sections;  ///< Null: none.
 };
 
 /// One step of the chain to a folder: a file, or a location in one.

@@ -229,7 +229,7 @@ class LevelReader {
       block.settings.redirect_to_folder = {members[3]->boolean, Where(*members[3])};
     }
     if (members[4] != nullptr) {
-      ReadSections(*members[4], block.settings.sections);
+      block.settings.sections = ReadSections(*members[4]);
     }
   }
 
@@ -325,10 +325,12 @@ class LevelReader {
     settings.default_documents = {std::move(names), Where(value)};
   }
 
-  void ReadSections(const JsonValue& value, std::vector<ConfigSection>& sections) {
+  /// Null: there are none.
+  std::shared_ptr<const std::vector<ConfigSection>> ReadSections(const JsonValue& value) {
     if (!Is(JsonKind::kObject, value, Quoted(kFileNames[4]))) {
-      return;
+      return nullptr;
     }
+    std::vector<ConfigSection> sections;
     for (const JsonValue* member : document_->Children(value)) {
       if (member->key.empty() || CodePoints(member->key) > kMaxSectionNameLength ||
           std::ranges::any_of(member->key, IsControlCharacter)) {
@@ -341,6 +343,10 @@ class LevelReader {
                           member->kind == JsonKind::kNull ? "" : document_->TextOf(*member),
                           locator_.At(member->key_offset)});
     }
+    if (sections.empty()) {
+      return nullptr;
+    }
+    return std::make_shared<const std::vector<ConfigSection>>(std::move(sections));
   }
 
   void ReadRuntime(const JsonValue& value, Runtime& runtime) {

@@ -250,6 +250,14 @@ TEST_CASE("Extend: a section replaces the inherited one of its name, and null ta
   CHECK(below(child, R"({ "sections": { "b": 1 } })").sections->Find("b") == "1");
 }
 
+TEST_CASE("Extend: folders that one block is for share its sections") {
+  std::vector<Problem> problems;
+  const Level level = ReadLevel(R"({ "sections": { "a": "text" } })", "f", problems);
+  const FolderSettings one = Extend({}, level.block);
+  const FolderSettings other = Extend(one, level.block);
+  CHECK(one.sections->Find("a")->data() == other.sections->Find("a")->data());
+}
+
 namespace {
 
 // What a list of directives means, said as plainly as can be: own entries and inherited ones, each a list of keys.
