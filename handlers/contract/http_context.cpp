@@ -133,6 +133,8 @@ void HttpContext::RewritePath(std::string_view file_path, std::string_view path_
                                 std::string(path_info) + "' is no normal path of the application " +
                                 request_.ApplicationPath());
   }
+  // A copy first: it may be of the path that goes.
+  auto new_query = query ? std::optional<std::string>(*query) : std::nullopt;
   request_.RewritePath(file_path, path_info);
   if (new_query) {
     request_.SetQueryStringText(*std::move(new_query));
@@ -249,7 +251,8 @@ std::string HttpContext::RequestId() const {
 }
 
 bool HttpContext::HasRequestCompleted() const noexcept {
-  return state_ && (!state_->request_completed.empty() || !state_->items.empty());
+  return state_ && (!state_->request_completed.empty() || !state_->items.empty() ||
+                    state_->remapped_handler != nullptr);
 }
 
 void HttpContext::RunRequestCompleted(
@@ -268,6 +271,7 @@ void HttpContext::RunRequestCompleted(
     }
   }
   state_->items.Clear();
+  state_->remapped_handler.reset();
 }
 
 }  // namespace weft

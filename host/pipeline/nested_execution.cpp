@@ -206,7 +206,7 @@ void NestedExecution::Execute(HttpContext& context, IHttpHandler& handler) {
   }
 }
 
-void NestedExecution::RunInstead(HttpContext& context, std::shared_ptr<IHttpHandler> handler) {
+void NestedExecution::RunInstead(HttpContext& context, std::shared_ptr<IHttpHandler>& handler) {
   if (++run_instead_ > max_depth_) {
     throw HttpException(500, {},
                         "more than " + std::to_string(max_depth_) +

@@ -48,9 +48,9 @@ class NestedExecution final : public weft::detail::IRequestExecution {
   void SetTimeout(std::chrono::milliseconds timeout) override;
 
   /// What HttpContext::RemapHandler() was given has the request, as its own handler, and is let go
-  /// where it ran. Throws HttpException(500) beyond the
+  /// where it ran; where it did not, the caller has it still. Throws HttpException(500) beyond the
   /// largest depth: a handler that names itself would have it for ever.
-  void RunInstead(HttpContext& context, std::shared_ptr<IHttpHandler> handler);
+  void RunInstead(HttpContext& context, std::shared_ptr<IHttpHandler>& handler);
 
   std::size_t Depth() const noexcept override { return chain_.empty() ? 0 : chain_.size() - 1; }
 

@@ -267,7 +267,14 @@ void Pipeline::Serve(HttpContext& context, RequestIo& io, Flight& flight) {
       const auto& handler = *next;
       flight.handler = &typeid(handler);
       runtime_.SetCurrentLabel(handling::NameOf(*flight.handler));
-      flight.nested->RunInstead(context, std::move(next));
+      try {
+        flight.nested->RunInstead(context, next);
+      } catch (...) {
+        if (next) {
+          context.RemapHandler(std::move(next));  // it goes where the first one ran
+        }
+        throw;
+      }
     }
   } catch (...) {
     context.AddError(std::current_exception());

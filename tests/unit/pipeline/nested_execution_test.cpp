@@ -426,6 +426,29 @@ TEST_CASE("RemapHandler: null takes it back, and what the first handler throws i
   });
 }
 
+TEST_CASE("RemapHandler: a handler that is not entered is destroyed where the first one ran") {
+  auto options = RoomyBuffer();
+  options.limits.max_execute_depth = 0;
+  for (const int status : {409, 500}) {
+    CAPTURE(status);
+    int ended_on_reactor = 0;
+    int called = 0;
+    auto other =
+        std::make_shared<Ends<IHttpHandler>>([&](HttpContext&) { ++called; }, ended_on_reactor);
+    PipelineHost::Run(options, [&](PipelineHost& host) {
+      host.Serve({{"/x", Kind::kPlain, [&](HttpContext& context) {
+                     context.RemapHandler(std::exchange(other, nullptr));
+                     if (status == 409) {
+                       throw HttpException(409, {}, "no");
+                     }
+                   }}});
+      CHECK(host.Get("/x")->exchange.status == status);
+    });
+    CHECK(called == 0);
+    CHECK(ended_on_reactor == 0);
+  }
+}
+
 TEST_CASE("RemapHandler: what the other handler throws is answered as the first one's would be") {
   int unused = 0;
   const auto lines = PipelineHost::Run([&](PipelineHost& host) {
@@ -569,6 +592,11 @@ TEST_CASE("RewritePath: the request says another path, and the query where one i
                    CHECK(request.QueryString().Get("a") == "1");
                    context.RewritePath("/y", {}, "a=2");
                    CHECK(request.QueryString().Get("a") == "2");
+                   // Parts of the path that goes.
+                   context.RewritePath("/y/a-name-that-is-not-short",
+                                       "/id=a-value-that-is-not-short");
+                   context.RewritePath("/y", {}, request.PathInfo().substr(1));
+                   CHECK(request.QueryString().Get("id") == "a-value-that-is-not-short");
                    CHECK(request.RawUrl() == "/x?a=1");
                    for (const std::string_view path :
                         {std::string_view(), std::string_view("y"), std::string_view("//y"),
@@ -592,14 +620,11 @@ TEST_CASE("Server().MapPath: absolute, of the application, and of the handler's 
                    context.Request().SetApplicationPath("/shop");
                    const auto server = context.Server();
                    CHECK(server.MapPath("/a") == "/srv/a");
-                   // Parts of the path that goes.
-                   context.RewritePath("/y/a-name-that-is-not-short",
-                                       "/id=a-value-that-is-not-short");
-                   context.RewritePath("/y", {}, request.PathInfo().substr(1));
-                   CHECK(request.QueryString().Get("id") == "a-value-that-is-not-short");
                    CHECK(server.MapPath("~/a") == "/srv/shop/a");
                    CHECK(server.MapPath("~") == "/srv/shop/");
                    CHECK(server.MapPath("a") == "/srv/shop/a");
+                   CHECK(server.MapPath("../a/./b//c") == "/srv/a/b/c");
+                   CHECK(server.MapPath("~/..") == "/srv/");
                    CHECK_THROWS_AS(context.RewritePath("/shops/a"), std::invalid_argument);
                    context.RewritePath("/shop");
                  }}});
@@ -609,5 +634,3 @@ TEST_CASE("Server().MapPath: absolute, of the application, and of the handler's 
 
 }  // namespace
 }  // namespace weft::test
-CHECK(server.MapPath("../a/./b//c") == "/srv/a/b/c");
-CHECK(server.MapPath("~/..") == "/srv/");
