@@ -154,12 +154,7 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
   }
 }
 
-bool Pipeline::FinishFlight(Flight& flight, HttpContext& context, RequestIo& io) {
-  flight.exchange->Flush();
-  flight.answered = true;
-  if (finished_ >= limits_.max_finished) {
-    return false;
-  }
+bool Pipeline::LetPeerGo(Flight& flight, RequestIo& io) noexcept {
   // The peer's end of the cancellation goes with the peer.
   flight.own_cancellation = std::move(*flight.cancellation);
   if (!flight.exchange->Finish()) {
@@ -168,10 +163,22 @@ bool Pipeline::FinishFlight(Flight& flight, HttpContext& context, RequestIo& io)
     return false;
   }
   flight.cancellation = &*flight.own_cancellation;
+  io.EndRequest();
+  return true;
+}
+
+bool Pipeline::FinishFlight(Flight& flight, HttpContext& context, RequestIo& io) {
+  flight.exchange->Flush();
+  flight.answered = true;
+  if (finished_ >= limits_.max_finished) {
+    return false;
+  }
+  if (!LetPeerGo(flight, io)) {
+    return false;
+  }
   flight.finished = true;
   ++finished_;
   flight.deadline = Clock::now() + limits_.finish_timeout;
-  io.EndRequest();
   flight.outcome = observe::Outcome::kFinished;
   flight.context = nullptr;  // it has its record
   if (access_log_.Enabled()) {
@@ -207,7 +214,7 @@ void Pipeline::LogFailureAfterAnswer(const HttpContext& context, const Flight& f
   }
 }
 
-void Pipeline::RunRequestCompleted(HttpContext& context, RequestIo& io, const Flight& flight) {
+void Pipeline::RunRequestCompleted(HttpContext& context, RequestIo& io, Flight& flight) {
   const auto log = [&](const std::exception_ptr& error) {
     try {
       LogFailure("request " + context.RequestId() + ": a callback of its end failed: ", error);
@@ -215,13 +222,10 @@ void Pipeline::RunRequestCompleted(HttpContext& context, RequestIo& io, const Fl
       // No memory to tell of it.
     }
   };
-  try {
-    if (flight.outcome == observe::Outcome::kCompleted) {
-      // The client shall not wait for what the callbacks do.
-      flight.exchange->Flush();
-    }
-  } catch (...) {
-    // It has left, after its answer.
+  if (flight.outcome == observe::Outcome::kCompleted ||
+      flight.outcome == observe::Outcome::kRefused) {
+    // The client shall not wait for what the callbacks do.
+    LetPeerGo(flight, io);
   }
   if (!flight.on_pool) {
     context.RunRequestCompleted(log);

@@ -107,12 +107,14 @@ class Pipeline {
   [[nodiscard]] bool Map(HttpContext& context, RequestIo& io, Flight& flight) const;
   void RunHandler(handling::HandlerLease& lease, HttpContext& context, RequestIo& io,
                   Flight& flight);
+  /// Ends the exchange, whose answer is whole, before the request. False: it cannot.
+  bool LetPeerGo(Flight& flight, RequestIo& io) noexcept;
   /// HttpResponse::Finish().
   bool FinishFlight(Flight& flight, HttpContext& context, RequestIo& io);
   /// Of a handler that works on: called while an exception is handled.
   void LogFailureAfterAnswer(const HttpContext& context, const Flight& flight) const;
   /// What AddOnRequestCompleted() was given.
-  void RunRequestCompleted(HttpContext& context, RequestIo& io, const Flight& flight);
+  void RunRequestCompleted(HttpContext& context, RequestIo& io, Flight& flight);
   /// Called while an exception is handled.
   void AnswerError(HttpContext& context, RequestIo& io, Flight& flight, int status,
                    const std::string& text, const std::string& detail) const;

@@ -29,7 +29,7 @@ class MemoryExchange final : public host::pipeline::IExchange {
 
   // What the peer does.
   std::deque<std::string> body;  ///< one call of ReadBody() hands out one piece, or a part of it
-  bool client_gone = false;      ///< every call but Abort() throws OperationCancelled
+  bool client_gone = false;      ///< every call but Finish() and Abort() throws OperationCancelled
   std::size_t fail_at = kNever;  ///< the call, counted from 1, that throws `failure`
   std::exception_ptr failure;    ///< null: a std::system_error with EIO
   CancellationToken token;       ///< ReadBody() throws when it is cancelled

@@ -139,7 +139,8 @@ class WEFT_API HttpContext {
   /// others are called nonetheless. They run where the handler ran, on the pool for a plain one, and on the request's
   /// fiber where no handler was called; their time counts for the request. Items() are destroyed after them.
   ///
-  /// The request can be read, Error() tells what went wrong, and the response takes nothing more. Waits of
+  /// The request can be read, of its body what was read until then; Error() tells what went wrong, and the response takes
+  /// nothing more. The client does not wait for them. Waits of
   /// <weft/async.hpp> throw at once where the request was cancelled. Throws std::invalid_argument for an empty one.
   void AddOnRequestCompleted(std::function<void(HttpContext&)> callback);
 

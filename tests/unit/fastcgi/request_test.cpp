@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
+#include <stdexcept>
 #include <string>
 #include <thread>
 
@@ -174,6 +176,61 @@ TEST_CASE("Responder: a flushed answer reaches the web server before the handler
     CHECK(sent_after_flush[1] > sent_after_flush[0]);
     CHECK(sent_after_flush[2] > sent_after_flush[1]);
     CHECK(AnswerTo(peer.socket, 1).body == "tick\ntick\ntick\n");
+  });
+}
+
+TEST_CASE(
+    "Responder: the answer is whole, and its id free, while what runs at a request's end does") {
+  for (const auto kind : {Kind::kAsync, Kind::kPlain}) {
+    FastCgiHost::Run([&](FastCgiHost& host) {
+      std::atomic<bool> go_on = false;
+      std::atomic<int> ended = 0;
+      std::atomic<int> whole_bodies = 0;
+      auto& peer = host.Connect();
+      host.Serve("/f.ashx", kind, [&](HttpContext& context) {
+        context.AddOnRequestCompleted([&](HttpContext& completed) {
+          while (!go_on) {
+            SleepFor(std::chrono::milliseconds(1));
+          }
+          whole_bodies += completed.Request().Body() == "abc" ? 1 : 0;
+          ++ended;
+        });
+        context.Response().Write("text");
+        context.Response().Flush();
+      });
+      for (int i = 0; i < 2; ++i) {
+        peer.socket.sent.clear();
+        peer.Feed(RequestBytes(1, "/f.ashx", "abc"));
+        FastCgiHost::Await([&] { return peer.connection->RequestsInFlight() == 0; });
+        CHECK(AnswerTo(peer.socket, 1).body == "text");
+        CHECK(ended == 0);
+      }
+      // It has its answers: that it leaves cancels nothing.
+      peer.connection->OnEndOfStream(/*half_closed=*/false);
+      go_on = true;
+      FastCgiHost::Await([&] { return ended == 2; });
+      CHECK(whole_bodies == 2);
+    });
+  }
+}
+
+TEST_CASE("Responder: what runs at a request's end does not take half a body for the whole") {
+  FastCgiHost::Run([&](FastCgiHost& host) {
+    std::string told;
+    auto& peer = host.Connect();
+    host.Serve("/f.ashx", Kind::kBufferless, [&](HttpContext& context) {
+      context.AddOnRequestCompleted([&](HttpContext& completed) {
+        try {
+          told = completed.Request().Body();
+        } catch (const std::logic_error&) {
+          told = "refused";
+        }
+      });
+    });
+    peer.Feed(Begin(1) + Params(1, "/f.ashx") + Stdin(1, "half"));
+    FastCgiHost::Await([&] { return !told.empty(); });
+    CHECK(AnswerTo(peer.socket, 1).status == 200);
+    CHECK(told == "refused");
   });
 }
 

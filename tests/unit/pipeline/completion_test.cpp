@@ -1,6 +1,8 @@
 // What a handler leaves for the end of its request: callbacks, items, errors; and the request's id.
 #include <doctest/doctest.h>
 
+#include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -69,6 +71,58 @@ TEST_CASE("Pipeline: callbacks run and items go after the answer, where the hand
       CHECK(lines.size() == 1);
     }
   }
+}
+
+TEST_CASE("Pipeline: the answer ends before the callbacks are called, an error's too") {
+  using Call = MemoryExchange::Call;
+  for (const bool throws : {false, true}) {
+    TestRequest request("GET", "/x");
+    std::size_t ends = 0;
+    PipelineHost::Run([&](PipelineHost& host) {
+      host.Serve({{"/x", Kind::kPlain, [&](HttpContext& context) {
+                     context.AddOnRequestCompleted(
+                         [&](HttpContext&) { ends = request.exchange.Count(Call::kFinish); });
+                     if (throws) {
+                       throw HttpException(409);
+                     }
+                   }}});
+      host.Process(request);
+    });
+    CHECK(ends == 1);
+    CHECK(request.exchange.calls.back() == Call::kFinish);
+  }
+}
+
+TEST_CASE("Pipeline: callbacks of what makes a handler do not hold up a refusal") {
+  struct Factory : IHttpHandlerFactory {
+    explicit Factory(std::function<void()> callback) : on_completed(std::move(callback)) {}
+    std::unique_ptr<IHttpHandler> GetHandler(HttpContext& context, std::string_view,
+                                             std::string_view, std::string_view) override {
+      struct Unused : IHttpHandler {
+        void ProcessRequest(HttpContext&) override {}
+        bool IsReusable() const override { return true; }
+      };
+      context.AddOnRequestCompleted([this](HttpContext&) { on_completed(); });
+      return std::make_unique<Unused>();
+    }
+    void ReleaseHandler(std::unique_ptr<IHttpHandler>) override {}
+
+    std::function<void()> on_completed;
+  };
+  TestRequest request("POST", "/f", {{"CONTENT_LENGTH", "5"}});
+  request.exchange.body = {"half"};
+  std::size_t ends = 0;
+  const auto lines = PipelineHost::Run([&](PipelineHost& host) {
+    host.Classes().AddFactory("test::Factory", std::make_unique<Factory>([&] {
+                                ends = request.exchange.Count(MemoryExchange::Call::kFinish);
+                              }));
+    host.Serve({}, {}, R"(, { "add": { "verb": "*", "path": "/f", "type": "test::Factory" } })");
+    host.Process(request);
+  });
+  CHECK(request.exchange.status == 400);
+  REQUIRE(lines.size() == 1);
+  CHECK(FieldOf(lines[0], "outcome") == "refused");
+  CHECK(ends == 1);
 }
 
 TEST_CASE("Pipeline: callbacks run for a client that has gone, too") {
