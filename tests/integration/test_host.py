@@ -340,7 +340,7 @@ def test_a_path_that_names_no_file_reaches_its_handler_or_405(start):
     assert says_hello(host.get("/hello", SCRIPT_NAME="/hello"))
     response = host.get("/hello", method="POST", SCRIPT_NAME="/hello")
     assert response.status == 405
-    assert sorted(verb.strip() for verb in response.header("Allow").split(",")) == ["GET", "HEAD"]
+    assert sorted(verb.strip() for verb in response.header("Allow").split(",")) == ["GET", "HEAD", "OPTIONS"]
     assert host.get("/nothing", SCRIPT_NAME="/nothing").status == 404
 
 

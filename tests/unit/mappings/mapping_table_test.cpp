@@ -119,7 +119,7 @@ TEST_CASE("MappingTable: an entry that refuses all other methods gets the Allow 
   CHECK(Routed(*table, "POST", "/b.txt") ==
         "weft::HttpMethodNotAllowedHandler /b.txt (GET, HEAD, OPTIONS)");
   CHECK(Routed(*table, "POST", "/a.x") ==
-        "weft::HttpMethodNotAllowedHandler /a.x (DELETE, GET, HEAD)");
+        "weft::HttpMethodNotAllowedHandler /a.x (DELETE, GET, HEAD, OPTIONS)");
   CHECK(Routed(*table, "GET", "/b.txt") == "weft::StaticFileHandler /b.txt");
 }
 
