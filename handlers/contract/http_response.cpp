@@ -169,7 +169,10 @@ void HttpResponse::ClearHeaders() {
     if (details_->cache) {
       *details_->cache = {};
     }
-    details_->precondition = PreconditionResult::kHolds;
+    if (std::exchange(details_->precondition, PreconditionResult::kHolds) !=
+        PreconditionResult::kHolds) {
+      suppress_content_ = false;
+    }
   }
 }
 
