@@ -11,6 +11,7 @@
 #include <weft/http_request.hpp>
 #include <weft/http_utility.hpp>
 #include <weft/http_worker_request.hpp>
+#include "handlers/contract/content_encoder.hpp"
 #include "handlers/contract/content_type.hpp"
 #include "handlers/contract/http_response_details.hpp"
 #include "handlers/contract/http_response_files.hpp"
@@ -162,6 +163,9 @@ void HttpResponse::ClearHeaders() {
   status_ = 200;
   description_.clear();
   headers_.Clear();
+  encoder_.reset();
+  compression_decided_ = false;
+  encoded_ = false;
   if (details_) {
     details_->charset.reset();
     details_->cause = {};
@@ -305,8 +309,9 @@ void HttpResponse::Write(std::string_view text) {
     buffer_.append(text);
     return;
   }
-  Send(text);
+  SendBytes(text);
   if (buffer_bytes_ == 0) {
+    FlushEncoder(false);
     sink_.Flush();
   }
 }
@@ -345,7 +350,13 @@ std::ostream& HttpResponse::Output() {
 void HttpResponse::Flush() {
   RequireNotSendingHeaders("Flush()");
   SendBuffer();
+  FlushEncoder(false);
   sink_.Flush();
+}
+
+void HttpResponse::SetCompression(Compression compression) {
+  RequireHeadersNotWritten("SetCompression()");
+  compression_ = compression;
 }
 
 void HttpResponse::SetBufferOutput(bool buffer_output) {
@@ -530,7 +541,13 @@ void HttpResponse::Complete() {
   RequireNotSendingHeaders("Complete()");
   if (!headers_written_) {
     RunSendingHeaders();
-    PrepareHeaders();
+    if (files_ != nullptr && HandOverRoot() != nullptr) {
+      compression_decided_ = true;  // it is the web server's affair
+    }
+    PrepareHeaders(head_ ? head_bytes_ : BufferedBytes());
+    if (encoder_ != nullptr && files_ == nullptr) {
+      EncodeBuffer();
+    }
     AnnounceLength();
     if (files_ != nullptr && TryHandOverFile()) {
       SendHeaders();
@@ -539,6 +556,7 @@ void HttpResponse::Complete() {
     }
   }
   SendBuffer();
+  FlushEncoder(true);
   if (announced_ && body_bytes_sent_ != *announced_) {
     ThrowLengthDiffers(body_bytes_sent_);
   }
@@ -555,6 +573,9 @@ void HttpResponse::AnnounceLength() {
       ThrowLengthDiffers(BufferedBytes());
     }
     return;
+  }
+  if (encoded_ && (head_ || files_ != nullptr)) {
+    return;  // it is known when it has been compressed
   }
   // HEAD tells the length that GET would have (RFC 9110, section 9.3.2), unless the handler wrote nothing because it knows
   // the method.
@@ -588,7 +609,7 @@ void HttpResponse::SendHeaders() {
     return;
   }
   RunSendingHeaders();
-  PrepareHeaders();
+  PrepareHeaders(std::nullopt);
   if (!StatusAllowsBody()) {
     // What was written before the status was set is no answer's body (RFC 9110, section 6.4.1).
     headers_.Remove("Content-Type");
@@ -620,7 +641,7 @@ void HttpResponse::SendBuffer() {
   }
   SendHeaders();
   if (!buffer_.empty()) {
-    Send(buffer_);
+    SendBytes(buffer_);
     buffer_.clear();
   }
 }

@@ -110,10 +110,12 @@ bool HttpResponse::IsBodyWanted() const {
   return headers_written_ || CheckedPreconditions() == PreconditionResult::kHolds;
 }
 
-void HttpResponse::PrepareHeaders() {
+void HttpResponse::PrepareHeaders(std::optional<std::uint64_t> length) {
   if (details_ && details_->cache && details_->precondition != PreconditionResult::kFailed) {
     details_->cache->WriteTo(headers_, Clock::now());
   }
+  // First, for it changes the validators that the client has.
+  BeginCompression(length);
   AnswerPrecondition(CheckedPreconditions());
   if (details_ && details_->precondition == PreconditionResult::kNotModified &&
       headers_.Contains("ETag")) {
@@ -127,6 +129,8 @@ void HttpResponse::AnswerPrecondition(PreconditionResult result) {
   }
   Lazy().precondition = result;
   ClearContent();
+  encoder_.reset();
+  encoded_ = false;
   suppress_content_ = true;
   description_.clear();
   RemoveContentFields(headers_);

@@ -155,18 +155,18 @@ std::string PathToTell(std::string_view prefix, std::string_view path) {
 
 }  // namespace
 
-bool HttpResponse::TryHandOverFile() {
+const SendfileRoot* HttpResponse::HandOverRoot() const {
   const auto& ranges = files_->ranges;
   if (settings_ == nullptr || headers_written_ || suppress_content_ || status_ != 200 ||
       ranges.size() != 1 || !buffer_.empty()) {
-    return false;
+    return nullptr;
   }
   const auto& range = ranges.front();
   if (range.offset != 0 || range.bytes != range.file->Version().bytes ||
       (head_ && head_bytes_ != range.bytes) || headers_.Contains("Content-Range") ||
       headers_.Contains("Content-Encoding") || headers_.Contains("X-Sendfile") ||
       headers_.Contains("X-Accel-Redirect")) {
-    return false;
+    return nullptr;
   }
   const bool is_redirect = settings_->sendfile_header == SendfileHeader::kXAccelRedirect;
   if (is_redirect && std::any_of(headers_.begin(), headers_.end(), [](const auto& field) {
@@ -174,24 +174,34 @@ bool HttpResponse::TryHandOverFile() {
                             [&](auto kept) { return EqualsIgnoreCase(field.first, kept); }) &&
                !EqualsIgnoreCase(field.first, "Content-Length");
       })) {
-    return false;
+    return nullptr;
   }
   const std::string_view path = range.file->Path();
   for (const auto& root : settings_->sendfile_roots) {
     const auto length = root.directory.size();
     if (path.size() > length && path.starts_with(root.directory) && path[length] == '/' &&
         IsNormal(path)) {
-      headers_.Remove("Content-Length");
-      if (is_redirect) {
-        headers_.Set("X-Accel-Redirect", PathToTell(root.prefix, path.substr(length + 1)));
-      } else {
-        headers_.Set("X-Sendfile", PathToTell({}, path));
-      }
-      files_.reset();
-      return true;
+      return &root;
     }
   }
-  return false;
+  return nullptr;
+}
+
+bool HttpResponse::TryHandOverFile() {
+  const auto* const root = HandOverRoot();
+  if (root == nullptr) {
+    return false;
+  }
+  const std::string_view path = files_->ranges.front().file->Path();
+  headers_.Remove("Content-Length");
+  if (settings_->sendfile_header == SendfileHeader::kXAccelRedirect) {
+    headers_.Set("X-Accel-Redirect",
+                 PathToTell(root->prefix, path.substr(root->directory.size() + 1)));
+  } else {
+    headers_.Set("X-Sendfile", PathToTell({}, path));
+  }
+  files_.reset();
+  return true;
 }
 
 void HttpResponse::SendBufferWithFiles() {
@@ -217,7 +227,7 @@ void HttpResponse::SendBufferWithFiles() {
   std::size_t sent = 0;
   const auto send_text = [&](std::size_t end) {
     if (end > sent) {
-      Send(std::string_view(buffer_).substr(sent, end - sent));
+      SendBytes(std::string_view(buffer_).substr(sent, end - sent));
       sent = end;
     }
   };
@@ -227,7 +237,7 @@ void HttpResponse::SendBufferWithFiles() {
       if (read.empty()) {
         read = piece.Read(*range.file, range.offset, range.bytes);
       }
-      Send(read);
+      SendBytes(read);
       range.offset += read.size();
       range.bytes -= read.size();
       read = {};

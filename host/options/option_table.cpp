@@ -460,6 +460,41 @@ void AppendAnswers(std::vector<Option>& table) {
     settings.response.sendfile_roots.clear();
   };
   table.push_back(std::move(sendfile));
+
+  Option compression = Special(
+      kGroup, "compression", "CODING", "off",
+      "Compress answers for clients that accept it: br, zstd, gzip, or on for all three; those "
+      "given "
+      "first are preferred. off: only where a handler says so. May be repeated; in the file and in "
+      "the environment blanks or commas separate several.",
+      [](Settings& settings, std::string_view text) {
+        auto& codings = settings.response.compression;
+        const auto add = [&](ContentCoding coding) {
+          if (std::find(codings.begin(), codings.end(), coding) != codings.end()) {
+            throw BadValue(Quoted(text) + " is given twice: keep one");
+          }
+          codings.push_back(coding);
+        };
+        if (text == "on") {
+          add(ContentCoding::kBrotli);
+          add(ContentCoding::kZstd);
+          add(ContentCoding::kGzip);
+        } else if (text == "br") {
+          add(ContentCoding::kBrotli);
+        } else if (text == "zstd") {
+          add(ContentCoding::kZstd);
+        } else if (text == "gzip") {
+          add(ContentCoding::kGzip);
+        } else if (text != "off") {
+          throw BadValue(Quoted(text) +
+                         " is none of them: give off, on, or some of br, zstd and gzip");
+        } else if (!codings.empty()) {
+          throw BadValue(Quoted(text) + " stands beside codings: keep one");
+        }
+      });
+  compression.arity = Option::Arity::kList;
+  compression.clear = [](Settings& settings) { settings.response.compression.clear(); };
+  table.push_back(std::move(compression));
 }
 
 void AppendProxies(std::vector<Option>& table) {

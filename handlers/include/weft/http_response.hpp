@@ -26,8 +26,16 @@ class HttpContext;
 class HttpRequest;
 class HttpWorkerRequest;
 namespace detail {
+class ContentEncoder;
 class RegularFile;
-}
+}  // namespace detail
+
+/// Whether a body may be compressed for its client.
+enum class Compression {
+  kAsHost,  ///< as the host's `--compression` says
+  kOn,      ///< also where that says nothing
+  kOff  ///< never: for answers that hold a secret beside what a stranger may put into the request (BREACH)
+};
 
 /// What the client gets.
 ///
@@ -156,6 +164,10 @@ class WEFT_API HttpResponse {
   void TransmitFile(const std::string& path, std::uint64_t offset, std::uint64_t bytes) {
     WriteFile(path, offset, bytes);
   }
+  /// Whether the body is compressed where its client accepts that: text, JSON, scripts, XML, SVG, WebAssembly and fonts of 1 KiB and
+  /// more, unless it has a Content-Encoding already, or Cache-Control: no-transform, or is a part (206). It is told by
+  /// Content-Encoding and Vary; a strong ETag becomes a weak one. Before anything is sent.
+  void SetCompression(Compression compression);
   /// Sends what was written so far to the client now.
   void Flush();
   /// Sets how much is gathered before the body is sent piece by piece; 0: each Write() is sent to the client at once.
@@ -265,8 +277,9 @@ class WEFT_API HttpResponse {
   PreconditionResult CheckedPreconditions() const;
   /// Makes the answer a 304 or 412 without content, or leaves it.
   void AnswerPrecondition(PreconditionResult result);
-  /// What is done to the fields before they are sent. Doing it twice changes nothing.
-  void PrepareHeaders();
+  /// What is done to the fields before they are sent, with the body's length where that is known. Doing it twice changes
+  /// nothing.
+  void PrepareHeaders(std::optional<std::uint64_t> length);
   void RequireHeadersNotWritten(const char* member) const;
   /// The length that the header fields announce.
   std::optional<std::uint64_t> AnnouncedLength() const noexcept;
@@ -278,10 +291,19 @@ class WEFT_API HttpResponse {
   void RequireNotSendingHeaders(const char* member) const;
   void AnnounceLength();
   void SendHeaders();
+  /// Decides it, once, with the body's length where that is known.
+  void BeginCompression(std::optional<std::uint64_t> length);
+  void Encode(std::string_view bytes, bool finish, std::string& to);
+  void EncodeBuffer();
+  void FlushEncoder(bool finish);
+  /// Of the body, as the handler wrote them.
+  void SendBytes(std::string_view bytes);
   void SendBuffer();
   void SendBufferWithFiles();
   /// Has the web server send the one file that is the whole body. False: it shall not, or may not.
   bool TryHandOverFile();
+  /// Below which the web server may send it; null: it shall not, or may not.
+  const SendfileRoot* HandOverRoot() const;
   /// Body bytes that wait for SendBuffer(), those of files included.
   std::uint64_t BufferedBytes() const noexcept;
   bool StatusAllowsBody() const noexcept;
@@ -297,6 +319,9 @@ class WEFT_API HttpResponse {
   bool completed_ = false;
   bool finish_called_ = false;
   bool finished_ = false;
+  bool compression_decided_ = false;
+  bool encoded_ = false;  // Content-Encoding is told
+  Compression compression_ = Compression::kAsHost;
   mutable bool is_unconditional_ = false;  // it is known that the request has no condition
   int status_ = 200;
   std::size_t buffer_bytes_;
@@ -308,7 +333,8 @@ class WEFT_API HttpResponse {
   std::uint64_t head_bytes_ = 0;            // that GET would have sent
   std::optional<std::uint64_t> announced_;  // by the header block that was sent
   std::uint64_t body_bytes_sent_ = 0;
-  std::unique_ptr<Details> details_;  // what few responses have
+  std::unique_ptr<detail::ContentEncoder> encoder_;  // of a body that is being compressed
+  std::unique_ptr<Details> details_;                 // what few responses have
 };
 
 }  // namespace weft

@@ -18,10 +18,15 @@ struct SendfileRoot {
   std::string prefix;  ///< kXAccelRedirect: the internal location in its place, with one at its end
 };
 
+/// How a body is compressed (RFC 9110, section 8.4.1; RFC 7932, RFC 8878).
+enum class ContentCoding { kBrotli, kZstd, kGzip };
+
 /// How answers are sent; the host makes one for all of them, from its options.
 struct HttpResponseSettings {
   SendfileHeader sendfile_header = SendfileHeader::kNone;
   std::vector<SendfileRoot> sendfile_roots{};
+  /// What clients are offered, the most wanted first; empty: bodies are sent as they are.
+  std::vector<ContentCoding> compression{};
 };
 
 }  // namespace weft

@@ -1,0 +1,159 @@
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+#include <string>
+#include <string_view>
+
+#include <weft/async.hpp>
+#include <weft/http_exception.hpp>
+#include <weft/http_request.hpp>
+#include <weft/http_response.hpp>
+#include <weft/http_worker_request.hpp>
+#include "handlers/contract/content_encoder.hpp"
+
+namespace weft {
+
+namespace {
+
+/// Below it the header fields weigh more than what is saved: nginx's gzip_min_length in use, and one packet's size.
+constexpr std::uint64_t kLeastBytes = 1024;
+/// What is compressed at a time: less than a millisecond's work.
+constexpr std::size_t kSliceBytes = 32 * 1024;
+/// Less is compressed on the spot, also on a fiber: a thread's turn would cost more.
+constexpr std::size_t kOnTheSpotBytes = 4 * 1024;
+
+/// Whether a field that lists tokens has this one.
+bool HasToken(const HttpHeaders& headers, std::string_view name, std::string_view token) {
+  for (const auto& [field, value] : headers) {
+    if (!EqualsIgnoreCase(field, name)) {
+      continue;
+    }
+    std::string_view rest = value;
+    while (!rest.empty()) {
+      const auto comma = rest.find(',');
+      auto item = rest.substr(0, comma);
+      rest = comma == rest.npos ? std::string_view() : rest.substr(comma + 1);
+      const auto from = item.find_first_not_of(" \t");
+      if (from != item.npos &&
+          EqualsIgnoreCase(item.substr(from, item.find_last_not_of(" \t") - from + 1), token)) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+void HttpResponse::BeginCompression(std::optional<std::uint64_t> length) {
+  if (compression_decided_) {
+    return;
+  }
+  compression_decided_ = true;
+  static const std::vector<ContentCoding> kAll = {ContentCoding::kBrotli, ContentCoding::kZstd,
+                                                  ContentCoding::kGzip};
+  static const std::vector<ContentCoding> kNone;
+  const auto& of_host = settings_ == nullptr ? kNone : settings_->compression;
+  if (compression_ == Compression::kOff ||
+      (compression_ == Compression::kAsHost && of_host.empty())) {
+    return;
+  }
+  if (const auto announced = headers_.Find("Content-Length")) {
+    std::uint64_t value = 0;
+    std::from_chars(announced->data(), announced->data() + announced->size(), value);
+    length = value;
+  }
+  const auto type = headers_.Find("Content-Type");
+  if (!StatusAllowsBody() || suppress_content_ || status_ == 206 ||
+      (length && *length < kLeastBytes) || (type && !detail::IsCompressible(*type)) ||
+      headers_.Contains("Content-Encoding") || headers_.Contains("Content-Range") ||
+      HasToken(headers_, "Cache-Control", "no-transform") || headers_.Contains("Content-Digest") ||
+      headers_.Contains("Digest") || headers_.Contains("Content-MD5")) {
+    return;
+  }
+  // From here on it is the client's field that decides, also against it.
+  if (!HasToken(headers_, "Vary", "Accept-Encoding") && !HasToken(headers_, "Vary", "*")) {
+    headers_.Append("Vary", "Accept-Encoding");
+  }
+  const auto coding = detail::ChooseCoding(request_.ServerVariables().Find("HTTP_ACCEPT_ENCODING"),
+                                           of_host.empty() ? kAll : of_host);
+  if (!coding) {
+    return;
+  }
+  headers_.Set("Content-Encoding", detail::NameOf(*coding));
+  headers_.Remove("Content-Length");
+  headers_.Remove("Accept-Ranges");  // ranges are of what is sent, and that is never the same again
+  if (const auto tag = headers_.Find("ETag"); tag && !tag->starts_with("W/")) {
+    // RFC 9110, section 8.8.3.3: a strong one would name the bytes.
+    headers_.Set("ETag", "W/" + std::string(*tag));
+  }
+  encoded_ = true;
+  if (!head_) {
+    encoder_ = detail::MakeContentEncoder(*coding);
+  }
+}
+
+void HttpResponse::Encode(std::string_view bytes, bool finish, std::string& to) {
+  using Then = detail::ContentEncoder::Then;
+  do {
+    const auto slice = bytes.substr(0, kSliceBytes);
+    bytes.remove_prefix(slice.size());
+    const auto then = finish && bytes.empty() ? Then::kFinish : Then::kGoOn;
+    const auto encode = [&] { encoder_->Encode(slice, then, to); };
+    if (slice.size() < kOnTheSpotBytes) {
+      encode();
+      continue;
+    }
+    try {
+      Offload(encode);
+    } catch (const HttpException& error) {
+      if (error.StatusCode() != 503) {
+        throw;
+      }
+      // No thread has room for it: half an answer may have left, and it blocks nothing.
+      encode();
+    }
+  } while (!bytes.empty());
+}
+
+void HttpResponse::EncodeBuffer() {
+  std::string encoded;
+  Encode(buffer_, true, encoded);
+  buffer_ = std::move(encoded);
+  encoder_.reset();
+}
+
+void HttpResponse::SendBytes(std::string_view bytes) {
+  if (encoder_ == nullptr) {
+    Send(bytes);
+    return;
+  }
+  std::string encoded;
+  while (!bytes.empty()) {
+    const auto slice = bytes.substr(0, kSliceBytes);
+    bytes.remove_prefix(slice.size());
+    encoded.clear();
+    Encode(slice, false, encoded);
+    if (!encoded.empty()) {
+      Send(encoded);
+    }
+  }
+}
+
+void HttpResponse::FlushEncoder(bool finish) {
+  using Then = detail::ContentEncoder::Then;
+  if (encoder_ == nullptr) {
+    return;
+  }
+  std::string encoded;
+  encoder_->Encode({}, finish ? Then::kFinish : Then::kFlush, encoded);
+  if (finish) {
+    encoder_.reset();
+  }
+  if (!encoded.empty()) {
+    Send(encoded);
+  }
+}
+
+}  // namespace weft
