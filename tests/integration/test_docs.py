@@ -387,6 +387,42 @@ def test_the_handlers_of_the_body_guide_answer_as_it_says(tmp_path, build_dir):
         assert re.search(rf"{option} [A-Z]+(?:(?!Default:).)*Default:\s+{value.replace(',', '')}\w?\.", help_text, re.S), option
 
 
+def test_the_handlers_of_the_files_guide_answer_as_it_says(tmp_path, build_dir):
+    text = (ROOT / "docs" / "guide" / "files.md").read_text()
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "files.cpp").write_text(blocks(text, "cpp")[0])
+    compile_module(tmp_path / "files.cpp", tmp_path / "modules" / "files.so", build_dir)
+    site = tmp_path / "mappings" / "default"
+    site.mkdir(parents=True)
+    (site / "mapping.json").write_text(blocks(text, "json")[0])
+    www = tmp_path / "www"
+    (www / "statements").mkdir(parents=True)
+    (www / "statements" / "2026.txt").write_text("nothing is owed\n" * 100)
+    socket_path = tmp_path / "s"
+    host = subprocess.Popen([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{socket_path}", "--workers", "0",
+                             "--mappings", tmp_path / "mappings", "--modules", tmp_path / "modules",
+                             "--compression", "on"])
+
+    def answer(path, query="", **params):
+        return ask(socket_path, path, query, DOCUMENT_ROOT=str(www), **params)
+
+    try:
+        wait_for(socket_path.exists, "the socket")
+        whole = answer("/statement", "year=2026")
+        assert whole.endswith("\n\n-- begin --\n" + "nothing is owed\n" * 100 + "-- end --\n")
+        assert "Content-Length: 1622\n" in whole and "Vary: Accept-Encoding\n" in whole
+        head = answer("/statement", "year=2026", REQUEST_METHOD="HEAD")
+        assert head.endswith("\n\n") and "Content-Length: 1622\n" in head
+        assert answer("/statement", "year=1999").startswith("Status: 404")
+        assert answer("/statement", "year=..%2Fx").startswith("Status: 400")
+        head = answer("/statement", "year=2026", REQUEST_METHOD="HEAD", HTTP_ACCEPT_ENCODING="gzip")
+        assert "Content-Encoding: gzip\n" in head
+        assert "Content-Encoding" not in answer("/token", HTTP_ACCEPT_ENCODING="gzip")
+    finally:
+        host.terminate()
+        assert host.wait(20) == 0
+
+
 def test_every_cause_is_listed_and_no_other():
     names = set()
     for header in ("handlers/include/weft/cause.hpp", "mappings/mapping_table.hpp"):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 
 import pytest
 
@@ -221,3 +222,29 @@ def test_a_server_that_is_asked_to_sends_the_file_itself(name, site_with_files, 
         assert site.request("GET", "/internal/data.bin").status == 404
     wait_for("an answer that Weft has sent no byte of",
              lambda: [line for line in site.access_lines() if "name=data.bin" in line and " bytes=0 " in line])
+
+
+def decoded(site, target, coding):
+    """What a client of that coding makes of the answer."""
+    return subprocess.run(["curl", "-sf", "--compressed", "-H", f"Accept-Encoding: {coding}",
+                           f"http://127.0.0.1:{site.port}{target}"], stdout=subprocess.PIPE, check=True, timeout=60).stdout
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd", "br"])
+@pytest.mark.parametrize("name", SITES)
+def test_each_server_passes_on_what_is_compressed(name, coding, site_with_files):
+    site = site_with_files(name, {}, ["compression = on"])
+    accept = [("Accept-Encoding", coding)]
+    for size in (500, 5000, 3 * MIB):
+        for handler in ("/lines.ashx", "/lines-async.ashx"):
+            plain = site.request("GET", f"{handler}?bytes={size}")
+            assert (len(plain.body), plain.header("Content-Encoding")) == (size, None)
+            response = site.request("GET", f"{handler}?bytes={size}", headers=accept)
+            assert response.status == 200
+            if size < 1024:
+                assert response.header("Content-Encoding") is None
+                continue
+            assert response.header("Content-Encoding") == coding
+            assert "accept-encoding" in response.header("Vary").lower()
+            assert len(response.body) < size / 4
+            assert decoded(site, f"{handler}?bytes={size}", coding) == plain.body
