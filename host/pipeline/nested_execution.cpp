@@ -79,6 +79,14 @@ void NestedExecution::RequireHandlersThread() const {
   }
 }
 
+void NestedExecution::RequireStack() const {
+  if (runtime_.StackIsShort()) {
+    throw HttpException(500, {},
+                        Chain() + ": three quarters of the stack are used up (--stack-size)")
+        .WithCause(cause::kExecutionRefused);
+  }
+}
+
 void NestedExecution::OnFiber(const std::function<void()>& function) {
   auto* const gateway = io_.Gateway();
   if (gateway == nullptr) {
@@ -164,6 +172,7 @@ void NestedExecution::Execute(HttpContext& context, std::string_view path, std::
     };
     try {
       OnFiber([&] {
+        RequireStack();
         const auto mapped = MapNestedRequest(context, handlers_, mapping_cause, allow);
         auto& handler_class = handlers_.ClassOf(*mapped.entry);
         context.SetSections(mapped.settings->sections.get());
@@ -196,6 +205,7 @@ void NestedExecution::Execute(HttpContext& context, IHttpHandler& handler) {
   OnFiber([&] { name += handling::NameOf(typeid(handler)); });
   const Step step(*this, context.Request(), std::move(name), Step::Kind::kHandler);
   try {
+    OnFiber([&] { RequireStack(); });
     RunHandler(context, handler, [&] { handler.ProcessRequest(context); });
   } catch (...) {
     const auto error = std::current_exception();

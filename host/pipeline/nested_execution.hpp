@@ -76,6 +76,8 @@ class NestedExecution final : public weft::detail::IRequestExecution {
   void RunHandler(HttpContext& context, const IHttpHandler& handler,
                   const std::function<void()>& function);
   void RequireHandlersThread() const;
+  /// On the fiber.
+  void RequireStack() const;
   void OnFiber(const std::function<void()>& function);
   void OnThread(const std::function<void()>& function);
   std::string Chain() const;

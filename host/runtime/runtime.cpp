@@ -320,6 +320,11 @@ void Runtime::SetCurrentCancellation(const CancellationToken* token) noexcept {
   implementation_->CurrentHeader().cancellation = token;
 }
 
+bool Runtime::StackIsShort() const noexcept {
+  const auto& stacks = implementation_->stacks;
+  return stacks.BytesBelow(__builtin_frame_address(0)) < stacks.UsableBytes() / 4;
+}
+
 void Runtime::SetCurrentLabel(std::string_view label) noexcept {
   auto& header = implementation_->CurrentHeader();
   header.label[label.copy(header.label, StackHeader::kLabelBytes - 1)] = '\0';

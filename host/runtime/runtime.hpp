@@ -64,6 +64,8 @@ class Runtime final : public weft::detail::IAsyncRuntime {
 
   /// What waits of the current fiber obey from now on; null: nothing. Lifetime: until it is set anew.
   void SetCurrentCancellation(const CancellationToken* token) noexcept;
+  /// Whether the current fiber has used most of its stack: what would go on inside what runs now shall not begin.
+  bool StackIsShort() const noexcept;
   /// Names the current fiber's work in the report of a stack overflow.
   void SetCurrentLabel(std::string_view label) noexcept;
 

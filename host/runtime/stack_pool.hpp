@@ -47,6 +47,14 @@ class StackPool {
     return *reinterpret_cast<StackHeader*>((value | (stack_bytes_ - 1)) + 1 - kHeaderBytes);
   }
 
+  /// What a fiber may use of a stack.
+  std::size_t UsableBytes() const noexcept { return stack_bytes_ - kHeaderBytes - guard_bytes_; }
+  /// What is left of it below `address`. As HeaderOf().
+  std::size_t BytesBelow(const void* address) const noexcept {
+    const auto offset = reinterpret_cast<std::uintptr_t>(address) & (stack_bytes_ - 1);
+    return offset > guard_bytes_ ? offset - guard_bytes_ : 0;
+  }
+
   /// The label of the stack whose guard `address` lies in, or null when it lies in none.
   ///
   /// Async-signal-safe.

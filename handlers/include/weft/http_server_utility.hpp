@@ -51,7 +51,7 @@ class WEFT_API HttpServerUtility : public HttpUtility {
   ///
   /// Throws what the other handler throws, and HttpException: with 404 or 405 where nothing is mapped, with 500 where
   /// the path and its query are being executed already, or more than `--max-execute-depth` executions are in one
-  /// another; the log has the chain of them. Throws std::logic_error inside weft::Offload(), and where there is no host.
+  /// another, or have used up most of their stack (`--stack-size`); the log has the chain of them. Throws std::logic_error inside weft::Offload(), and where there is no host.
   void Execute(std::string_view path);
   /// Has this handler answer too, where its kind wants to run. It is the caller's: neither IsReusable() nor Reset() is
   /// called. Throws as the other Execute().

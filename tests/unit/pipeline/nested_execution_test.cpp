@@ -1,6 +1,7 @@
 // Server().Execute() and Transfer(): one handler has another answer too.
 #include <doctest/doctest.h>
 
+#include <array>
 #include <chrono>
 #include <memory>
 #include <stdexcept>
@@ -200,6 +201,68 @@ TEST_CASE("Execute: too many executions in one another are refused, as many as a
   }
 }
 
+/// Runs a function, and counts how often one of its kind was destroyed on the reactor's thread.
+template <class Base>
+class Ends final : public Base {
+ public:
+  Ends(Function function, int& ended_on_reactor)
+      : function_(std::move(function)),
+        reactor_(std::this_thread::get_id()),
+        ended_on_reactor_(ended_on_reactor) {}
+  ~Ends() override { ended_on_reactor_ += std::this_thread::get_id() == reactor_ ? 1 : 0; }
+  void ProcessRequest(HttpContext& context) override { function_(context); }
+  bool IsReusable() const override { return false; }
+
+ private:
+  Function function_;
+  std::thread::id reactor_;
+  int& ended_on_reactor_;
+};
+
+/// Executes `handler`, from within a frame of some size.
+void ExecuteFromDeepBelow(HttpContext& context, IHttpHandler& handler) {
+  std::array<char, 4096> room{};
+  static_cast<volatile char&>(room.front()) = 'x';
+  context.Server().Execute(handler);
+  static_cast<volatile char&>(room.back()) = 'y';
+}
+
+TEST_CASE("Execute: where the stack runs short it is refused, and the process lives") {
+  auto options = RoomyBuffer();
+  options.limits.max_execute_depth = 1000;
+  int unused = 0;
+  for (const auto kind : {Kind::kAsync, Kind::kPlain}) {
+    CAPTURE(static_cast<int>(kind));
+    int calls = 0;
+    const auto lines = PipelineHost::Run(options, [&](PipelineHost& host) {
+      std::unique_ptr<IHttpHandler> self;
+      self = std::make_unique<Ends<IHttpAsyncHandler>>(
+          [&](HttpContext& context) {
+            ++calls;
+            ExecuteFromDeepBelow(context, *self);
+          },
+          unused);
+      int paths = 0;
+      host.Serve(
+          {{"/handler", kind, [&](HttpContext& context) { context.Server().Execute(*self); }},
+           {"/path", Kind::kAsync, [&](HttpContext& context) {
+              std::array<char, 4096> room{};
+              static_cast<volatile char&>(room.front()) = 'x';
+              context.Server().Execute("/path?" + std::to_string(++paths));
+              static_cast<volatile char&>(room.back()) = 'y';
+            }}});
+      CHECK(host.Get("/handler")->exchange.status == 500);
+      CHECK(host.Log().find("--stack-size") != std::string::npos);
+      CHECK(calls > 10);
+      CHECK(host.Get("/path")->exchange.status == 500);
+      CHECK(paths > 10);
+    });
+    REQUIRE(lines.size() == 2);
+    CHECK(FieldOf(lines[0], "cause") == "execution_refused");
+    CHECK(FieldOf(lines[1], "cause") == "execution_refused");
+  }
+}
+
 TEST_CASE("Transfer: it returns, the response is complete, and what is written then is refused") {
   for (const auto outer : kAllKinds) {
     for (const auto inner : {Kind::kPlain, Kind::kAsync}) {
@@ -350,24 +413,6 @@ TEST_CASE("Execute: a static file is a part of the answer") {
     CHECK(request->exchange.Header("X-After") == "1");
   });
 }
-
-/// Runs a function, and counts how often one of its kind was destroyed on the reactor's thread.
-template <class Base>
-class Ends final : public Base {
- public:
-  Ends(Function function, int& ended_on_reactor)
-      : function_(std::move(function)),
-        reactor_(std::this_thread::get_id()),
-        ended_on_reactor_(ended_on_reactor) {}
-  ~Ends() override { ended_on_reactor_ += std::this_thread::get_id() == reactor_ ? 1 : 0; }
-  void ProcessRequest(HttpContext& context) override { function_(context); }
-  bool IsReusable() const override { return false; }
-
- private:
-  Function function_;
-  std::thread::id reactor_;
-  int& ended_on_reactor_;
-};
 
 TEST_CASE("RemapHandler: the other handler has the request once the first has returned") {
   const auto reactor = std::this_thread::get_id();
