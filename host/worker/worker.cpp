@@ -39,6 +39,7 @@
 #include "host/runtime/runtime.hpp"
 #include "host/worker/mapping_reload.hpp"
 #include "host/worker/message.hpp"
+#include "host/worker/start_watch.hpp"
 #include "host/worker/static_files.hpp"
 #include "mappings/loader.hpp"
 #include "mappings/type_name.hpp"
@@ -130,8 +131,10 @@ int OpenSignals() {
 /// One worker process, put together. Members are in the order in which they need each other.
 class Worker {
  public:
-  explicit Worker(const WorkerStart& start)
-      : reserve_(start.settings.memory_reserve),
+  /// `watch`: null where there is a supervisor.
+  Worker(const WorkerStart& start, std::unique_ptr<StartWatch> watch)
+      : start_watch_(std::move(watch)),
+        reserve_(start.settings.memory_reserve),
         start_(start),
         settings_(start.settings),
         access_log_(settings_.access_log),
@@ -162,6 +165,7 @@ class Worker {
     if (reload_) {
       reload_->Start(read_at_start_);
     }
+    start_watch_.reset();
     WaitForSignal();
     for (const int socket : start_.listening_sockets) {
       server_.Listen(socket);
@@ -416,6 +420,9 @@ class Worker {
 
   /// An empty name: no module is being loaded any more. What there is no room for is not waited for.
   void SayLoading(std::string file) const {
+    if (start_watch_) {
+      start_watch_->SetModule(file);
+    }
     if (start_.supervisor >= 0) {
       static_cast<void>(TrySend(start_.supervisor, Loading{std::move(file)}));
     }
@@ -428,6 +435,7 @@ class Worker {
     }
   }
 
+  std::unique_ptr<StartWatch> start_watch_;  // until it listens
   runtime::MemoryReserve reserve_;
   const WorkerStart& start_;
   const options::Settings& settings_;
@@ -497,7 +505,8 @@ int RunWorker(const WorkerStart& start) {
   BlockSignals();
   RaiseDescriptorLimit(start.settings.max_connections);
   try {
-    return Worker(start).Run();
+    return Worker(start, start.supervisor < 0 ? std::make_unique<StartWatch>(start) : nullptr)
+        .Run();
   } catch (const std::system_error& error) {
     return EndFor(error.code(), error.what());
   } catch (const boost::system::system_error& error) {  // Asio's, which is no std::system_error

@@ -291,3 +291,33 @@ def test_a_module_that_does_not_stop_holds_its_worker_up_for_no_longer_than_it_m
     assert host.stop() == 0
     assert len((run_dir / "stops").read_text().split()) == 1
     assert f"what module {folder}/b.so gave to OnStop() did not end in time" in host.log.read_text()
+
+
+def start_with_hook(installation, processes, build, run_dir, hook, *options):
+    """A host without a supervisor whose only module is in its start hook."""
+    folder = build(HOOKS % (f'std::ofstream("{run_dir}/begun"); {hook}', f'std::ofstream("{run_dir}/stopped");'),
+                   "modules", "hooks")
+    process = processes.start("weft", [installation.weft, "serve", "--listen", f"unix:{run_dir}/s", "--workers", "0",
+                                       "--modules", folder, *options])
+    wait_for("the start hook", (run_dir / "begun").exists)
+    assert (run_dir / "s").exists()
+    return process
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_module_that_does_not_start_is_stopped_without_a_supervisor_too(installation, processes, build, run_dir, stop):
+    process = start_with_hook(installation, processes, build, run_dir, "for (;;) pause();", "--drain-timeout", "0s")
+    process.send_signal(stop)
+    assert process.wait(timeout=10) == 0
+    assert not (run_dir / "s").exists() and not (run_dir / "stopped").exists()
+    assert ("stopped before it was ready, as it loaded or started the module "
+            f"{run_dir}/modules/hooks.so") in (run_dir / "weft.log").read_text()
+
+
+def test_a_module_that_is_slow_to_start_is_stopped_when_it_has(installation, processes, build, run_dir):
+    hook = f'while (access("{run_dir}/go-on", F_OK) != 0) usleep(1000);'
+    process = start_with_hook(installation, processes, build, run_dir, hook)
+    process.send_signal(signal.SIGTERM)
+    (run_dir / "go-on").touch()
+    assert process.wait(timeout=10) == 0
+    assert (run_dir / "stopped").exists()
