@@ -22,63 +22,23 @@ using Clock = std::chrono::system_clock;
 using weft::detail::FileVersion;
 using weft::detail::RegularFile;
 
-/// Read and written in pieces of this size, so that a large file costs no more memory than a small one.
-constexpr std::size_t kPieceBytes = 32 * 1024;
+/// Read whole, with the call that opens the file.
+constexpr std::size_t kSmallBytes = 32 * 1024;
 /// FAT's tick, the coarsest of a file system.
 constexpr std::chrono::seconds kFileClockTick(2);
 constexpr std::string_view kMethods = "GET, HEAD, OPTIONS";
 
-struct CodingNames {
-  std::string_view token;   // of Accept-Encoding and Content-Encoding
-  std::string_view alias;   // RFC 9110, section 8.4.1.3
-  std::string_view ending;  // of the file
-};
-
-constexpr CodingNames NamesOf(ContentCoding coding) {
+/// Of a file that is compressed, behind the name of the one that it stands for.
+constexpr std::string_view EndingOf(ContentCoding coding) {
   switch (coding) {
     case ContentCoding::kBrotli:
-      return {"br", {}, ".br"};
-    case ContentCoding::kZstandard:
-      return {"zstd", {}, ".zst"};
+      return ".br";
+    case ContentCoding::kZstd:
+      return ".zst";
     case ContentCoding::kGzip:
       break;
   }
-  return {"gzip", "x-gzip", ".gz"};
-}
-
-/// What a client's Accept-Encoding leaves of `offered`, in the order in which it is to be tried.
-std::vector<ContentCoding> AcceptedCodings(const std::vector<ContentCoding>& offered,
-                                           std::string_view accept_encoding) {
-  if (offered.empty() || accept_encoding.empty()) {
-    return {};
-  }
-  const auto list = ParseQualityList(accept_encoding, QualityListKind::kTokens);
-  const auto quality = [&list](std::string_view name) -> std::optional<double> {
-    const auto found = std::find_if(list.begin(), list.end(), [name](const QualityValue& item) {
-      return EqualsIgnoreCase(item.value, name);
-    });
-    return found == list.end() ? std::nullopt : std::optional(found->quality);
-  };
-  const auto any = quality("*").value_or(0);
-  const auto identity = quality("identity").value_or(0);
-  std::vector<std::pair<double, ContentCoding>> accepted;
-  for (const auto coding : offered) {
-    const auto names = NamesOf(coding);
-    auto own = quality(names.token);
-    if (!own && !names.alias.empty()) {
-      own = quality(names.alias);
-    }
-    if (const auto wanted = own.value_or(any); wanted > 0 && wanted >= identity) {
-      accepted.emplace_back(wanted, coding);
-    }
-  }
-  std::stable_sort(accepted.begin(), accepted.end(),
-                   [](const auto& a, const auto& b) { return a.first > b.first; });
-  std::vector<ContentCoding> codings;
-  for (const auto& [wanted, coding] : accepted) {
-    codings.push_back(coding);
-  }
-  return codings;
+  return ".gz";
 }
 
 /// Throws what a path is refused with that names no file to be served.
@@ -114,12 +74,11 @@ void CheckPath(const HttpRequest& request, const std::string& path) {
 
 /// What is sent of a file, or of the one beside it.
 struct Opened {
-  RegularFile file;
+  std::shared_ptr<const RegularFile> file;
   std::optional<ContentCoding> coding{};
   Validators validators{};
   ContentSelection selection{};
-  std::vector<char> piece{};  ///< the buffer; the first bytes that are sent are in it
-  std::size_t count = 0;      ///< so many
+  std::string small{};  ///< all that is sent, where that is little; else it is read when it is sent
 };
 
 /// The file, or one beside it, which must be at least as new: else it is of an older content.
@@ -128,11 +87,11 @@ Opened OpenBest(const SitePath& path, FollowLinks follow_links,
   auto file = OpenSiteFile(path, follow_links);
   for (const auto coding : codings) {
     auto path_beside = path;
-    path_beside.relative += NamesOf(coding).ending;
+    path_beside.relative += EndingOf(coding);
     try {
       auto beside = OpenSiteFile(path_beside, follow_links);
       if (beside.Version().modified >= file.Version().modified) {
-        return {std::move(beside), coding};
+        return {std::make_shared<const RegularFile>(std::move(beside)), coding};
       }
     } catch (const HttpException& error) {
       if (error.StatusCode() >= 500) {
@@ -141,34 +100,28 @@ Opened OpenBest(const SitePath& path, FollowLinks follow_links,
       // There is none.
     }
   }
-  return {std::move(file)};
+  return {std::make_shared<const RegularFile>(std::move(file))};
 }
 
-void ReadFirst(Opened& opened, std::uint64_t offset, std::uint64_t bytes) {
-  opened.piece.resize(static_cast<std::size_t>(std::min<std::uint64_t>(kPieceBytes, bytes)));
-  opened.count = opened.file.ReadAt(offset, opened.piece.data(), opened.piece.size());
+/// Reads a part that is small, in the call that opened the file.
+void ReadSmall(Opened& opened, std::uint64_t offset, std::uint64_t bytes) {
+  if (bytes > kSmallBytes) {
+    return;
+  }
+  opened.small.resize(static_cast<std::size_t>(bytes));
+  if (opened.file->ReadAt(offset, opened.small.data(), opened.small.size()) < bytes) {
+    throw HttpException(500, {}, opened.file->Path() + " became shorter while it was read")
+        .WithCause(cause::kFileChanged);
+  }
 }
 
-/// Writes a part of the file. The first piece of the first part was read already.
-void SendPart(HttpResponse& response, Opened& opened, const std::string& path, std::uint64_t offset,
+/// Writes a part of the file, which was read already where it is small.
+void SendPart(HttpResponse& response, const Opened& opened, std::uint64_t offset,
               std::uint64_t bytes) {
-  while (bytes > 0) {
-    if (opened.count == 0) {
-      const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, kPieceBytes));
-      opened.count = Offload([&] {
-        opened.piece.resize(std::max(opened.piece.size(), wanted));
-        return opened.file.ReadAt(offset, opened.piece.data(), wanted);
-      });
-    }
-    if (opened.count == 0) {
-      // It shrank: what was promised cannot be kept, and the answer must not look whole.
-      throw std::runtime_error(path + " became shorter while it was sent");
-    }
-    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(opened.count, bytes));
-    response.Write(std::string_view(opened.piece.data(), count));
-    offset += count;
-    bytes -= count;
-    opened.count = 0;
+  if (opened.small.empty()) {
+    response.WriteFile(opened.file, offset, bytes);
+  } else {
+    response.Write(opened.small);
   }
 }
 
@@ -179,10 +132,10 @@ void WriteShort(HttpResponse& response, int status) {
 }
 
 /// Whatever the method, the answer is about the whole: status, fields and content.
-void Answer(HttpContext& context, Opened& opened, const std::string& path,
-            std::string_view content_type, const StaticFileSettings& settings) {
+void Answer(HttpContext& context, const Opened& opened, std::string_view content_type,
+            const StaticFileSettings& settings) {
   auto& response = context.Response();
-  const auto length = opened.file.Version().bytes;
+  const auto length = opened.file->Version().bytes;
   const auto& ranges = opened.selection.ranges;
   const int status = opened.selection.status;
   if (status != 412 && status != 416) {
@@ -209,12 +162,11 @@ void Answer(HttpContext& context, Opened& opened, const std::string& path,
     default:
       break;
   }
-  response.SetBufferBytes(0);  // the piece is the buffer
   response.SetStatusCode(status);
   response.SetHeader("X-Content-Type-Options", "nosniff");
   response.SetHeader("Accept-Ranges", settings.max_ranges == 0 ? "none" : "bytes");
   if (opened.coding) {
-    response.SetHeader("Content-Encoding", NamesOf(*opened.coding).token);
+    response.SetHeader("Content-Encoding", NameOf(*opened.coding));
   }
   if (ranges.size() > 1) {
     const MultipartByteRanges multipart{std::string(content_type), length};
@@ -222,7 +174,7 @@ void Answer(HttpContext& context, Opened& opened, const std::string& path,
     response.SetHeader("Content-Length", std::to_string(multipart.ContentLength(ranges)));
     for (std::size_t index = 0; index < ranges.size(); ++index) {
       response.Write(multipart.PartHeader(index, ranges[index]));
-      SendPart(response, opened, path, ranges[index].first, ranges[index].size());
+      SendPart(response, opened, ranges[index].first, ranges[index].size());
     }
     response.Write(multipart.End());
     return;
@@ -235,7 +187,7 @@ void Answer(HttpContext& context, Opened& opened, const std::string& path,
     response.SetHeader("Content-Range", ContentRangeOf(ranges.front(), length));
   }
   if (context.Request().HttpMethod() != "HEAD") {
-    SendPart(response, opened, path, offset, bytes);
+    SendPart(response, opened, offset, bytes);
   }
 }
 
@@ -297,20 +249,20 @@ void StaticFileHandler::ProcessRequest(HttpContext& context) {
       SplitSitePath(path, request.ServerVariables().Get("DOCUMENT_ROOT"), request.FilePath());
   const auto codings = is_part
                            ? std::vector<ContentCoding>()
-                           : AcceptedCodings(settings_->precompressed,
-                                             request.ServerVariables().Get("HTTP_ACCEPT_ENCODING"));
+                           : AcceptedCodings(request.ServerVariables().Find("HTTP_ACCEPT_ENCODING"),
+                                             settings_->precompressed);
   // One call for all of a small file.
   auto opened = Offload([&] {
     auto found = OpenBest(site_path, settings_->follow_links, codings);
     if (is_part) {
-      ReadFirst(found, 0, found.file.Version().bytes);
+      ReadSmall(found, 0, found.file->Version().bytes);
       return found;
     }
-    const auto& version = found.file.Version();
+    const auto& version = found.file->Version();
     const auto now = Clock::now();
     found.validators = {
-        .etag = EntityTagOf(version,
-                            found.coding ? NamesOf(*found.coding).ending : std::string_view(), now),
+        .etag =
+            EntityTagOf(version, found.coding ? EndingOf(*found.coding) : std::string_view(), now),
         .last_modified = std::min(Clock::time_point(version.modified), now)};
     auto& selection = found.selection;
     selection = SelectContent(method, RequestConditions(request),
@@ -322,20 +274,23 @@ void StaticFileHandler::ProcessRequest(HttpContext& context) {
     }
     if (method == "GET" && (selection.status == 200 || selection.status == 206)) {
       const auto& ranges = selection.ranges;
-      ReadFirst(found, ranges.empty() ? 0 : ranges.front().first,
-                ranges.empty() ? version.bytes : ranges.front().size());
+      if (ranges.empty()) {
+        ReadSmall(found, 0, version.bytes);
+      } else if (ranges.size() == 1) {
+        ReadSmall(found, ranges.front().first, ranges.front().size());
+      }
     }
     return found;
   });
   const auto content_type = settings_->types.Of(request.FilePath());
   if (!is_part) {
-    Answer(context, opened, path, content_type, *settings_);
+    Answer(context, opened, content_type, *settings_);
     return;
   }
   if (!response.HeadersWritten() && !response.Headers().Contains("Content-Type")) {
     response.SetContentType(content_type);
   }
-  SendPart(response, opened, path, 0, opened.file.Version().bytes);
+  SendPart(response, opened, 0, opened.file->Version().bytes);
 }
 
 }  // namespace weft::builtin

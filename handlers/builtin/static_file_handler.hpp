@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <weft/byte_range.hpp>
+#include <weft/content_coding.hpp>
 #include <weft/detail/regular_file.hpp>
 #include <weft/entity_tag.hpp>
 #include <weft/http_handler.hpp>
@@ -16,9 +17,6 @@
 #include "handlers/builtin/site_file.hpp"
 
 namespace weft::builtin {
-
-/// A form in which a file may lie beside itself, compressed beforehand.
-enum class ContentCoding : std::uint8_t { kBrotli, kZstandard, kGzip };
 
 struct StaticFileSettings {
   FollowLinks follow_links = FollowLinks::kWithinRoot;

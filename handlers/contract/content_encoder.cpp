@@ -10,7 +10,7 @@
 #include <new>
 #include <stdexcept>
 
-#include <weft/quality_list.hpp>
+#include <weft/http_headers.hpp>
 
 namespace weft::detail {
 
@@ -141,50 +141,6 @@ std::unique_ptr<ContentEncoder> MakeContentEncoder(ContentCoding coding) {
       break;
   }
   return std::make_unique<Gzip>();
-}
-
-std::string_view NameOf(ContentCoding coding) noexcept {
-  switch (coding) {
-    case ContentCoding::kBrotli:
-      return "br";
-    case ContentCoding::kZstd:
-      return "zstd";
-    case ContentCoding::kGzip:
-      break;
-  }
-  return "gzip";
-}
-
-std::optional<ContentCoding> ChooseCoding(std::optional<std::string_view> accept_encoding,
-                                          const std::vector<ContentCoding>& offered) {
-  if (!accept_encoding) {
-    return std::nullopt;  // anything would do; what is surely understood is the body itself
-  }
-  const auto items = ParseQualityList(*accept_encoding, QualityListKind::kTokens);
-  const auto quality_of = [&](std::string_view name) -> std::optional<double> {
-    for (const auto& item : items) {
-      if (EqualsIgnoreCase(item.value, name)) {
-        return item.quality;
-      }
-    }
-    return std::nullopt;
-  };
-  const auto others = quality_of("*");
-  // Unless it is named, the body as it is comes last of what is accepted.
-  double most = quality_of("identity").value_or(0);
-  std::optional<ContentCoding> chosen;
-  for (const auto coding : offered) {
-    auto quality = quality_of(NameOf(coding));
-    if (!quality && coding == ContentCoding::kGzip) {
-      quality = quality_of("x-gzip");  // RFC 9110, section 8.4.1.3
-    }
-    const auto weight = quality ? *quality : others.value_or(0);
-    if (weight > most || (weight == most && weight > 0 && !chosen)) {
-      most = weight;
-      chosen = coding;
-    }
-  }
-  return chosen;
 }
 
 bool IsCompressible(std::string_view content_type) noexcept {

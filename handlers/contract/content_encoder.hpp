@@ -1,13 +1,10 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include <weft/http_headers.hpp>
-#include <weft/http_response_settings.hpp>
+#include <weft/content_coding.hpp>
 
 namespace weft::detail {
 
@@ -27,14 +24,6 @@ class ContentEncoder {
 };
 
 std::unique_ptr<ContentEncoder> MakeContentEncoder(ContentCoding coding);
-
-/// As Accept-Encoding and Content-Encoding have it.
-std::string_view NameOf(ContentCoding coding) noexcept;
-
-/// What of `offered`, the most wanted by the host first, the client wants most (RFC 9110, section 12.5.3); nothing: the body
-/// as it is, which is also what a client gets that accepts nothing at all.
-std::optional<ContentCoding> ChooseCoding(std::optional<std::string_view> accept_encoding,
-                                          const std::vector<ContentCoding>& offered);
 
 /// Whether bodies of this media type become much smaller.
 bool IsCompressible(std::string_view content_type) noexcept;

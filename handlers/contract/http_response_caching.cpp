@@ -9,6 +9,7 @@
 #include <weft/conditional_request.hpp>
 #include <weft/http_date.hpp>
 #include <weft/http_request.hpp>
+#include "handlers/contract/content_encoder.hpp"
 #include "handlers/contract/http_response_details.hpp"
 
 namespace weft {

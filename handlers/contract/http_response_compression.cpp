@@ -76,12 +76,13 @@ void HttpResponse::BeginCompression(std::optional<std::uint64_t> length) {
   if (!HasToken(headers_, "Vary", "Accept-Encoding") && !HasToken(headers_, "Vary", "*")) {
     headers_.Append("Vary", "Accept-Encoding");
   }
-  const auto coding = detail::ChooseCoding(request_.ServerVariables().Find("HTTP_ACCEPT_ENCODING"),
-                                           of_host.empty() ? kAll : of_host);
-  if (!coding) {
+  const auto codings = AcceptedCodings(request_.ServerVariables().Find("HTTP_ACCEPT_ENCODING"),
+                                       of_host.empty() ? kAll : of_host);
+  if (codings.empty()) {
     return;
   }
-  headers_.Set("Content-Encoding", detail::NameOf(*coding));
+  const auto coding = codings.front();
+  headers_.Set("Content-Encoding", NameOf(coding));
   headers_.Remove("Content-Length");
   headers_.Remove("Accept-Ranges");  // ranges are of what is sent, and that is never the same again
   if (const auto tag = headers_.Find("ETag"); tag && !tag->starts_with("W/")) {
@@ -90,7 +91,7 @@ void HttpResponse::BeginCompression(std::optional<std::uint64_t> length) {
   }
   encoded_ = true;
   if (!head_) {
-    encoder_ = detail::MakeContentEncoder(*coding);
+    encoder_ = detail::MakeContentEncoder(coding);
   }
 }
 

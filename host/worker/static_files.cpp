@@ -40,9 +40,7 @@ builtin::StaticFileSettings StaticFilesOf(const options::Settings& settings) {
       break;
   }
   for (const auto& name : settings.precompressed) {
-    files.precompressed.push_back(name == "br"     ? builtin::ContentCoding::kBrotli
-                                  : name == "zstd" ? builtin::ContentCoding::kZstandard
-                                                   : builtin::ContentCoding::kGzip);
+    files.precompressed.push_back(ContentCodingOf(name).value());
   }
   files.max_ranges = settings.max_ranges;
   files.types = TypesOf(settings.mime_types);

@@ -90,7 +90,7 @@ class WEFT_API HttpContext {
   HttpItemCollection& Items();
 
   /// What the mapping files tell handlers of this folder: JSON, the member `name` of `sections` in the file nearest to
-  /// Request().FilePath(), without comments. Absent where no file has one, and where the nearest says null. While another
+  /// the path that was mapped, whatever RewritePath() did since, without comments. Absent where no file has one, and where the nearest says null. While another
   /// handler is executed it is that one's folder. Lifetime: the context's.
   std::optional<std::string_view> GetSection(std::string_view name) const noexcept;
   /// The host does so, as the mapping found; it returns what was set before. Null: none. Lifetime: must outlive the handler.

@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include <weft/content_coding.hpp>
+
 namespace weft {
 
 /// The header field by which a web server is asked to send a file itself.
@@ -17,9 +19,6 @@ struct SendfileRoot {
   std::string directory;  ///< absolute, without a slash at its end
   std::string prefix;  ///< kXAccelRedirect: the internal location in its place, with one at its end
 };
-
-/// How a body is compressed (RFC 9110, section 8.4.1; RFC 7932, RFC 8878).
-enum class ContentCoding { kBrotli, kZstd, kGzip };
 
 /// How answers are sent; the host makes one for all of them, from its options.
 struct HttpResponseSettings {

@@ -371,8 +371,7 @@ TEST_CASE("StaticFileHandler: a NUL in a path is no end of it") {
 
 struct CompressedSite : Site {
   CompressedSite() {
-    settings->precompressed = {ContentCoding::kBrotli, ContentCoding::kZstandard,
-                               ContentCoding::kGzip};
+    settings->precompressed = {ContentCoding::kBrotli, ContentCoding::kZstd, ContentCoding::kGzip};
     Write("f.txt", "plain text");
     Write("f.txt.gz", "gzip");
     Write("f.txt.br", "brotli");
