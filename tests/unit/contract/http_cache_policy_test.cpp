@@ -247,12 +247,12 @@ TEST_CASE("HttpCachePolicy: it is not to be had once the header block was sent")
   CHECK_THROWS_AS(subject.Cache(), std::logic_error);
 }
 
-TEST_CASE("HttpCachePolicy: Clear forgets it, and a reference to it stays good") {
+TEST_CASE("HttpCachePolicy: ClearHeaders forgets it, and a reference to it stays good") {
   Subject subject;
   auto& cache = subject.Cache();
   cache.SetCacheability(HttpCacheability::kPublic);
   cache.SetETag(EntityTag("a"));
-  subject.response.Clear();
+  subject.response.ClearHeaders();
   cache.SetMaxAge(1s);
   CHECK(subject.Sent("Cache-Control") == "private, max-age=1");
   CHECK_FALSE(subject.exchange.headers.Contains("ETag"));

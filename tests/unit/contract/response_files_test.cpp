@@ -355,7 +355,7 @@ TEST_CASE("Sendfile: a file that is the whole answer is named to the web server,
     nginx.response.WriteFile(nginx.Write("sub/a b.txt", "text"));
     nginx.response.Complete();
     CHECK(nginx.exchange.Header("X-Accel-Redirect") == "/internal/sub/a%20b.txt");
-    CHECK(nginx.exchange.Header("Content-Type") == "text/plain");
+    CHECK(nginx.exchange.Header("Content-Type") == "text/plain; charset=utf-8");
     CHECK(nginx.exchange.sent.empty());
   }
 }

@@ -153,6 +153,8 @@ TEST_CASE("Pipeline: a callback of a plain handler may read and wait, of an asyn
                        SleepFor(std::chrono::milliseconds(1));
                        body = ended.Request().Body();
                      });
+                     // A later read would find the peer gone.
+                     static_cast<void>(context.Request().Body());
                    }}});
       host.Process(request);
     });
