@@ -197,6 +197,13 @@ void AppendProcesses(std::vector<Option>& table) {
   table.push_back(std::move(drain));
 }
 
+void AddCoding(std::vector<ContentCoding>& codings, ContentCoding coding, std::string_view text) {
+  if (std::find(codings.begin(), codings.end(), coding) != codings.end()) {
+    throw BadValue(Quoted(text) + " is given twice: keep one");
+  }
+  codings.push_back(coding);
+}
+
 void AppendStaticFiles(std::vector<Option>& table) {
   constexpr std::string_view kGroup = "Handlers";
   table.push_back(Special(
@@ -218,18 +225,13 @@ void AppendStaticFiles(std::vector<Option>& table) {
       Special(kGroup, "precompressed", "CODING", "none",
               "Compressed forms of static files that may lie beside them: br (app.js.br), zstd "
               "(app.js.zst), gzip (app.js.gz), the preferred one first. May be repeated; in the "
-              "file and in "
-              "the environment blanks or commas separate several.",
+              "file and in the environment blanks or commas separate several.",
               [](Settings& settings, std::string_view text) {
-                auto& names = settings.precompressed;
-                constexpr std::array<std::string_view, 3> kNames = {"br", "zstd", "gzip"};
-                if (std::find(kNames.begin(), kNames.end(), text) == kNames.end()) {
+                const auto coding = ContentCodingOf(text);
+                if (!coding) {
                   throw BadValue(Quoted(text) + " is none of them: give some of br, zstd and gzip");
                 }
-                if (std::find(names.begin(), names.end(), text) != names.end()) {
-                  throw BadValue(Quoted(text) + " is given twice: keep one");
-                }
-                names.emplace_back(text);
+                AddCoding(settings.precompressed, *coding, text);
               });
   precompressed.arity = Option::Arity::kList;
   precompressed.clear = [](Settings& settings) { settings.precompressed.clear(); };
@@ -464,27 +466,17 @@ void AppendAnswers(std::vector<Option>& table) {
   Option compression = Special(
       kGroup, "compression", "CODING", "off",
       "Compress answers for clients that accept it: br, zstd, gzip, or on for all three; those "
-      "given "
-      "first are preferred. off: only where a handler says so. May be repeated; in the file and in "
-      "the environment blanks or commas separate several.",
+      "given first are preferred. off: only where a handler says so. May be repeated; in the file "
+      "and in the environment blanks or commas separate several.",
       [](Settings& settings, std::string_view text) {
         auto& codings = settings.response.compression;
-        const auto add = [&](ContentCoding coding) {
-          if (std::find(codings.begin(), codings.end(), coding) != codings.end()) {
-            throw BadValue(Quoted(text) + " is given twice: keep one");
-          }
-          codings.push_back(coding);
-        };
         if (text == "on") {
-          add(ContentCoding::kBrotli);
-          add(ContentCoding::kZstd);
-          add(ContentCoding::kGzip);
-        } else if (text == "br") {
-          add(ContentCoding::kBrotli);
-        } else if (text == "zstd") {
-          add(ContentCoding::kZstd);
-        } else if (text == "gzip") {
-          add(ContentCoding::kGzip);
+          for (const auto coding :
+               {ContentCoding::kBrotli, ContentCoding::kZstd, ContentCoding::kGzip}) {
+            AddCoding(codings, coding, text);
+          }
+        } else if (const auto coding = ContentCodingOf(text)) {
+          AddCoding(codings, *coding, text);
         } else if (text != "off") {
           throw BadValue(Quoted(text) +
                          " is none of them: give off, on, or some of br, zstd and gzip");

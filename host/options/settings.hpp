@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include <weft/content_coding.hpp>
 #include <weft/http_response_settings.hpp>
 #include <weft/trusted_proxies.hpp>
 #include "mappings/sources.hpp"
@@ -112,9 +113,9 @@ struct Settings {
   /// Symbolic links on the way from a document root to a static file. Within the root: what somebody lays out among the
   /// pages is arranged freely, and no link, left by mistake or by a foe, opens the rest of the machine.
   FollowLinks follow_links = FollowLinks::kWithinRoot;
-  /// Forms of static files that lie beside them, compressed beforehand: tokens of Content-Encoding, the preferred one
-  /// first. Empty: none, for a look costs each request one or more opens.
-  std::vector<std::string> precompressed;
+  /// Forms of static files that lie beside them, compressed beforehand, the preferred one first. Empty: none, for a look
+  /// costs each request one or more opens.
+  std::vector<ContentCoding> precompressed;
   /// Ranges of one request for a static file; more count for nothing. 100: far above what readers of documents and players
   /// ask for, and what is sorted and sent for one is small.
   std::size_t max_ranges = 100;

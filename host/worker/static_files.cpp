@@ -39,9 +39,7 @@ builtin::StaticFileSettings StaticFilesOf(const options::Settings& settings) {
       files.follow_links = builtin::FollowLinks::kOn;
       break;
   }
-  for (const auto& name : settings.precompressed) {
-    files.precompressed.push_back(ContentCodingOf(name).value());
-  }
+  files.precompressed = settings.precompressed;
   files.max_ranges = settings.max_ranges;
   files.types = TypesOf(settings.mime_types);
   return files;

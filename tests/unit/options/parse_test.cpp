@@ -185,7 +185,7 @@ TEST_CASE("Parse: every option sets its own field") {
   CHECK(settings.ashx_check_interval == milliseconds{0});
   CHECK(settings.ashx_files == 11);
   CHECK(settings.follow_links == FollowLinks::kOff);
-  CHECK(settings.precompressed == std::vector<std::string>{"zstd", "br"});
+  CHECK(settings.precompressed == std::vector{ContentCoding::kZstd, ContentCoding::kBrotli});
   CHECK(settings.max_ranges == 13);
   CHECK(settings.mime_types == "/srv/types");
   CHECK(settings.max_execute_depth == 12);
@@ -245,6 +245,56 @@ TEST_CASE("Parse: how static files are served has names of its own") {
   CHECK(error({"--max-ranges", "10001"}).find("out of bounds") != std::string::npos);
   CHECK_FALSE(error({"--mime-types", ""}).empty());
   CHECK(Settings{}.follow_links == FollowLinks::kWithinRoot);
+}
+
+TEST_CASE("Parse: answers are compressed by the codings that are named, in their order") {
+  const auto parse = [](const std::vector<std::string>& values) {
+    std::vector<std::string> arguments{"--listen", "unix:/s"};
+    for (const auto& value : values) {
+      arguments.insert(arguments.end(), {"--compression", value});
+    }
+    return ParseServe(std::move(arguments));
+  };
+  using enum ContentCoding;
+  const auto codings = [&](const std::vector<std::string>& values) {
+    const auto result = parse(values);
+    REQUIRE_MESSAGE(result.settings, result.error);
+    return result.settings->response.compression;
+  };
+  CHECK(codings({"gzip", "br"}) == std::vector{kGzip, kBrotli});
+  CHECK(codings({"on"}) == std::vector{kBrotli, kZstd, kGzip});
+  CHECK(codings({"off"}).empty());
+  CHECK(codings({}).empty());
+  CHECK(parse({"deflate"}).error.find("br, zstd and gzip") != std::string::npos);
+  CHECK(parse({"br", "br"}).error.find("given twice") != std::string::npos);
+  CHECK(parse({"br", "off"}).error.find("stands beside codings") != std::string::npos);
+}
+
+TEST_CASE("Parse: folders whose files the web server sends are absolute, and of one header") {
+  const auto parse = [](const std::vector<std::string>& values) {
+    std::vector<std::string> arguments{"--listen", "unix:/s"};
+    for (const auto& value : values) {
+      arguments.insert(arguments.end(), {"--sendfile", value});
+    }
+    return ParseServe(std::move(arguments));
+  };
+  const auto result = parse({"x-accel-redirect:/srv/files/=/internal", "X-Accel-Redirect:/a=/b/"});
+  REQUIRE_MESSAGE(result.settings, result.error);
+  const auto& response = result.settings->response;
+  CHECK(response.sendfile_header == SendfileHeader::kXAccelRedirect);
+  REQUIRE(response.sendfile_roots.size() == 2);
+  CHECK(response.sendfile_roots[0].directory == "/srv/files");
+  CHECK(response.sendfile_roots[0].prefix == "/internal/");
+  CHECK(response.sendfile_roots[1].prefix == "/b/");
+  CHECK(parse({"x-send:/srv"}).error.find("names no such header") != std::string::npos);
+  CHECK(parse({"x-accel-redirect:/srv"}).error.find("internal location") != std::string::npos);
+  for (const auto* const folder : {"", "files", "/", "/srv/../etc", "/srv/./x"}) {
+    CAPTURE(folder);
+    CHECK(parse({std::string("x-sendfile:") + folder}).error.find("absolute path") !=
+          std::string::npos);
+  }
+  CHECK(parse({"x-sendfile:/a", "x-accel-redirect:/b=/c"}).error.find("another header") !=
+        std::string::npos);
 }
 
 TEST_CASE("Parse: the environment beats the default, and a flag beats the environment") {
