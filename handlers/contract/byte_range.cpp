@@ -11,6 +11,7 @@
 
 #include <weft/http_headers.hpp>
 #include "handlers/contract/field_cursor.hpp"
+#include "handlers/contract/percent_encoding.hpp"
 
 namespace weft {
 
@@ -79,11 +80,10 @@ std::string RandomBoundary() {
       throw std::system_error(errno, std::generic_category(), "getrandom");
     }
   }
-  constexpr std::string_view kDigits = "0123456789abcdef";
   std::string text;
   for (const auto byte : bits) {
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
+    text += detail::kSmallDigits[byte >> 4];
+    text += detail::kSmallDigits[byte & 15];
   }
   return text;
 }

@@ -1,17 +1,13 @@
 #include "handlers/contract/content_type.hpp"
 
 #include <weft/http_headers.hpp>
+#include "handlers/contract/field_text.hpp"
 
 namespace weft {
 
-namespace {
+using detail::Trim;
 
-std::string_view Trim(std::string_view text) {
-  const auto first = text.find_first_not_of(" \t");
-  return first == std::string_view::npos
-             ? std::string_view()
-             : text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
+namespace {
 
 /// Where the parameter that begins behind `at` ends: at the next `;` outside quotes.
 std::size_t EndOfParameter(std::string_view text, std::size_t at) {

@@ -13,6 +13,7 @@
 
 #include <weft/http_headers.hpp>
 #include "handlers/contract/field_cursor.hpp"
+#include "handlers/contract/field_text.hpp"
 #include "handlers/contract/ip_address.hpp"
 
 namespace weft {
@@ -91,19 +92,12 @@ std::optional<std::string> ParseScheme(std::string_view text) {
   return std::nullopt;
 }
 
-std::string_view Trim(std::string_view text) {
-  const auto first = text.find_first_not_of(" \t");
-  return first == std::string_view::npos
-             ? std::string_view()
-             : text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
 /// Takes the last item off a list that commas divide.
 std::string_view TakeLast(std::string_view& list) {
   const auto comma = list.rfind(',');
   const auto item = comma == std::string_view::npos ? list : list.substr(comma + 1);
   list = list.substr(0, comma == std::string_view::npos ? 0 : comma);
-  return Trim(item);
+  return detail::Trim(item);
 }
 
 /// The item at that place from the end, counted from 1; where there are less, the first one: a proxy further away

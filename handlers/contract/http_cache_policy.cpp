@@ -10,6 +10,7 @@
 #include <weft/http_date.hpp>
 #include <weft/http_headers.hpp>
 #include "handlers/contract/field_cursor.hpp"
+#include "handlers/contract/percent_encoding.hpp"
 
 namespace weft {
 
@@ -96,10 +97,9 @@ class Hash {
     }
   }
   std::string Text() const {
-    constexpr std::string_view kDigits = "0123456789abcdef";
     std::string text;
     for (int shift = 60; shift >= 0; shift -= 4) {
-      text += kDigits[(value_ >> shift) & 15];
+      text += detail::kSmallDigits[(value_ >> shift) & 15];
     }
     return text;
   }

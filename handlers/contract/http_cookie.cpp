@@ -10,19 +10,18 @@
 #include <weft/http_exception.hpp>
 #include <weft/http_headers.hpp>
 #include <weft/http_utility.hpp>
+#include "handlers/contract/field_text.hpp"
 #include "handlers/contract/percent_encoding.hpp"
 
 namespace weft {
+
+using detail::IsControl;
+using detail::Trim;
 
 namespace {
 
 constexpr std::string_view kSecurePrefix = "__Secure-";
 constexpr std::string_view kHostPrefix = "__Host-";
-
-bool IsControl(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return byte < 0x20 || byte == 0x7f;
-}
 
 /// cookie-octet (RFC 6265bis, section 4.1.1).
 bool IsCookieOctet(char c) {
@@ -48,14 +47,6 @@ bool IsDomain(std::string_view text) {
     before = c;
   }
   return before != '.';
-}
-
-std::string_view Trim(std::string_view text) {
-  const auto first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos) {
-    return {};
-  }
-  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
 std::string_view WithoutDot(std::string_view domain) {

@@ -3,15 +3,17 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "handlers/contract/field_text.hpp"
+
 namespace weft {
+
+using detail::ToLower;
 
 namespace {
 
-char Lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
-
 /// tchar of RFC 9110, section 5.6.2.
 bool IsTokenCharacter(char c) noexcept {
-  if ((c >= '0' && c <= '9') || (Lower(c) >= 'a' && Lower(c) <= 'z')) {
+  if ((c >= '0' && c <= '9') || (ToLower(c) >= 'a' && ToLower(c) <= 'z')) {
     return true;
   }
   return std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
@@ -22,10 +24,7 @@ void CheckField(std::string_view name, std::string_view value) {
     throw std::invalid_argument("header name '" + std::string(name) +
                                 "' is no token: use letters, digits and hyphens");
   }
-  const auto is_control = [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return (byte < 0x20 && c != '\t') || byte == 0x7f;
-  };
+  const auto is_control = [](char c) { return detail::IsControl(c) && c != '\t'; };
   if (std::any_of(value.begin(), value.end(), is_control)) {
     throw std::invalid_argument("the value of header '" + std::string(name) +
                                 "' holds a control character (CR, LF or NUL, say)");
@@ -54,7 +53,7 @@ void EraseRepetitions(Fields& fields, Fields::iterator first) noexcept {
 
 bool EqualsIgnoreCase(std::string_view a, std::string_view b) noexcept {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](char x, char y) { return Lower(x) == Lower(y); });
+                    [](char x, char y) { return ToLower(x) == ToLower(y); });
 }
 
 bool IsToken(std::string_view text) noexcept {

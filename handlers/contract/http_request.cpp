@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <boost/url/parse.hpp>
-#include <charconv>
 #include <utility>
 
 #include <weft/cancellation.hpp>
 #include <weft/http_cookie.hpp>
 #include <weft/http_worker_request.hpp>
 #include "handlers/contract/field_cursor.hpp"
+#include "handlers/contract/field_text.hpp"
 #include "handlers/contract/forwarded_client.hpp"
 #include "handlers/contract/ip_address.hpp"
 #include "handlers/contract/percent_encoding.hpp"
@@ -30,8 +30,8 @@ std::string FieldName(std::string_view variable) {
       first = true;
     } else if (first) {
       first = false;
-    } else if (c >= 'A' && c <= 'Z') {
-      c = static_cast<char>(c + 32);
+    } else {
+      c = detail::ToLower(c);
     }
   }
   return name;
@@ -345,21 +345,14 @@ std::string HttpRequest::ContentEncoding() const {
     if (!IsToken(charset) || !(cursor.AtEnd() || cursor.Next() == ';')) {
       return {};
     }
-    std::transform(charset.begin(), charset.end(), charset.begin(),
-                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    std::transform(charset.begin(), charset.end(), charset.begin(), detail::ToLower);
     return charset;
   }
   return {};
 }
 
 std::optional<std::uint64_t> HttpRequest::ContentLength() const noexcept {
-  const auto text = variables_.Get("CONTENT_LENGTH");
-  std::uint64_t length = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), length);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size()) {
-    return std::nullopt;
-  }
-  return length;
+  return detail::ParseNumber(variables_.Get("CONTENT_LENGTH"));
 }
 
 void HttpRequest::SetQueryStringText(std::string text) {

@@ -1,7 +1,6 @@
 #include <weft/http_response.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <locale>
 #include <stdexcept>
 #include <utility>
@@ -13,6 +12,7 @@
 #include <weft/http_worker_request.hpp>
 #include "handlers/contract/content_encoder.hpp"
 #include "handlers/contract/content_type.hpp"
+#include "handlers/contract/field_text.hpp"
 #include "handlers/contract/http_response_details.hpp"
 #include "handlers/contract/http_response_files.hpp"
 #include "handlers/contract/location.hpp"
@@ -31,18 +31,6 @@ constexpr std::size_t kMaxDescriptionBytes = 512;
 /// For AppendToLog(): a few lines' worth, so that what a client sends cannot fill a disk.
 constexpr std::size_t kMaxLogTextBytes = 1024;
 constexpr std::string_view kLogTextCut = "...";
-
-bool IsControl(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return byte < 0x20 || byte == 0x7f;
-}
-
-std::optional<std::uint64_t> ParseLength(std::string_view text) {
-  std::uint64_t length = 0;
-  const auto* const end = text.data() + text.size();
-  const auto [parsed, error] = std::from_chars(text.data(), end, length);
-  return error == std::errc() && parsed == end ? std::optional(length) : std::nullopt;
-}
 
 bool IsRedirect(int status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
@@ -82,7 +70,7 @@ std::string_view HttpResponse::StatusDescription() const noexcept {
 void HttpResponse::SetStatusDescription(std::string_view description) {
   RequireHeadersNotWritten("SetStatusDescription()");
   if (description.size() > kMaxDescriptionBytes ||
-      std::any_of(description.begin(), description.end(), IsControl)) {
+      std::any_of(description.begin(), description.end(), detail::IsControl)) {
     throw std::invalid_argument(
         "a status description has at most 512 bytes and no control character");
   }
@@ -94,7 +82,7 @@ std::string HttpResponse::Status() const {
 }
 
 void HttpResponse::SetStatus(std::string_view status) {
-  const auto code = ParseLength(status.substr(0, 3));
+  const auto code = detail::ParseNumber(status.substr(0, 3));
   if (status.size() < 3 || !code || (status.size() > 3 && status[3] != ' ')) {
     throw std::invalid_argument("'" + std::string(status) +
                                 "' is no status: give its three digits, a blank, its description");
@@ -119,7 +107,7 @@ void CheckField(std::string_view name, std::string_view value) {
                                   "' is the web server's to send, not a handler's");
     }
   }
-  if (EqualsIgnoreCase(name, "Content-Length") && !ParseLength(value)) {
+  if (EqualsIgnoreCase(name, "Content-Length") && !detail::ParseNumber(value)) {
     throw std::invalid_argument("'" + std::string(value) + "' is no Content-Length");
   }
 }
@@ -433,7 +421,7 @@ std::string HttpResponse::ResolveUrl(std::string_view url) const {
 }
 
 bool HttpResponse::IsLocalUrl(std::string_view url) noexcept {
-  if (std::any_of(url.begin(), url.end(), IsControl)) {
+  if (std::any_of(url.begin(), url.end(), detail::IsControl)) {
     return false;  // browsers leave some of them out
   }
   if (url.substr(0, 2) == "~/") {
@@ -587,7 +575,7 @@ void HttpResponse::AnnounceLength() {
 
 std::optional<std::uint64_t> HttpResponse::AnnouncedLength() const noexcept {
   const auto field = headers_.Find("Content-Length");
-  return field ? ParseLength(*field) : std::nullopt;
+  return field ? detail::ParseNumber(*field) : std::nullopt;
 }
 
 void HttpResponse::CheckLength(std::uint64_t bytes) const {

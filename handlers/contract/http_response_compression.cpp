@@ -1,7 +1,4 @@
-#include <algorithm>
-#include <array>
-#include <cctype>
-#include <charconv>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -11,6 +8,7 @@
 #include <weft/http_response.hpp>
 #include <weft/http_worker_request.hpp>
 #include "handlers/contract/content_encoder.hpp"
+#include "handlers/contract/field_text.hpp"
 
 namespace weft {
 
@@ -32,13 +30,10 @@ bool HasToken(const HttpHeaders& headers, std::string_view name, std::string_vie
     std::string_view rest = value;
     while (!rest.empty()) {
       const auto comma = rest.find(',');
-      auto item = rest.substr(0, comma);
-      rest = comma == rest.npos ? std::string_view() : rest.substr(comma + 1);
-      const auto from = item.find_first_not_of(" \t");
-      if (from != item.npos &&
-          EqualsIgnoreCase(item.substr(from, item.find_last_not_of(" \t") - from + 1), token)) {
+      if (EqualsIgnoreCase(detail::Trim(rest.substr(0, comma)), token)) {
         return true;
       }
+      rest = comma == rest.npos ? std::string_view() : rest.substr(comma + 1);
     }
   }
   return false;
@@ -59,10 +54,8 @@ void HttpResponse::BeginCompression(std::optional<std::uint64_t> length) {
       (compression_ == Compression::kAsHost && of_host.empty())) {
     return;
   }
-  if (const auto announced = headers_.Find("Content-Length")) {
-    std::uint64_t value = 0;
-    std::from_chars(announced->data(), announced->data() + announced->size(), value);
-    length = value;
+  if (const auto announced = AnnouncedLength()) {
+    length = announced;
   }
   const auto type = headers_.Find("Content-Type");
   if (!StatusAllowsBody() || suppress_content_ || status_ == 206 ||

@@ -6,6 +6,7 @@
 
 #include <weft/http_headers.hpp>
 #include <weft/http_utility.hpp>
+#include "handlers/contract/field_text.hpp"
 
 namespace weft {
 
@@ -25,11 +26,7 @@ std::size_t PathBegin(std::string_view url) {
 }  // namespace
 
 std::string LocationOf(std::string_view url) {
-  const auto is_control = [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte < 0x20 || byte == 0x7f;
-  };
-  if (std::any_of(url.begin(), url.end(), is_control)) {
+  if (std::any_of(url.begin(), url.end(), detail::IsControl)) {
     throw std::invalid_argument("a URL to redirect to holds a control character");
   }
   const auto encoded = HttpUtility::UrlPathEncode(url);

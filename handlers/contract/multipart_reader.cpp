@@ -10,6 +10,7 @@
 #include <weft/http_exception.hpp>
 #include <weft/http_request.hpp>
 #include "handlers/contract/field_cursor.hpp"
+#include "handlers/contract/field_text.hpp"
 #include "handlers/contract/file_name.hpp"
 
 namespace weft {
@@ -405,12 +406,8 @@ class MultipartReader::Parser {
     if (colon == std::string_view::npos) {
       Malformed("a part's header has a line without a colon");
     }
-    auto value = line.substr(colon + 1);
-    const auto first = std::min(value.find_first_not_of(" \t"), value.size());
-    value.remove_prefix(first);
-    value = value.substr(0, value.find_last_not_of(" \t") + 1);
     try {
-      headers_.Append(line.substr(0, colon), value);
+      headers_.Append(line.substr(0, colon), detail::Trim(line.substr(colon + 1)));
     } catch (const std::invalid_argument& error) {
       Malformed(std::string("a part's header: ") + error.what());
     }

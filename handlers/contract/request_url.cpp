@@ -4,6 +4,7 @@
 
 #include <weft/http_exception.hpp>
 #include <weft/http_headers.hpp>
+#include "handlers/contract/field_text.hpp"
 #include "handlers/contract/forwarded_client.hpp"
 #include "handlers/contract/percent_encoding.hpp"
 
@@ -38,8 +39,7 @@ std::string NormalHost(std::string_view host, std::string_view scheme) {
     }
   }
   std::string normal(host);
-  std::transform(normal.begin(), normal.end(), normal.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::transform(normal.begin(), normal.end(), normal.begin(), detail::ToLower);
   return normal;
 }
 
