@@ -4,13 +4,10 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <new>
 #include <stdexcept>
-
-#include <weft/http_headers.hpp>
 
 namespace weft::detail {
 
@@ -141,26 +138,6 @@ std::unique_ptr<ContentEncoder> MakeContentEncoder(ContentCoding coding) {
       break;
   }
   return std::make_unique<Gzip>();
-}
-
-bool IsCompressible(std::string_view content_type) noexcept {
-  auto type = content_type.substr(0, content_type.find(';'));
-  while (!type.empty() && (type.back() == ' ' || type.back() == '\t')) {
-    type.remove_suffix(1);
-  }
-  const auto ends_with = [type](std::string_view end) {
-    return type.size() > end.size() && EqualsIgnoreCase(type.substr(type.size() - end.size()), end);
-  };
-  constexpr std::array<std::string_view, 7> kTypes = {"application/javascript",
-                                                      "application/json",
-                                                      "application/wasm",
-                                                      "application/xml",
-                                                      "font/otf",
-                                                      "font/ttf",
-                                                      "image/bmp"};
-  return EqualsIgnoreCase(type.substr(0, 5), "text/") || ends_with("+json") || ends_with("+xml") ||
-         std::any_of(kTypes.begin(), kTypes.end(),
-                     [type](auto known) { return EqualsIgnoreCase(type, known); });
 }
 
 }  // namespace weft::detail

@@ -25,7 +25,4 @@ class ContentEncoder {
 
 std::unique_ptr<ContentEncoder> MakeContentEncoder(ContentCoding coding);
 
-/// Whether bodies of this media type become much smaller.
-bool IsCompressible(std::string_view content_type) noexcept;
-
 }  // namespace weft::detail

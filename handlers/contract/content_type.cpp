@@ -1,5 +1,8 @@
 #include "handlers/contract/content_type.hpp"
 
+#include <algorithm>
+#include <array>
+
 #include <weft/http_headers.hpp>
 #include "handlers/contract/field_text.hpp"
 
@@ -20,6 +23,19 @@ std::size_t EndOfParameter(std::string_view text, std::size_t at) {
     }
   }
   return at < text.size() ? at : text.size();
+}
+
+/// Without the parameters.
+std::string_view MediaTypeOf(std::string_view content_type) noexcept {
+  return Trim(content_type.substr(0, content_type.find(';')));
+}
+
+bool BeginsWithText(std::string_view type) noexcept {
+  return EqualsIgnoreCase(type.substr(0, 5), "text/");
+}
+
+bool EndsWith(std::string_view type, std::string_view end) noexcept {
+  return type.size() > end.size() && EqualsIgnoreCase(type.substr(type.size() - end.size()), end);
 }
 
 }  // namespace
@@ -43,13 +59,24 @@ CharsetParameter FindCharset(std::string_view content_type) {
   return {std::string_view::npos, std::string_view::npos};
 }
 
-bool IsText(std::string_view content_type) {
-  const auto type = Trim(content_type.substr(0, content_type.find(';')));
-  const auto ends_with = [type](std::string_view end) {
-    return type.size() > end.size() && EqualsIgnoreCase(type.substr(type.size() - end.size()), end);
-  };
-  return EqualsIgnoreCase(type.substr(0, 5), "text/") || ends_with("+xml") || ends_with("/xml") ||
-         ends_with("/javascript");
+bool IsText(std::string_view content_type) noexcept {
+  const auto type = MediaTypeOf(content_type);
+  return BeginsWithText(type) || EndsWith(type, "+xml") || EndsWith(type, "/xml") ||
+         EndsWith(type, "/javascript");
+}
+
+bool IsCompressible(std::string_view content_type) noexcept {
+  const auto type = MediaTypeOf(content_type);
+  constexpr std::array<std::string_view, 7> kTypes = {"application/javascript",
+                                                      "application/json",
+                                                      "application/wasm",
+                                                      "application/xml",
+                                                      "font/otf",
+                                                      "font/ttf",
+                                                      "image/bmp"};
+  return BeginsWithText(type) || EndsWith(type, "+json") || EndsWith(type, "+xml") ||
+         std::any_of(kTypes.begin(), kTypes.end(),
+                     [type](auto known) { return EqualsIgnoreCase(type, known); });
 }
 
 }  // namespace weft

@@ -18,6 +18,9 @@ struct CharsetParameter {
 CharsetParameter FindCharset(std::string_view content_type);
 
 /// Whether a charset says anything of this media type.
-bool IsText(std::string_view content_type);
+bool IsText(std::string_view content_type) noexcept;
+
+/// Whether bodies of this media type become much smaller when they are compressed.
+bool IsCompressible(std::string_view content_type) noexcept;
 
 }  // namespace weft

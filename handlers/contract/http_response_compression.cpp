@@ -8,6 +8,7 @@
 #include <weft/http_response.hpp>
 #include <weft/http_worker_request.hpp>
 #include "handlers/contract/content_encoder.hpp"
+#include "handlers/contract/content_type.hpp"
 #include "handlers/contract/field_text.hpp"
 
 namespace weft {
@@ -59,7 +60,7 @@ void HttpResponse::BeginCompression(std::optional<std::uint64_t> length) {
   }
   const auto type = headers_.Find("Content-Type");
   if (!StatusAllowsBody() || suppress_content_ || status_ == 206 ||
-      (length && *length < kLeastBytes) || (type && !detail::IsCompressible(*type)) ||
+      (length && *length < kLeastBytes) || (type && !IsCompressible(*type)) ||
       headers_.Contains("Content-Encoding") || headers_.Contains("Content-Range") ||
       HasToken(headers_, "Cache-Control", "no-transform") || headers_.Contains("Content-Digest") ||
       headers_.Contains("Digest") || headers_.Contains("Content-MD5")) {
