@@ -11,6 +11,7 @@
 #include <weft/http_exception.hpp>
 #include <weft/http_worker_request.hpp>
 #include "handlers/contract/percent_encoding.hpp"
+#include "handlers/contract/site_path.hpp"
 
 namespace weft {
 
@@ -124,19 +125,6 @@ constexpr std::string_view kKeptByAccelRedirect[] = {
     "Accept-Ranges", "Cache-Control", "Content-Disposition",
     "Content-Type",  "Expires",       "Set-Cookie"};
 
-/// Nothing in it leads elsewhere than it seems to.
-bool IsNormal(std::string_view path) {
-  while (!path.empty()) {
-    path.remove_prefix(1);
-    const auto segment = path.substr(0, path.find('/'));
-    if (segment.empty() || segment == "." || segment == "..") {
-      return false;
-    }
-    path.remove_prefix(segment.size());
-  }
-  return true;
-}
-
 /// All three servers decode it.
 std::string PathToTell(std::string_view prefix, std::string_view path) {
   static constexpr auto kPlain = detail::AlphanumericAnd("-._~/");
@@ -180,7 +168,7 @@ const SendfileRoot* HttpResponse::HandOverRoot() const {
   for (const auto& root : settings_->sendfile_roots) {
     const auto length = root.directory.size();
     if (path.size() > length && path.starts_with(root.directory) && path[length] == '/' &&
-        IsNormal(path)) {
+        IsPlainPath(path)) {
       return &root;
     }
   }

@@ -5,7 +5,7 @@
 
 namespace weft {
 
-/// Whether a decoded path of the site names what it seems to: it is absolute, has no empty, `.` or `..` segment but an empty
+/// Whether a decoded path of the site, or one of the disk, names what it seems to: it is absolute, has no empty, `.` or `..` segment but an empty
 /// last one, no backslash, and no NUL.
 bool IsPlainPath(std::string_view path) noexcept;
 
