@@ -191,7 +191,8 @@ std::size_t HttpContext::ExecutionDepth() const noexcept {
 
 detail::IRequestExecution& HttpContext::Execution() const {
   if (execution_ == nullptr) {
-    throw std::logic_error("HttpServerUtility::Execute(): there is no host to execute by");
+    throw std::logic_error(
+        "HttpContext::Server(): there is no host to execute handlers by, or to set a deadline");
   }
   return *execution_;
 }
