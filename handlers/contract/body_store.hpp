@@ -15,7 +15,8 @@ namespace weft::detail {
 /// Keeps a request's body: in memory, and in a temporary file as soon as it is longer than a bound.
 ///
 /// The file is written and read where that may block (RunFileWork()), in pieces.
-/// Throws: HttpException with a cause where a file cannot be made or written: 507 where there is no room, for that passes and is not the request's fault; 500 for any other failure, which somebody must mend.
+/// Throws: HttpException with a cause where a file cannot be made or written: 507 where there is no room, for that passes and
+/// is not the request's fault; 500 for any other failure, which somebody must mend.
 /// Threads: one at a time, a fiber included.
 class BodyStore {
  public:

@@ -5,8 +5,8 @@
 
 namespace weft {
 
-/// Whether a decoded path of the site, or one of the disk, names what it seems to: it is absolute, has no empty, `.` or `..` segment but an empty
-/// last one, no backslash, and no NUL.
+/// Whether a decoded path of the site, or one of the disk, names what it seems to: it is absolute, has no empty, `.` or `..`
+/// segment but an empty last one, no backslash, and no NUL.
 bool IsPlainPath(std::string_view path) noexcept;
 
 /// The path without such segments (RFC 3986, section 5.2.4). Throws HttpException(400) for one that is not absolute, leads above

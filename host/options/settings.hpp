@@ -82,7 +82,8 @@ struct Settings {
   /// systemd's StartLimitBurst.
   std::size_t max_start_failures = 5;
   /// From a worker's start until it is ready, modules loaded; then it is killed and has failed to start. The other
-  /// commands give each module as long: one that takes longer serves nobody. 0: it may take for ever. 60s: far above what modules may sensibly take, and within the 90 s of systemd's TimeoutStartSec.
+  /// commands give each module as long: one that takes longer serves nobody. 0: it may take for ever. 60s: far above what
+  /// modules may sensibly take, and within the 90 s of systemd's TimeoutStartSec.
   std::chrono::milliseconds start_timeout{60'000};
   /// How long running requests may take to end after a stop was asked for; empty: DrainTimeout().
   std::optional<std::chrono::milliseconds> drain_timeout;
@@ -147,7 +148,8 @@ struct Settings {
   /// Fields of one request's query, of its form, and its cookies; beyond it 400, where a handler asks for them. 1000:
   /// ASP.NET's and PHP's default, far above what pages send.
   std::size_t max_fields = 1000;
-  /// Bytes of the value of one field of a form; beyond it 413. 1M: a long text; larger things are sent as files, which cost no memory.
+  /// Bytes of the value of one field of a form; beyond it 413. 1M: a long text; larger things are sent as files, which cost no
+  /// memory.
   std::size_t max_field_bytes = 1'048'576;
   /// Bytes of the name of one field of a form; beyond it 413. 2048: ASP.NET Core's default.
   std::size_t max_field_name_bytes = 2'048;
@@ -221,7 +223,8 @@ struct Settings {
   /// Calls that wait for one of these threads; beyond it 503. 1024: 16 per thread, so a wait stays
   /// in the order of a request's own time.
   std::size_t blocking_queue = 1024;
-  /// Bytes of a fiber's stack, a power of two. 256K: libraries that print or parse take 100 KiB and more; untouched pages cost no memory.
+  /// Bytes of a fiber's stack, a power of two. 256K: libraries that print or parse take 100 KiB and more; untouched pages cost
+  /// no memory.
   std::size_t stack_size = 262'144;
   /// Stacks kept for reuse. 256: covers the usual concurrency of one worker in at most 64 MiB.
   std::size_t idle_stacks = 256;

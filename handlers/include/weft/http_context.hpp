@@ -82,7 +82,8 @@ class WEFT_API HttpContext {
   /// chosen stays too: to have another one answer, see Server().Transfer().
   ///
   /// Both are decoded; `file_path` is absolute, `path_info` empty or begins with `/`; the query is without `?`. Throws
-  /// std::invalid_argument for a path outside Request().ApplicationPath(), one with an empty, `.` or `..` segment, and one that has a backslash or a NUL: PhysicalPath() would lead elsewhere.
+  /// std::invalid_argument for a path outside Request().ApplicationPath(), one with an empty, `.` or `..` segment, and one that
+  /// has a backslash or a NUL: PhysicalPath() would lead elsewhere.
   void RewritePath(std::string_view file_path, std::string_view path_info = {},
                    std::optional<std::string_view> query = std::nullopt);
 
@@ -90,8 +91,8 @@ class WEFT_API HttpContext {
   HttpItemCollection& Items();
 
   /// What the mapping files tell handlers of this folder: JSON, the member `name` of `sections` in the file nearest to
-  /// the path that was mapped, whatever RewritePath() did since, without comments. Absent where no file has one, and where the nearest says null. While another
-  /// handler is executed it is that one's folder. Lifetime: the context's.
+  /// the path that was mapped, whatever RewritePath() did since, without comments. Absent where no file has one, and where the
+  /// nearest says null. While another handler is executed it is that one's folder. Lifetime: the context's.
   std::optional<std::string_view> GetSection(std::string_view name) const noexcept;
   /// The host does so, as the mapping found; it returns what was set before. Null: none. Lifetime: must outlive the handler.
   const detail::IConfigSections* SetSections(const detail::IConfigSections* sections) noexcept {

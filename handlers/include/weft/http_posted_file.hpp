@@ -28,8 +28,8 @@ class WEFT_API HttpPostedFile {
   const std::string& Name() const noexcept { return name_; }
   /// The name that the client gave it, made fit for a file system: the last segment of either slash; in UTF-8, without
   /// control characters and those that turn text around; `_` for each of `<>:"|?*` and for bytes that are no UTF-8;
-  /// no dot or blank at its ends (but for one before an ending, which goes as well); with `_` before the name of a device of Windows; and no longer than
-  /// 200 bytes, its ending kept. Empty where nothing is left, and where no file was chosen.
+  /// no dot or blank at its ends (but for one before an ending, which goes as well); with `_` before the name of a device of
+  /// Windows; and no longer than 200 bytes, its ending kept. Empty where nothing is left, and where no file was chosen.
   ///
   /// Two files may have one name, and so may a file that is on the disk: a name of the handler's own is better.
   const std::string& FileName() const noexcept { return file_name_; }

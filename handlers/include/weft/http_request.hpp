@@ -144,7 +144,8 @@ class WEFT_API HttpRequest {
 
   /// The whole body. A handler that is not an IHttpBufferlessHandler has it before it is called, and any other waits
   /// here for its end. One that is longer than the host's `--body-memory-bytes` lies in a temporary file, which is mapped into
-  /// memory here: its pages are read as they are touched, and may make an async handler's thread wait for the disk. Who does not need it in one piece reads InputStream().
+  /// memory here: its pages are read as they are touched, and may make an async handler's thread wait for the disk. Who does
+  /// not need it in one piece reads InputStream().
   ///
   /// This and the members below, to Files(), throw std::logic_error after GetBufferlessInputStream(), for nothing was
   /// kept then, and before GetBufferedInputStream() was read to its end; HttpException(507 or 500) where a temporary file
@@ -164,8 +165,8 @@ class WEFT_API HttpRequest {
   /// Throws HttpException(400) for a broken percent-escape (cause `form_malformed`), for a multipart body that is not
   /// well-formed, and one that has a part without a name (`multipart_malformed`, `part_header_too_large`), for more fields
   /// than the host's `--max-fields` (`too_many_fields`), and more files than its `--max-files` (`too_many_files`);
-  /// HttpException(413) for a field over `--max-field-bytes` or `--max-field-name-bytes`, and fields over `--max-form-bytes` together
-  /// (`form_too_large`).
+  /// HttpException(413) for a field over `--max-field-bytes` or `--max-field-name-bytes`, and fields over `--max-form-bytes`
+  /// together (`form_too_large`).
   const NameValueCollection& Form();
   /// The files of a form in the body. As Form().
   HttpFileCollection& Files();

@@ -85,7 +85,9 @@ class WEFT_API HttpResponse {
   /// Adds a field beside others of its name; replaces one of which there is one only: Content-Type, Content-Length, ETag,
   /// Last-Modified, Location. Throws as SetHeader().
   void AppendHeader(std::string_view name, std::string_view value);
+  /// AppendHeader(), by ASP.NET's other name for it.
   void AddHeader(std::string_view name, std::string_view value) { AppendHeader(name, value); }
+  /// Says whether there was one.
   bool RemoveHeader(std::string_view name);
   /// Status, header fields and cookies are again what they were at first; the body stays.
   void ClearHeaders();
@@ -156,7 +158,8 @@ class WEFT_API HttpResponse {
   void WriteFile(const std::string& path);
   /// The same with `bytes` of it from `offset` on. Throws std::out_of_range where it has not as many.
   void WriteFile(const std::string& path, std::uint64_t offset, std::uint64_t bytes);
-  /// The same with a file that is open already, ranges of one file as often as wanted. Blocks nowhere.
+  /// The same with a file that is open already, ranges of one file as often as wanted. Waits for the disk only where what
+  /// was gathered is sent now: without a buffer, and when many files are held open.
   void WriteFile(std::shared_ptr<const detail::RegularFile> file, std::uint64_t offset,
                  std::uint64_t bytes);
   /// As WriteFile(): ASP.NET's other name for it, where WriteFile() reads the whole file into memory.
@@ -164,8 +167,8 @@ class WEFT_API HttpResponse {
   void TransmitFile(const std::string& path, std::uint64_t offset, std::uint64_t bytes) {
     WriteFile(path, offset, bytes);
   }
-  /// Whether the body is compressed where its client accepts that: text, JSON, scripts, XML, SVG, WebAssembly and fonts of 1 KiB and
-  /// more, unless it has a Content-Encoding already, or Cache-Control: no-transform, or is a part (206). It is told by
+  /// Whether the body is compressed where its client accepts that: text, JSON, scripts, XML, SVG, WebAssembly and fonts of 1
+  /// KiB and more, unless it has a Content-Encoding already, or Cache-Control: no-transform, or is a part (206). It is told by
   /// Content-Encoding and Vary; a strong ETag becomes a weak one. Before anything is sent.
   void SetCompression(Compression compression);
   /// Sends what was written so far to the client now.
@@ -180,6 +183,7 @@ class WEFT_API HttpResponse {
   void ClearContent() noexcept;
   /// As ClearContent(), and as in ASP.NET: status and header fields stay. See ClearHeaders().
   void Clear() noexcept { ClearContent(); }
+  /// What SetSuppressContent() was told, or a 304 or 412 that the request's conditions have made of the answer.
   bool SuppressContent() const noexcept { return suppress_content_; }
   /// True: the header block is sent, and no body from now on.
   void SetSuppressContent(bool suppress) noexcept { suppress_content_ = suppress; }
@@ -225,11 +229,11 @@ class WEFT_API HttpResponse {
   // Before the answer, and after it.
 
   /// Has `callback` called just before the header block is sent, where the handler runs; it may change status, header
-  /// fields and cookies, drop the body by ClearContent() or SuppressContent(), and write none. In the order in which they were
+  /// fields and cookies, drop the body by ClearContent() or SetSuppressContent(), and write none. In the order in which they were
   /// added, as in ASP.NET; one that a callback adds comes last. What one throws is thrown to who sends, again at every
   /// attempt: the answer becomes the error's. Answers that the host makes of errors are sent without them.
   ///
-  /// Throws std::invalid_argument for an empty one, std::logic_error once HeadersWritten().
+  /// Throws std::invalid_argument for an empty one, std::logic_error once HeadersWritten() and where there is no HttpContext.
   void AddOnSendingHeaders(std::function<void(HttpContext&)> callback);
   /// Completes the answer, lets go of the client, and returns: the client and its web server are done with the request, and
   /// the handler works on. True: it is so. False: as many handlers work on as may (`--max-finished`), or an answer may not
@@ -302,7 +306,7 @@ class WEFT_API HttpResponse {
   void SendBufferWithFiles();
   /// Has the web server send the one file that is the whole body. False: it shall not, or may not.
   bool TryHandOverFile();
-  /// Below which the web server may send it; null: it shall not, or may not.
+  /// The folder by which the web server may send it; null: it shall not, or may not.
   const SendfileRoot* HandOverRoot() const;
   /// Body bytes that wait for SendBuffer(), those of files included.
   std::uint64_t BufferedBytes() const noexcept;

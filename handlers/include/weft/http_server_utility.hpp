@@ -35,8 +35,8 @@ class WEFT_API HttpServerUtility : public HttpUtility {
   std::exception_ptr GetLastError() const noexcept;
   void ClearError() noexcept;
 
-  /// How long the request may take in all: `executionTimeoutSeconds` of its folder's mappings, unless it was set anew; 0 once that has
-  /// passed.
+  /// How long the request may take in all: `executionTimeoutSeconds` of its folder's mappings, unless it was set anew; 0 once
+  /// that has passed.
   std::chrono::milliseconds ScriptTimeout() const;
   /// Has the request's deadline so long after its start, whatever it was: for what takes long once in a while. Nothing happens
   /// where that deadline, or the one before, has passed: the cancellation is not taken back. Throws std::invalid_argument for
@@ -51,7 +51,8 @@ class WEFT_API HttpServerUtility : public HttpUtility {
   ///
   /// Throws what the other handler throws, and HttpException: with 404 or 405 where nothing is mapped, with 500 where
   /// the path and its query are being executed already, or more than `--max-execute-depth` executions are in one
-  /// another, or have used up most of their stack (`--stack-size`); the log has the chain of them. Throws std::logic_error inside weft::Offload(), and where there is no host.
+  /// another, or have used up most of their stack (`--stack-size`); the log has the chain of them. Throws std::logic_error
+  /// inside weft::Offload(), and where there is no host.
   void Execute(std::string_view path);
   /// Has this handler answer too, where its kind wants to run. It is the caller's: neither IsReusable() nor Reset() is
   /// called. Throws as the other Execute().

@@ -128,8 +128,8 @@ Json ReadJson(HttpRequest& request, std::size_t max_depth = kMaxJsonDepth) {
 
 /// Writes `json`, and says so in Content-Type, unless the handler has set one of JSON's. `indent` as
 /// nlohmann::json::dump() has it. Bytes that are no UTF-8 become U+FFFD: a text that came from elsewhere does not fail the
-/// whole answer. Throws std::invalid_argument, and writes nothing, for more than 500 objects and arrays in one another, beyond which
-/// the stack of a fiber may have no room.
+/// whole answer. Throws std::invalid_argument, and writes nothing, for more than 500 objects and arrays in one another, beyond
+/// which the stack of a fiber may have no room.
 template <typename Json>
 void WriteJson(HttpResponse& response, const Json& json, int indent = -1) {
   constexpr std::size_t kMaxDepth = 500;

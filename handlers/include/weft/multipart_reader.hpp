@@ -33,8 +33,9 @@ struct MultipartLimits {
 ///     }
 ///
 /// What is not well-formed is 400 (cause `multipart_malformed`), where the reader comes to it: a message that ends before
-/// its last delimiter, a delimiter with anything else in its line, one behind the last one, line ends that are not CRLF, header fields that are folded,
-/// malformed or too long (`part_header_too_large`), two Content-Disposition fields or two parameters of one name in it.
+/// its last delimiter, a delimiter with anything else in its line, one behind the last one, line ends that are not CRLF, header
+/// fields that are folded, malformed or too long (`part_header_too_large`), two Content-Disposition fields or two parameters of
+/// one name in it.
 ///
 /// Threads: one at a time. Lifetime: texts that it returns live until the next ReadNextPart().
 /// Throws: HttpException, and what the source throws. After that it is of no use.
@@ -43,8 +44,8 @@ class WEFT_API MultipartReader {
   /// Of a request's body as it arrives: HttpRequest::GetBufferlessInputStream(), its Content-Type, and the host's bounds.
   explicit MultipartReader(HttpRequest& request);
   /// `source` must outlive the reader. `content_type` holds the boundary: throws HttpException(415) (cause
-  /// `content_type_unsupported`) when it is not multipart/..., and HttpException(400) for a boundary that is missing, longer than 70 characters, or has others than
-  /// RFC 2046 allows.
+  /// `content_type_unsupported`) when it is not multipart/..., and HttpException(400) for a boundary that is missing, longer
+  /// than 70 characters, or has others than RFC 2046 allows.
   MultipartReader(IInputStream& source, std::string_view content_type,
                   const MultipartLimits& limits = {});
   /// Of a message that is in memory; nothing is copied.
@@ -55,7 +56,7 @@ class WEFT_API MultipartReader {
   ~MultipartReader();
 
   /// Goes to the next part; passes over what was not read of this one. False: there is none, and the source was read to
-  /// its end.
+  /// its end. Throws HttpException(400) (cause `too_many_fields`) beyond MultipartLimits::max_parts.
   [[nodiscard]] bool ReadNextPart();
 
   /// The header fields of this part.

@@ -16,8 +16,8 @@ class IAsyncRuntime {
   virtual ~IAsyncRuntime() = default;
   virtual void SleepUntil(std::chrono::steady_clock::time_point time) = 0;
   virtual void RunBlocking(const std::function<void()>& function) = 0;
-  /// Has `function`, which may block and does not throw, run on another thread, soon, and does not wait for it. False: there is none
-  /// to be had, and it will not be run.
+  /// Has `function`, which may block and does not throw, run on another thread, soon, and does not wait for it. False: there is
+  /// none to be had, and it will not be run.
   [[nodiscard]] virtual bool TryRunLater(const std::function<void()>& function) noexcept = 0;
   /// Whether the calling thread may block.
   virtual bool MayBlock() const noexcept = 0;
