@@ -27,9 +27,7 @@ class TemporaryFile {
   /// Lifetime: that of the file.
   std::string_view Map() const;
 
-  std::uint64_t Size() const noexcept { return size_; }
   int Descriptor() const noexcept { return descriptor_; }
-  const std::string& Folder() const noexcept { return folder_; }
 
  private:
   std::string folder_;
