@@ -623,6 +623,9 @@ void HttpResponse::SendHeaders() {
 }
 
 void HttpResponse::SendBuffer() {
+  if (details_ && details_->body_error) {
+    std::rethrow_exception(details_->body_error);
+  }
   if (files_ != nullptr) {
     SendBufferWithFiles();
     return;

@@ -50,6 +50,8 @@ struct HttpResponse::Details {
   std::vector<std::function<void(HttpContext&)>> sending_headers{};
   bool sends_headers = false;          // they are being called
   std::exception_ptr sending_error{};  // that one of them threw
+  /// Part of the body has left, and what follows it cannot: whoever catches that does not make the answer whole.
+  std::exception_ptr body_error{};
   std::optional<CancellationSource> client_gone{};
   CancellationRegistration client_gone_registration{};  // goes before what it cancels
 };

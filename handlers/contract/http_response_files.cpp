@@ -1,6 +1,7 @@
 #include "handlers/contract/http_response_files.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <iterator>
 #include <stdexcept>
 #include <string>
@@ -10,6 +11,7 @@
 #include <weft/async.hpp>
 #include <weft/http_exception.hpp>
 #include <weft/http_worker_request.hpp>
+#include "handlers/contract/http_response_details.hpp"
 #include "handlers/contract/percent_encoding.hpp"
 #include "handlers/contract/site_path.hpp"
 
@@ -79,6 +81,7 @@ void HttpResponse::WriteFile(std::shared_ptr<const detail::RegularFile> file, st
   if (completed_) {
     throw std::logic_error("HttpResponse::WriteFile() after the response was completed");
   }
+  RequireNotSendingHeaders("WriteFile()");
   const auto size = file->Version().bytes;
   if (offset > size || bytes > size - offset) {
     throw std::out_of_range("HttpResponse::WriteFile(): " + std::to_string(bytes) + " bytes from " +
@@ -105,6 +108,10 @@ void HttpResponse::WriteFile(std::shared_ptr<const detail::RegularFile> file, st
       CheckLength(BufferedBytes());
     }
     SendBuffer();
+    if (buffer_bytes_ == 0 && !head_) {
+      FlushEncoder(false);
+      sink_.Flush();
+    }
   }
 }
 
@@ -219,20 +226,25 @@ void HttpResponse::SendBufferWithFiles() {
       sent = end;
     }
   };
-  for (auto& range : files->ranges) {
-    send_text(range.position);
-    while (range.bytes > 0) {
-      if (read.empty()) {
-        read = piece.Read(*range.file, range.offset, range.bytes);
+  try {
+    for (auto& range : files->ranges) {
+      send_text(range.position);
+      while (range.bytes > 0) {
+        if (read.empty()) {
+          read = piece.Read(*range.file, range.offset, range.bytes);
+        }
+        SendBytes(read);
+        range.offset += read.size();
+        range.bytes -= read.size();
+        read = {};
       }
-      SendBytes(read);
-      range.offset += read.size();
-      range.bytes -= read.size();
-      read = {};
+      range.file.reset();
     }
-    range.file.reset();
+    send_text(buffer_.size());
+  } catch (...) {
+    Lazy().body_error = std::current_exception();
+    throw;
   }
-  send_text(buffer_.size());
   buffer_.clear();
 }
 

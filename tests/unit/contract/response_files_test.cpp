@@ -262,6 +262,23 @@ TEST_CASE("WriteFile: a file that became shorter is never sent as if it were who
   }
 }
 
+TEST_CASE("WriteFile: an answer that was cut stays cut, whoever catches why") {
+  Subject subject("GET", 64);
+  const auto path = subject.Write("f", Pattern(200'000));
+  subject.response.Write("before ");
+  subject.response.WriteFile(path);
+  subject.exchange.before_call = [&](Call call) {
+    if (call == Call::kSendBody) {
+      REQUIRE(truncate(path.c_str(), 150'000) == 0);
+    }
+  };
+  CHECK_THROWS_AS(subject.response.Flush(), HttpException);
+  const auto sent = subject.exchange.sent;
+  subject.response.Write("after");
+  CHECK_THROWS_AS(subject.response.Complete(), HttpException);
+  CHECK((subject.exchange.sent == sent));
+}
+
 TEST_CASE("WriteFile: ClearContent() and Clear() drop files, and close them") {
   Subject subject;
   const auto path = subject.Write("f", "text");
