@@ -137,7 +137,9 @@ void Answer(HttpContext& context, const Opened& opened, std::string_view content
   auto& response = context.Response();
   const auto length = opened.file->Version().bytes;
   const auto& ranges = opened.selection.ranges;
-  const int status = opened.selection.status;
+  // A 304 tells what the 200 would, and that is the response's to know, which may compress it: it makes one of the other.
+  const bool is_not_modified = opened.selection.status == 304;
+  const int status = is_not_modified ? 200 : opened.selection.status;
   if (status != 412 && status != 416) {
     response.SetHeader("ETag", opened.validators.etag->ToHeaderValue());
     response.SetHeader("Last-Modified", FormatHttpDate(*opened.validators.last_modified));
@@ -146,10 +148,6 @@ void Answer(HttpContext& context, const Opened& opened, std::string_view content
     }
   }
   switch (status) {
-    case 304:
-      response.RemoveHeader("Last-Modified");  // RFC 9110, section 15.4.5
-      response.SetStatusCode(304);
-      return;
     case 412:
       response.SetCause(cause::kPreconditionFailed);
       WriteShort(response, 412);
@@ -163,7 +161,9 @@ void Answer(HttpContext& context, const Opened& opened, std::string_view content
       break;
   }
   response.SetStatusCode(status);
-  response.SetHeader("X-Content-Type-Options", "nosniff");
+  if (!is_not_modified) {
+    response.SetHeader("X-Content-Type-Options", "nosniff");
+  }
   response.SetHeader("Accept-Ranges", settings.max_ranges == 0 ? "none" : "bytes");
   if (opened.coding) {
     response.SetHeader("Content-Encoding", NameOf(*opened.coding));

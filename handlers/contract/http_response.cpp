@@ -532,7 +532,12 @@ void HttpResponse::Complete() {
     if (files_ != nullptr && HandOverRoot() != nullptr) {
       compression_decided_ = true;  // it is the web server's affair
     }
-    PrepareHeaders(head_ ? head_bytes_ : BufferedBytes());
+    std::optional<std::uint64_t> length = head_ ? head_bytes_ : BufferedBytes();
+    if (*length == 0 && CheckedPreconditions() != PreconditionResult::kHolds) {
+      length
+          .reset();  // IsBodyWanted() has said so to the handler: what it would have written nobody knows
+    }
+    PrepareHeaders(length);
     if (encoder_ != nullptr && files_ == nullptr) {
       EncodeBuffer();
     }

@@ -116,8 +116,11 @@ void HttpResponse::PrepareHeaders(std::optional<std::uint64_t> length) {
     details_->cache->WriteTo(headers_, Clock::now());
   }
   // First, for it changes the validators that the client has.
-  BeginCompression(length);
+  const auto coding = BeginCompression(length);
   AnswerPrecondition(CheckedPreconditions());
+  if (coding && encoded_ && !head_) {
+    encoder_ = detail::MakeContentEncoder(*coding);
+  }
   if (details_ && details_->precondition == PreconditionResult::kNotModified &&
       headers_.Contains("ETag")) {
     headers_.Remove("Last-Modified");  // RFC 9110, section 15.4.5: it says nothing more

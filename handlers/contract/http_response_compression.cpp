@@ -42,9 +42,9 @@ bool HasToken(const HttpHeaders& headers, std::string_view name, std::string_vie
 
 }  // namespace
 
-void HttpResponse::BeginCompression(std::optional<std::uint64_t> length) {
+std::optional<ContentCoding> HttpResponse::BeginCompression(std::optional<std::uint64_t> length) {
   if (compression_decided_) {
-    return;
+    return std::nullopt;
   }
   compression_decided_ = true;
   static const std::vector<ContentCoding> kAll = {ContentCoding::kBrotli, ContentCoding::kZstd,
@@ -53,40 +53,57 @@ void HttpResponse::BeginCompression(std::optional<std::uint64_t> length) {
   const auto& of_host = settings_ == nullptr ? kNone : settings_->compression;
   if (compression_ == Compression::kOff ||
       (compression_ == Compression::kAsHost && of_host.empty())) {
-    return;
+    return std::nullopt;
   }
   if (const auto announced = AnnouncedLength()) {
     length = announced;
   }
   const auto type = headers_.Find("Content-Type");
-  if (!StatusAllowsBody() || suppress_content_ || status_ == 206 ||
-      (length && *length < kLeastBytes) || (type && !IsCompressible(*type)) ||
-      headers_.Contains("Content-Encoding") || headers_.Contains("Content-Range") ||
+  // What is not compressed itself tells what the 200 would (RFC 9110, sections 9.3.2, 15.3.7 and 15.4.5): a part, a 304, and
+  // a HEAD for which its handler made no body.
+  const bool is_not_modified = status_ == 304;
+  const bool has_no_body_yet = head_ && length && *length == 0 && headers_.Contains("ETag");
+  const bool is_part = status_ == 206;
+  if (!is_not_modified && (!StatusAllowsBody() || suppress_content_)) {
+    return std::nullopt;
+  }
+  if (!is_not_modified && !is_part &&
+      ((length && *length < kLeastBytes && !has_no_body_yet) ||
+       headers_.Contains("Content-Range"))) {
+    return std::nullopt;
+  }
+  // What the parts of several ranges are of stands in them.
+  const bool is_parts = is_part && type && type->starts_with("multipart/byteranges");
+  if ((type && !is_parts && !IsCompressible(*type)) || headers_.Contains("Content-Encoding") ||
       HasToken(headers_, "Cache-Control", "no-transform") || headers_.Contains("Content-Digest") ||
       headers_.Contains("Digest") || headers_.Contains("Content-MD5")) {
-    return;
+    return std::nullopt;
   }
   // From here on it is the client's field that decides, also against it.
   if (!HasToken(headers_, "Vary", "Accept-Encoding") && !HasToken(headers_, "Vary", "*")) {
     headers_.Append("Vary", "Accept-Encoding");
   }
+  if (is_part) {
+    return std::nullopt;
+  }
   const auto codings = AcceptedCodings(request_.ServerVariables().Find("HTTP_ACCEPT_ENCODING"),
                                        of_host.empty() ? kAll : of_host);
   if (codings.empty()) {
-    return;
+    return std::nullopt;
+  }
+  if (const auto tag = headers_.Find("ETag"); tag && !tag->starts_with("W/")) {
+    // RFC 9110, section 8.8.3.3: a strong one would name the bytes.
+    headers_.Set("ETag", "W/" + std::string(*tag));
+  }
+  if (is_not_modified || has_no_body_yet) {
+    return std::nullopt;
   }
   const auto coding = codings.front();
   headers_.Set("Content-Encoding", NameOf(coding));
   headers_.Remove("Content-Length");
   headers_.Remove("Accept-Ranges");  // ranges are of what is sent, and that is never the same again
-  if (const auto tag = headers_.Find("ETag"); tag && !tag->starts_with("W/")) {
-    // RFC 9110, section 8.8.3.3: a strong one would name the bytes.
-    headers_.Set("ETag", "W/" + std::string(*tag));
-  }
   encoded_ = true;
-  if (!head_) {
-    encoder_ = detail::MakeContentEncoder(coding);
-  }
+  return coding;
 }
 
 void HttpResponse::Encode(std::string_view bytes, bool finish, std::string& to) {

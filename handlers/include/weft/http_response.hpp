@@ -169,7 +169,8 @@ class WEFT_API HttpResponse {
   }
   /// Whether the body is compressed where its client accepts that: text, JSON, scripts, XML, SVG, WebAssembly and fonts of 1
   /// KiB and more, unless it has a Content-Encoding already, or Cache-Control: no-transform, or is a part (206). It is told by
-  /// Content-Encoding and Vary; a strong ETag becomes a weak one. Before anything is sent.
+  /// Content-Encoding and Vary; a strong ETag becomes a weak one. A 304 and a 206 tell by their fields
+  /// what the whole answer would. Before anything is sent.
   void SetCompression(Compression compression);
   /// Sends what was written so far to the client now.
   void Flush();
@@ -295,8 +296,9 @@ class WEFT_API HttpResponse {
   void RequireNotSendingHeaders(const char* member) const;
   void AnnounceLength();
   void SendHeaders();
-  /// Decides it, once, with the body's length where that is known.
-  void BeginCompression(std::optional<std::uint64_t> length);
+  /// Decides it, once, with the body's length where that is known, and says so in the fields. Returns what the body is to be
+  /// compressed by.
+  std::optional<ContentCoding> BeginCompression(std::optional<std::uint64_t> length);
   void Encode(std::string_view bytes, bool finish, std::string& to);
   void EncodeBuffer();
   void FlushEncoder(bool finish);

@@ -49,6 +49,7 @@ struct Site {
     fields.emplace_back("SCRIPT_NAME", path);
     fields.emplace_back("DOCUMENT_ROOT", folder);
     HttpContext context(test::MakeVariables(fields), exchange, {}, 64 * 1024);
+    context.Response().SetSettings(&of_response);
     StaticFileHandler(settings).ProcessRequest(context);
     context.Response().Complete();
     cause = context.Response().Cause();
@@ -67,6 +68,7 @@ struct Site {
 
   TemporaryFolder root;
   std::shared_ptr<StaticFileSettings> settings = std::make_shared<StaticFileSettings>();
+  HttpResponseSettings of_response;
   mutable std::string cause;
 };
 
@@ -467,6 +469,33 @@ TEST_CASE(
                             {"HTTP_RANGE", "bytes=1-2"},
                             {"HTTP_IF_RANGE", plain}})
             .status == 200);
+}
+
+TEST_CASE(
+    "StaticFileHandler: a 304, and a part, tell what a 200 would that is compressed as it is "
+    "sent") {
+  Site site;
+  site.of_response.compression = {ContentCoding::kGzip};
+  site.Write("f.txt", std::string(5000, 'x'));
+  const LaterSystemClock later(kLater);
+  const std::pair<std::string_view, std::string_view> accept = {"HTTP_ACCEPT_ENCODING", "gzip"};
+  const auto whole = site.Ask("/f.txt", {accept});
+  CHECK(whole.Header("Content-Encoding") == "gzip");
+  const auto tag = whole.Header("ETag");
+  CHECK(tag.substr(0, 2) == "W/");
+  for (const auto* const method : {"GET", "HEAD"}) {
+    const auto answer = site.Ask("/f.txt", {accept, {"HTTP_IF_NONE_MATCH", tag}}, method);
+    CHECK(answer.status == 304);
+    CHECK(Names(answer) == std::vector<std::string>{"ETag", "Vary"});
+    CHECK(answer.Header("ETag") == tag);
+    CHECK(answer.sent.empty());
+  }
+  for (const auto* const ranges : {"bytes=0-1", "bytes=0-1,4000-4001"}) {
+    const auto part = site.Ask("/f.txt", {accept, {"HTTP_RANGE", ranges}});
+    CHECK(part.status == 206);
+    CHECK(part.Header("Vary") == "Accept-Encoding");
+    CHECK(part.Header("Content-Encoding").empty());
+  }
 }
 
 TEST_CASE("StaticFileHandler: several parts of a compressed file are sent as the whole") {

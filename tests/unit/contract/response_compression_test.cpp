@@ -20,8 +20,11 @@ using test::MemoryExchange;
 /// A response to a client that accepts these, of a host that offers all.
 struct Subject {
   explicit Subject(std::string_view accept = "gzip", std::string_view method = "GET",
-                   std::size_t buffer_bytes = 64 * 1024)
-      : request(test::MakeVariables({{"REQUEST_METHOD", method}, {"HTTP_ACCEPT_ENCODING", accept}}),
+                   std::size_t buffer_bytes = 64 * 1024, std::string_view if_none_match = {})
+      : request(test::MakeVariables(
+                    {{"REQUEST_METHOD", method},
+                     {"HTTP_ACCEPT_ENCODING", accept},
+                     {if_none_match.empty() ? "UNUSED" : "HTTP_IF_NONE_MATCH", if_none_match}}),
                 exchange),
         response(exchange, request, buffer_bytes) {
     settings.compression = {ContentCoding::kBrotli, ContentCoding::kZstd, ContentCoding::kGzip};
@@ -117,7 +120,6 @@ TEST_CASE("Compression: what would gain nothing, or must not change, stays as it
   SUBCASE("no type") { response.SetContentType(""); }
   SUBCASE("little") { size = 1023; }
   SUBCASE("encoded already") { response.SetHeader("Content-Encoding", "br"); }
-  SUBCASE("a part") { response.SetStatusCode(206); }
   SUBCASE("a range") { response.SetHeader("Content-Range", "bytes 0-9/10"); }
   SUBCASE("no-transform") { response.SetHeader("Cache-Control", "private, No-Transform"); }
   SUBCASE("a digest") { response.SetHeader("Content-Digest", "x"); }
@@ -149,6 +151,18 @@ TEST_CASE("Compression: HEAD is told what GET is, but for a length that it would
   CHECK(subject.exchange.Header("Vary") == "Accept-Encoding");
   CHECK_FALSE(subject.exchange.headers.Contains("Content-Length"));
   CHECK(subject.exchange.sent.empty());
+}
+
+TEST_CASE("Compression: HEAD without a body has the entity tag and the Vary of GET") {
+  Subject subject("gzip", "HEAD");
+  subject.response.Cache().SetETag(EntityTag("v1"));
+  CHECK_FALSE(subject.response.IsBodyWanted());
+  subject.response.Complete();
+  CHECK(subject.exchange.status == 200);
+  CHECK(subject.exchange.Header("ETag") == "W/\"v1\"");
+  CHECK(subject.exchange.Header("Vary") == "Accept-Encoding");
+  // What GET would have is known when its body is.
+  CHECK(subject.Coding() == "");
 }
 
 TEST_CASE("Compression: what is flushed can be read, and the end is the end") {
@@ -189,6 +203,50 @@ TEST_CASE("Compression: a large body, and files in it, are compressed piece by p
   bool at_end = false;
   CHECK((Gunzip(subject.exchange.sent, &at_end) == text + text.substr(10, 500'000) + "end"));
   CHECK(at_end);
+}
+
+TEST_CASE("Compression: a part is not compressed, and tells that the whole may be") {
+  Subject subject;
+  subject.response.SetStatusCode(206);
+  subject.response.SetHeader("ETag", "\"v1\"");
+  subject.response.SetHeader("Content-Range", "bytes 0-9/5000");
+  subject.response.Write(Text(10));
+  subject.response.Complete();
+  CHECK(subject.Coding() == "");
+  CHECK(subject.exchange.Header("Vary") == "Accept-Encoding");
+  CHECK(subject.exchange.Header("ETag") == "\"v1\"");
+  CHECK(subject.exchange.Header("Content-Length") == "10");
+}
+
+TEST_CASE("Compression: a 304 has the entity tag and the Vary of the 200") {
+  Subject subject("gzip", "GET", 64 * 1024, "W/\"v1\"");
+  auto& response = subject.response;
+  SUBCASE("the handler says 304 itself") {
+    response.SetHeader("ETag", "\"v1\"");
+    response.SetStatusCode(304);
+  }
+  SUBCASE("the handler writes nothing, for no body is wanted") {
+    response.Cache().SetETag(EntityTag("v1"));
+    CHECK_FALSE(response.IsBodyWanted());
+  }
+  SUBCASE("the handler writes all the same") {
+    response.Cache().SetETag(EntityTag("v1"));
+    response.Write(Text(5000));
+  }
+  response.Complete();
+  CHECK(subject.exchange.status == 304);
+  CHECK(subject.exchange.Header("ETag") == "W/\"v1\"");
+  CHECK(subject.exchange.Header("Vary") == "Accept-Encoding");
+  CHECK(subject.Coding() == "");
+  CHECK(subject.exchange.sent.empty());
+}
+
+TEST_CASE("Compression: a file that is written without a buffer can be read at once") {
+  Subject subject("gzip", "GET", 0);
+  const test::TemporaryFolder folder;
+  subject.response.WriteFile(folder.Write("f", Text(5000)).string());
+  CHECK(subject.exchange.calls.back() == MemoryExchange::Call::kFlush);
+  CHECK(Gunzip(subject.exchange.sent) == Text(5000));
 }
 
 TEST_CASE("Compression: Clear() begins anew") {
