@@ -155,14 +155,16 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
 }
 
 bool Pipeline::LetPeerGo(Flight& flight, RequestIo& io) noexcept {
-  // The peer's end of the cancellation goes with the peer.
-  flight.own_cancellation = std::move(*flight.cancellation);
+  // The peer's end of the cancellation goes with the peer. Other fibers may run while that is let go, and cancel.
+  auto* const of_peer = flight.cancellation;
+  flight.own_cancellation = std::move(*of_peer);
+  flight.cancellation = &*flight.own_cancellation;
   if (!flight.exchange->Finish()) {
-    *flight.cancellation = std::move(*flight.own_cancellation);
+    *of_peer = std::move(*flight.own_cancellation);
+    flight.cancellation = of_peer;
     flight.own_cancellation.reset();
     return false;
   }
-  flight.cancellation = &*flight.own_cancellation;
   io.EndRequest();
   return true;
 }

@@ -58,6 +58,9 @@ void MemoryExchange::Flush() { Enter(Call::kFlush); }
 bool MemoryExchange::Finish() noexcept {
   calls.push_back(Call::kFinish);
   threads.push_back(std::this_thread::get_id());
+  if (before_call) {
+    before_call(Call::kFinish);
+  }
   return finishes;
 }
 

@@ -319,6 +319,28 @@ TEST_CASE("Pipeline: a finished request is not recorded again when the process e
   CHECK(lines.size() == 1);
 }
 
+TEST_CASE("Pipeline: what is cancelled while its peer is let go is cancelled") {
+  for (const bool finishes : {false, true}) {
+    CAPTURE(finishes);
+    PipelineHost::Run([&](PipelineHost& host) {
+      TestRequest request("GET", "/x");
+      request.exchange.finishes = finishes;
+      request.exchange.before_call = [&](Call call) {
+        if (call == Call::kFinish) {
+          host.Pipeline().CancelAll(CancellationReason::kShutdown);
+        }
+      };
+      CancellationReason reason{};
+      host.Serve({{"/x", Kind::kAsync, [&](HttpContext& context) {
+                     context.Response().Finish();
+                     reason = context.Cancellation().Reason();
+                   }}});
+      host.Process(request);
+      CHECK(reason == CancellationReason::kShutdown);
+    });
+  }
+}
+
 TEST_CASE("Pipeline: callbacks of the header block run where the handler runs, in their order") {
   for (const auto kind : kAllKinds) {
     for (const bool flushes : {false, true}) {
@@ -335,6 +357,8 @@ TEST_CASE("Pipeline: callbacks of the header block run where the handler runs, i
                          inner.Response().SetHeader("X", "set late");
                          CHECK_THROWS_AS(inner.Response().Write("x"), std::logic_error);
                          CHECK_THROWS_AS(inner.Response().Flush(), std::logic_error);
+                         CHECK_THROWS_AS(inner.Response().WriteFile("/proc/self/status"),
+                                         std::logic_error);
                          CHECK_THROWS_AS(inner.Response().Complete(), std::logic_error);
                        });
                        response.AddOnSendingHeaders([&](HttpContext&) { order += '2'; });
