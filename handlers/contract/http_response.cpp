@@ -379,7 +379,10 @@ void HttpResponse::Redirect(std::string_view url, int status) {
   }
   SetStatusCode(status);
   ClearContent();
-  headers_.Remove("Content-Length");
+  // They were of the content that the page takes the place of.
+  for (const auto* const name : {"Content-Length", "Content-Encoding", "Content-Range"}) {
+    headers_.Remove(name);
+  }
   headers_.Set("Location", location);
   SetContentType(kDefaultContentType);
   std::string page =

@@ -314,6 +314,8 @@ TEST_CASE("HttpResponse: a redirect says where to, and has a page with a link") 
   Subject subject;
   subject.response.SetHeader("X", "kept");
   subject.response.SetHeader("Content-Length", "7");
+  subject.response.SetHeader("Content-Encoding", "br");
+  subject.response.SetHeader("Content-Range", "bytes 0-6/9");
   subject.response.SetContentType("image/png");
   subject.response.Write("dropped");
   subject.response.Redirect("/new?a=1&b=\"2\"");
@@ -322,6 +324,8 @@ TEST_CASE("HttpResponse: a redirect says where to, and has a page with a link") 
   CHECK(subject.exchange.status == 302);
   CHECK(subject.exchange.Header("Location") == "/new?a=1&b=%222%22");
   CHECK(subject.exchange.Header("X") == "kept");
+  CHECK_FALSE(subject.exchange.headers.Contains("Content-Encoding"));
+  CHECK_FALSE(subject.exchange.headers.Contains("Content-Range"));
   CHECK(subject.exchange.Header("Content-Type") == "text/html; charset=utf-8");
   CHECK(subject.exchange.sent ==
         "<!DOCTYPE html>\n<title>302 Found</title>\n<p>Found: "
