@@ -77,7 +77,7 @@ def test_what_each_module_offers_is_listed(installation, build):
     assert listed["warnings"] == []
     [module] = listed["modules"]
     assert (module["name"], module["file"], module["error"]) == ("good", str(folder / "good.so"), None)
-    assert module["contractVersion"] == 3
+    assert module["contractVersion"] == 4
     assert module["compilerAbi"].startswith("gxx-abi ")
     assert module["buildType"].split()[0] == "release"
     needed = subprocess.run(["readelf", "-d", folder / "good.so"], capture_output=True, text=True, check=True).stdout
@@ -92,7 +92,7 @@ def test_what_each_module_offers_is_listed(installation, build):
     assert text.returncode == 0 and text.stderr == ""
     lines = text.stdout.splitlines()
     assert lines[0] == f"good ({folder}/good.so)"
-    assert lines[1].startswith("  contract 3, release")
+    assert lines[1].startswith("  contract 4, release")
     assert lines[2].startswith("  links lib")
     assert lines[3:] == ["  shop::Async: instance, async, resettable", "  shop::Factory: factory",
                          "  shop::Shared: shared, bufferless"]
