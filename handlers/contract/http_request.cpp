@@ -67,7 +67,7 @@ boost::urls::string_view UrlText(std::string_view text) noexcept {
 
 /// RFC 3986, section 4.1.
 bool IsUriReference(std::string_view text) noexcept {
-  // One character behind a scheme: where it is no path, as in `a:?` or `a:>`, an assertion of Boost.URL (1.81) fails.
+  // One character behind a scheme, as in `a:?` or `a:>`, is told here: Boost.URL (1.81) asserts that there is a path.
   if (text.size() > 2 && text.find_first_of(":/?#") == text.size() - 2 &&
       text[text.size() - 2] == ':') {
     constexpr detail::ByteSet kPathQueryFragment = detail::AlphanumericAnd("-._~!$&'()*+,;=:@/?#");

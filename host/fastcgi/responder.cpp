@@ -76,7 +76,7 @@ class FastCgiExchange final : public pipeline::IExchange {
     const auto append = [&block](std::string_view name, std::string_view value) {
       block.append(name).append(": ").append(value).append("\r\n");
     };
-    // In front of the status: HAProxy makes a 302 of any answer whose Location comes behind it.
+    // In front of the status, which holds whatever a web server makes of a Location (RFC 3875, 6.2.3).
     const auto location = headers.Find("Location");
     if (location) {
       append("Location", *location);
