@@ -185,7 +185,11 @@ void HttpCachePolicy::SetLastModifiedFromFileDependencies(std::span<const std::s
   for (const auto& path : paths) {
     struct stat status {};
     if (stat(path.c_str(), &status) == 0) {
-      SetLastModified(Clock::from_time_t(status.st_mtim.tv_sec));
+      // The clock's nanoseconds end before file systems do.
+      SetLastModified(
+          std::clamp(std::chrono::sys_seconds(std::chrono::seconds(status.st_mtim.tv_sec)),
+                     std::chrono::ceil<std::chrono::seconds>(Clock::time_point::min()),
+                     std::chrono::floor<std::chrono::seconds>(Clock::time_point::max())));
     }
   }
 }

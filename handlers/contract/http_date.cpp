@@ -100,8 +100,13 @@ std::optional<std::chrono::sys_seconds> MomentOf(const Fields& fields) {
   if (!date.ok() || fields.hour > 23 || fields.minute > 59 || fields.second > 60) {
     return std::nullopt;
   }
-  return std::chrono::sys_days(date) + std::chrono::hours(fields.hour) +
-         std::chrono::minutes(fields.minute) + std::chrono::seconds(std::min(fields.second, 59));
+  const std::chrono::sys_seconds moment =
+      std::chrono::sys_days(date) + std::chrono::hours(fields.hour) +
+      std::chrono::minutes(fields.minute) + std::chrono::seconds(std::min(fields.second, 59));
+  // Comparing it with the clock's nanoseconds would overflow.
+  using Clock = std::chrono::system_clock;
+  return std::clamp(moment, std::chrono::ceil<std::chrono::seconds>(Clock::time_point::min()),
+                    std::chrono::floor<std::chrono::seconds>(Clock::time_point::max()));
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`

@@ -205,7 +205,7 @@ TEST_CASE("HttpCachePolicy: an entity tag is set once") {
 
 TEST_CASE("HttpCachePolicy: a date in the future is told as now") {
   Subject subject;
-  subject.Cache().SetLastModified(std::chrono::sys_days(3000y / std::chrono::January / 1));
+  subject.Cache().SetLastModified(std::chrono::sys_days(2200y / std::chrono::January / 1));
   const auto date = ParseHttpDate(subject.Sent("Last-Modified"));
   REQUIRE(date.has_value());
   CHECK((*date <= std::chrono::system_clock::now()));

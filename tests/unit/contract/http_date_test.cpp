@@ -59,6 +59,16 @@ TEST_CASE("ParseHttpDate: a year of two digits is at most 50 years ahead") {
   CHECK(year_of("10", sys_days(2090y / std::chrono::June / 1)) == 2110);
 }
 
+TEST_CASE("ParseHttpDate: dates that the clock has no numbers for can be compared with it") {
+  const auto last = ParseHttpDate("Fri, 31 Dec 9999 23:59:59 GMT");
+  const auto first = ParseHttpDate("Sat, 01 Jan 0000 00:00:00 GMT");
+  REQUIRE((last && first));
+  CHECK((*last > std::chrono::system_clock::now()));
+  CHECK((*first < std::chrono::system_clock::now()));
+  CHECK(FormatHttpDate(*last).find(" 2262 ") != std::string::npos);
+  CHECK(FormatHttpDate(*first).find(" 1677 ") != std::string::npos);
+}
+
 TEST_CASE("ParseHttpDate: a leap second is the second before it") {
   CHECK(ParseHttpDate("Sat, 31 Dec 2016 23:59:60 GMT") ==
         ParseHttpDate("Sat, 31 Dec 2016 23:59:59 GMT"));
