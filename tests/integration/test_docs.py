@@ -1,5 +1,6 @@
 """What README and docs/ show is true: their handlers compile and answer, their commands run, their options exist."""
 
+import contextlib
 import json
 import os
 import re
@@ -50,27 +51,42 @@ def wait_for(condition, what):
         time.sleep(0.02)
 
 
-def test_the_readmes_handler_compiles_and_answers_by_its_mapping_and_by_an_ashx_file(tmp_path, build_dir):
-    source = tmp_path / "greeting.cpp"
-    source.write_text(blocks(README, "cpp")[0])
+@contextlib.contextmanager
+def serving(tmp_path, build_dir, modules, mapping, *options, workers=0):
+    """A host of these modules (their sources by name) that serves by this mapping file, in tmp_path; yields its socket's path."""
     (tmp_path / "modules").mkdir()
-    compile_module(source, tmp_path / "modules" / "greeting.so", build_dir)
+    for name, source in modules.items():
+        (tmp_path / f"{name}.cpp").write_text(source)
+        compile_module(tmp_path / f"{name}.cpp", tmp_path / "modules" / f"{name}.so", build_dir)
     site = tmp_path / "mappings" / "default"
     site.mkdir(parents=True)
-    (site / "mapping.json").write_text(blocks(README, "json")[0])
-    www = tmp_path / "www"
-    www.mkdir()
-    (www / "greeting.ashx").write_text(re.search(r"`(<%@ WebHandler.*?%>)`", README)[1])
+    (site / "mapping.json").write_text(mapping)
     socket_path = tmp_path / "s"
-    host = subprocess.Popen([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{socket_path}", "--workers", "1",
-                             "--mappings", tmp_path / "mappings", "--modules", tmp_path / "modules"])
+    host = subprocess.Popen([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{socket_path}", "--workers", str(workers),
+                             "--mappings", tmp_path / "mappings", "--modules", tmp_path / "modules", *options],
+                            cwd=tmp_path)
     try:
         wait_for(socket_path.exists, "the socket")
-        assert ask(socket_path, "/greeting", "name=Ada").endswith("\n\nGood day, Ada\n")
-        assert ask(socket_path, "/greeting.ashx", DOCUMENT_ROOT=str(www)).endswith("\n\nGood day, world\n")
+        yield socket_path
     finally:
         host.terminate()
         assert host.wait(20) == 0
+
+
+def mapped(**types):
+    """A mapping file in which each path of one segment is served by a class."""
+    return json.dumps({"httpHandlers": [{"add": {"verb": "*", "path": f"/{name}", "type": type}}
+                                        for name, type in types.items()]})
+
+
+def test_the_readmes_handler_compiles_and_answers_by_its_mapping_and_by_an_ashx_file(tmp_path, build_dir):
+    www = tmp_path / "www"
+    www.mkdir()
+    (www / "greeting.ashx").write_text(re.search(r"`(<%@ WebHandler.*?%>)`", README)[1])
+    with serving(tmp_path, build_dir, {"greeting": blocks(README, "cpp")[0]}, blocks(README, "json")[0],
+                 workers=1) as socket_path:
+        assert ask(socket_path, "/greeting", "name=Ada").endswith("\n\nGood day, Ada\n")
+        assert ask(socket_path, "/greeting.ashx", DOCUMENT_ROOT=str(www)).endswith("\n\nGood day, world\n")
 
 
 def test_the_commands_of_the_first_handler_run_as_they_stand(tmp_path, build_dir):
@@ -174,26 +190,16 @@ def test_the_status_of_the_running_guide_has_the_shape_that_it_shows(tmp_path, b
 
 def test_the_handlers_of_the_guide_live_as_it_says(tmp_path, build_dir):
     text = (ROOT / "docs" / "guide" / "handlers.md").read_text()
-    (tmp_path / "modules").mkdir()
-    for name, source in zip(("basket", "visits", "reports"), blocks(text, "cpp"), strict=True):
-        (tmp_path / f"{name}.cpp").write_text(source)
-        compile_module(tmp_path / f"{name}.cpp", tmp_path / "modules" / f"{name}.so", build_dir)
-    site = tmp_path / "mappings" / "default"
-    site.mkdir(parents=True)
-    (site / "mapping.json").write_text(blocks(text, "json")[0])
+    modules = dict(zip(("basket", "visits", "reports"), blocks(text, "cpp"), strict=True))
     www = tmp_path / "www"
     www.mkdir()
     for name in ("basket.ashx", "basket.do", "basket.page"):
         (www / name).write_text(blocks(text, "")[0])
-    socket_path = tmp_path / "s"
-    host = subprocess.Popen([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{socket_path}", "--workers", "0",
-                             "--mappings", tmp_path / "mappings", "--modules", tmp_path / "modules"])
 
     def answer(path, **params):
         return ask(socket_path, path, **params).split("\n\n", 1)[1]
 
-    try:
-        wait_for(socket_path.exists, "the socket")
+    with serving(tmp_path, build_dir, modules, blocks(text, "json")[0]) as socket_path:
         # Reset, and the same instance.
         assert [answer("/basket") for _ in range(2)] == ["1 item, request 1\n", "1 item, request 2\n"]
         assert [answer("/visits") for _ in range(2)] == ["visit 1\n", "visit 2\n"]
@@ -203,9 +209,6 @@ def test_the_handlers_of_the_guide_live_as_it_says(tmp_path, build_dir):
         for name in ("basket.ashx", "basket.do", "basket.page", "basket.ashx"):
             assert answer(f"/{name}", DOCUMENT_ROOT=str(www)) == "1 item, request 1\n"
         assert ask(socket_path, "/none.do", DOCUMENT_ROOT=str(www)).startswith("Status: 404")
-    finally:
-        host.terminate()
-        assert host.wait(20) == 0
 
     listed = run([build_dir / "bin" / "weft", "modules", "--modules", tmp_path / "modules"])
     assert listed.returncode == 0, listed.stderr
@@ -219,19 +222,9 @@ def test_the_handlers_of_the_guide_live_as_it_says(tmp_path, build_dir):
 
 def test_the_handler_of_the_request_guide_answers_as_it_says(tmp_path, build_dir):
     text = (ROOT / "docs" / "guide" / "request.md").read_text()
-    (tmp_path / "modules").mkdir()
-    (tmp_path / "welcome.cpp").write_text(blocks(text, "cpp")[0])
-    compile_module(tmp_path / "welcome.cpp", tmp_path / "modules" / "welcome.so", build_dir)
-    site = tmp_path / "mappings" / "default"
-    site.mkdir(parents=True)
-    (site / "mapping.json").write_text(blocks(text, "json")[0])
-    socket_path = tmp_path / "s"
     log = tmp_path / "access.log"
-    host = subprocess.Popen([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{socket_path}", "--workers", "0",
-                             "--mappings", tmp_path / "mappings", "--modules", tmp_path / "modules",
-                             "--max-fields", "3", "--access-log", log])
-    try:
-        wait_for(socket_path.exists, "the socket")
+    with serving(tmp_path, build_dir, {"welcome": blocks(text, "cpp")[0]}, blocks(text, "json")[0],
+                 "--max-fields", "3", "--access-log", log) as socket_path:
         answer = ask(socket_path, "/welcome", "name=Ada&NAME=Charles&", HTTP_COOKIE="visits=II",
                      HTTP_ACCEPT_LANGUAGE="fr;q=0.5, de-CH;q=0.8, en;q=0.1")
         assert answer.endswith("\n\nWillkommen Ada Charles\n")
@@ -244,9 +237,6 @@ def test_the_handler_of_the_request_guide_answers_as_it_says(tmp_path, build_dir
         assert ask(socket_path, "/welcome", HTTP_COOKIE="a=1; b=2; c=3; d=4").startswith("Status: 400")
         assert ask(socket_path, "/wp-login.php") == ""
         assert ask(socket_path, "/welcome").endswith("\n\nWelcome\n")
-    finally:
-        host.terminate()
-        assert host.wait(20) == 0
     assert re.findall(r" cause=(\w+)", log.read_text()) == [
         "mapped", "mapped", "query_malformed", "cookie_malformed", "mapped", "too_many_fields", "too_many_fields",
         "request_aborted", "mapped"]
@@ -254,22 +244,10 @@ def test_the_handler_of_the_request_guide_answers_as_it_says(tmp_path, build_dir
 
 def test_the_handlers_of_the_response_guide_answer_as_it_says(tmp_path, build_dir):
     text = (ROOT / "docs" / "guide" / "response.md").read_text()
-    (tmp_path / "modules").mkdir()
-    entries = []
-    for name, source in zip(("login", "order", "countdown"), blocks(text, "cpp"), strict=True):
-        (tmp_path / f"{name}.cpp").write_text(source)
-        compile_module(tmp_path / f"{name}.cpp", tmp_path / "modules" / f"{name}.so", build_dir)
-        entries.append({"add": {"verb": "*", "path": f"/{name}", "type": f"guide::{name.capitalize()}, {name}"}})
-    site = tmp_path / "mappings" / "default"
-    site.mkdir(parents=True)
-    (site / "mapping.json").write_text(json.dumps({"httpHandlers": entries}))
+    modules = dict(zip(("login", "order", "countdown"), blocks(text, "cpp"), strict=True))
+    mapping = mapped(**{name: f"guide::{name.capitalize()}, {name}" for name in modules})
     access_log = tmp_path / "access.log"
-    socket_path = tmp_path / "s"
-    host = subprocess.Popen([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{socket_path}", "--workers", "0",
-                             "--access-log", access_log, "--mappings", tmp_path / "mappings",
-                             "--modules", tmp_path / "modules"], cwd=tmp_path)
-    try:
-        wait_for(socket_path.exists, "the socket")
+    with serving(tmp_path, build_dir, modules, mapping, "--access-log", access_log) as socket_path:
         answer = ask(socket_path, "/login", "name=Ada%3B%20L.&returnUrl=/basket?a=1", REQUEST_METHOD="POST")
         assert answer.startswith("Location: /basket?a=1\nStatus: 303 See Other\n")
         assert "\nSet-Cookie: user=Ada%3B%20L.; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax\n" in answer
@@ -285,35 +263,18 @@ def test_the_handlers_of_the_response_guide_answer_as_it_says(tmp_path, build_di
         answer = ask(socket_path, "/countdown", HTTP_LAST_EVENT_ID="2")
         assert "\nContent-Type: text/event-stream\n" in answer
         assert answer.split("\n\n", 1)[1] == blocks(text, "text")[0]
-    finally:
-        host.terminate()
-        assert host.wait(20) == 0
 
 
 def test_the_handlers_of_the_context_guide_answer_as_it_says(tmp_path, build_dir):
     text = (ROOT / "docs" / "guide" / "context.md").read_text()
-    (tmp_path / "modules").mkdir()
-    for name, source in zip(("times", "count", "page", "search"), blocks(text, "cpp"), strict=True):
-        (tmp_path / f"{name}.cpp").write_text(source)
-        compile_module(tmp_path / f"{name}.cpp", tmp_path / "modules" / f"{name}.so", build_dir)
-    site = tmp_path / "mappings" / "default"
-    site.mkdir(parents=True)
-    (site / "mapping.json").write_text(json.dumps({"httpHandlers": [
-        {"add": {"verb": "*", "path": "/times", "type": "shop::Times, times"}},
-        {"add": {"verb": "*", "path": "/count", "type": "shop::Count, count"}},
-        {"add": {"verb": "*", "path": "/page", "type": "shop::Page, page"}},
-        {"add": {"verb": "*", "path": "/search", "type": "shop::Search, search"}}]}))
+    modules = dict(zip(("times", "count", "page", "search"), blocks(text, "cpp"), strict=True))
+    mapping = mapped(**{name: f"shop::{name.capitalize()}, {name}" for name in modules})
     access_log = tmp_path / "access.log"
-    socket_path = tmp_path / "s"
-    host = subprocess.Popen([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{socket_path}", "--workers", "0",
-                             "--access-log", access_log, "--mappings", tmp_path / "mappings",
-                             "--modules", tmp_path / "modules"], cwd=tmp_path)
 
     def answer(path, query="", **params):
         return ask(socket_path, path, query, **params).split("\n\n", 1)[1]
 
-    try:
-        wait_for(socket_path.exists, "the socket")
+    with serving(tmp_path, build_dir, modules, mapping, "--access-log", access_log) as socket_path:
         assert answer("/times", REMOTE_USER="Ada") == "Hello, Ada. Measured so far: 0\n"
         wait_for(lambda: answer("/times", HTTP_X_REQUEST_ID="a-1") != "Hello, stranger. Measured so far: 0\n", "the end")
         wait_for(lambda: ' request="a-1" ' in access_log.read_text(), "the record")
@@ -323,9 +284,6 @@ def test_the_handlers_of_the_context_guide_answer_as_it_says(tmp_path, build_dir
         assert answer("/page", "q=x").splitlines()[:2] == ["<main>", '<p title="x">x</p>']
         assert answer("/page", "q=x").endswith("</script>\n</main>\n")
         assert answer("/page").startswith("Hello, stranger. ")
-    finally:
-        host.terminate()
-        assert host.wait(20) == 0
     assert (tmp_path / "visits.txt").read_text() == "2\n"
     # No function is left out of its table.
     header = (ROOT / "handlers" / "include" / "weft" / "http_utility.hpp").read_text()
@@ -334,19 +292,9 @@ def test_the_handlers_of_the_context_guide_answer_as_it_says(tmp_path, build_dir
 
 def test_the_handlers_of_the_body_guide_answer_as_it_says(tmp_path, build_dir):
     text = (ROOT / "docs" / "guide" / "body.md").read_text()
-    (tmp_path / "modules").mkdir()
-    for name, source in zip(("album", "meter", "sum"), blocks(text, "cpp"), strict=True):
-        (tmp_path / f"{name}.cpp").write_text(source)
-        compile_module(tmp_path / f"{name}.cpp", tmp_path / "modules" / f"{name}.so", build_dir)
-    site = tmp_path / "mappings" / "default"
-    site.mkdir(parents=True)
-    (site / "mapping.json").write_text(json.dumps({"httpHandlers": [
-        {"add": {"verb": "*", "path": f"/{name}", "type": f"guide::{name.title()}, {name}"}}
-        for name in ("album", "meter", "sum")]}))
+    modules = dict(zip(("album", "meter", "sum"), blocks(text, "cpp"), strict=True))
+    mapping = mapped(**{name: f"guide::{name.capitalize()}, {name}" for name in modules})
     (tmp_path / "www" / "album").mkdir(parents=True)
-    socket_path = tmp_path / "s"
-    host = subprocess.Popen([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{socket_path}", "--workers", "0",
-                             "--mappings", tmp_path / "mappings", "--modules", tmp_path / "modules"])
 
     def post(path, body, content_type):
         environment = {"PATH": os.environ["PATH"], "REQUEST_METHOD": "POST", "SCRIPT_NAME": path,
@@ -362,8 +310,7 @@ def test_the_handlers_of_the_body_guide_answer_as_it_says(tmp_path, build_dir):
     form = "".join((part % ("note", "", "hello"), part % ("photo", '; filename="C:\\a.jpg"', photo),
                     part % ("photo", '; filename=""', ""), part % ("PHOTO", '; filename="b.jpg"', "b"), "--XX--")).encode()
     form_type = "multipart/form-data; boundary=XX"
-    try:
-        wait_for(socket_path.exists, "the socket")
+    with serving(tmp_path, build_dir, modules, mapping) as socket_path:
         assert post("/album", form, form_type)[1] == "note: hello\na.jpg: 100000 bytes\nb.jpg: 1 bytes\n"
         saved = sorted((tmp_path / "www" / "album").iterdir())
         assert [len(file.read_text()) for file in saved] == [100_000, 1]
@@ -373,9 +320,6 @@ def test_the_handlers_of_the_body_guide_answer_as_it_says(tmp_path, build_dir):
         assert post("/sum", b"{}", "application/json")[0].startswith("Status: 422")
         assert post("/sum", b"{}", "text/plain")[0].startswith("Status: 415")
         assert post("/sum", b"[" * 65 + b"]" * 65, "application/json")[0].startswith("Status: 400")
-    finally:
-        host.terminate()
-        assert host.wait(20) == 0
     help_text = run([build_dir / "bin" / "weft", "serve", "--help"]).stdout
     for option, value in re.findall(r"^\| `(--[a-z-]+)`.*?\| ([\d,]+) ", text, re.M):
         assert re.search(rf"{option} [A-Z]+(?:(?!Default:).)*Default:\s+{value.replace(',', '')}\w?\.", help_text, re.S), option
@@ -383,25 +327,15 @@ def test_the_handlers_of_the_body_guide_answer_as_it_says(tmp_path, build_dir):
 
 def test_the_handlers_of_the_files_guide_answer_as_it_says(tmp_path, build_dir):
     text = (ROOT / "docs" / "guide" / "files.md").read_text()
-    (tmp_path / "modules").mkdir()
-    (tmp_path / "files.cpp").write_text(blocks(text, "cpp")[0])
-    compile_module(tmp_path / "files.cpp", tmp_path / "modules" / "files.so", build_dir)
-    site = tmp_path / "mappings" / "default"
-    site.mkdir(parents=True)
-    (site / "mapping.json").write_text(blocks(text, "json")[0])
     www = tmp_path / "www"
     (www / "statements").mkdir(parents=True)
     (www / "statements" / "2026.txt").write_text("nothing is owed\n" * 100)
-    socket_path = tmp_path / "s"
-    host = subprocess.Popen([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{socket_path}", "--workers", "0",
-                             "--mappings", tmp_path / "mappings", "--modules", tmp_path / "modules",
-                             "--compression", "on"])
 
     def answer(path, query="", **params):
         return ask(socket_path, path, query, DOCUMENT_ROOT=str(www), **params)
 
-    try:
-        wait_for(socket_path.exists, "the socket")
+    with serving(tmp_path, build_dir, {"files": blocks(text, "cpp")[0]}, blocks(text, "json")[0],
+                 "--compression", "on") as socket_path:
         whole = answer("/statement", "year=2026")
         assert whole.endswith("\n\n-- begin --\n" + "nothing is owed\n" * 100 + "-- end --\n")
         assert "Content-Length: 1622\n" in whole and "Vary: Accept-Encoding\n" in whole
@@ -412,9 +346,6 @@ def test_the_handlers_of_the_files_guide_answer_as_it_says(tmp_path, build_dir):
         head = answer("/statement", "year=2026", REQUEST_METHOD="HEAD", HTTP_ACCEPT_ENCODING="gzip")
         assert "Content-Encoding: gzip\n" in head
         assert "Content-Encoding" not in answer("/token", HTTP_ACCEPT_ENCODING="gzip")
-    finally:
-        host.terminate()
-        assert host.wait(20) == 0
 
 
 def public_members(header):
@@ -474,17 +405,7 @@ def test_every_option_that_a_document_names_exists_and_every_file_that_it_links_
 
 def test_the_handler_of_the_caching_guide_answers_as_it_says(tmp_path, build_dir):
     text = (ROOT / "docs" / "guide" / "caching.md").read_text()
-    (tmp_path / "modules").mkdir()
-    (tmp_path / "note.cpp").write_text(blocks(text, "cpp")[0])
-    compile_module(tmp_path / "note.cpp", tmp_path / "modules" / "note.so", build_dir)
-    site = tmp_path / "mappings" / "default"
-    site.mkdir(parents=True)
-    (site / "mapping.json").write_text(blocks(text, "json")[0])
-    socket_path = tmp_path / "s"
     log = tmp_path / "access.log"
-    host = subprocess.Popen([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{socket_path}", "--workers", "0",
-                             "--mappings", tmp_path / "mappings", "--modules", tmp_path / "modules",
-                             "--access-log", log])
 
     def put(text, **params):
         environment = {"PATH": os.environ["PATH"], "REQUEST_METHOD": "PUT", "SCRIPT_NAME": "/note",
@@ -494,8 +415,8 @@ def test_the_handler_of_the_caching_guide_answers_as_it_says(tmp_path, build_dir
     def status(answer):
         return int(re.match(r"Status: (\d+)", answer)[1])
 
-    try:
-        wait_for(socket_path.exists, "the socket")
+    with serving(tmp_path, build_dir, {"note": blocks(text, "cpp")[0]}, blocks(text, "json")[0],
+                 "--access-log", log) as socket_path:
         assert status(ask(socket_path, "/note")) == 404
         assert status(put("first")) == 428
         assert status(put("first", HTTP_IF_MATCH="*")) == 412
@@ -512,9 +433,6 @@ def test_the_handler_of_the_caching_guide_answers_as_it_says(tmp_path, build_dir
         assert ask(socket_path, "/note", HTTP_IF_NONE_MATCH='"v1"').endswith("\n\nsecond")
         assert ask(socket_path, "/note", REQUEST_METHOD="HEAD").endswith("\n\n")
         assert status(ask(socket_path, "/note", HTTP_IF_MATCH='"v1"')) == 412
-    finally:
-        host.terminate()
-        assert host.wait(20) == 0
     assert re.findall(r" status=(\d+) .* cause=(\w+)", log.read_text()) == [
         ("404", "mapped"), ("428", "mapped"), ("412", "precondition_failed"), ("204", "mapped"),
         ("412", "precondition_failed"), ("200", "mapped"), ("304", "mapped"), ("204", "mapped"),
