@@ -94,6 +94,13 @@ Option Special(std::string_view group, std::string_view name, std::string_view v
           .clear = {}};
 }
 
+/// The same that may be given several times; `clear` forgets what a weaker source has said.
+Option Repeatable(Option option, std::function<void(Settings&)> clear) {
+  option.arity = Option::Arity::kList;
+  option.clear = std::move(clear);
+  return option;
+}
+
 std::string_view NotEmpty(std::string_view text) {
   if (text.empty()) throw BadValue("'' is empty: give a path");
   return text;
@@ -119,9 +126,8 @@ void AppendListening(std::vector<Option>& table) {
                             }
                             settings.listen.push_back(std::move(address));
                           });
-  listen.arity = Option::Arity::kList;
-  listen.clear = [](Settings& settings) { settings.listen.clear(); };
-  table.push_back(std::move(listen));
+  table.push_back(
+      Repeatable(std::move(listen), [](Settings& settings) { settings.listen.clear(); }));
 
   Option mode = Special(kGroup, "socket-mode", "MODE", FormatFileMode(Settings{}.socket_mode),
                         "Permissions of the Unix sockets that it creates, octal.",
@@ -233,9 +239,8 @@ void AppendStaticFiles(std::vector<Option>& table) {
                 }
                 AddCoding(settings.precompressed, *coding, text);
               });
-  precompressed.arity = Option::Arity::kList;
-  precompressed.clear = [](Settings& settings) { settings.precompressed.clear(); };
-  table.push_back(std::move(precompressed));
+  table.push_back(Repeatable(std::move(precompressed),
+                             [](Settings& settings) { settings.precompressed.clear(); }));
   table.push_back(Quantity<Count>(
       kGroup, "max-ranges", &Settings::max_ranges, {0, 10'000},
       "Ranges of a static file that one request may ask for; more count for nothing, and it is "
@@ -270,9 +275,8 @@ void AppendHandlers(std::vector<Option>& table) {
         }
         settings.document_root_mappings.push_back(std::move(root));
       });
-  roots.arity = Option::Arity::kList;
-  roots.clear = [](Settings& settings) { settings.document_root_mappings.clear(); };
-  table.push_back(std::move(roots));
+  table.push_back(Repeatable(std::move(roots),
+                             [](Settings& settings) { settings.document_root_mappings.clear(); }));
   table.push_back(Quantity<Duration>(
       kGroup, "reload-interval", &Settings::reload_interval, {0ms, 24h},
       "How often changes of the mapping files are looked for; less often where a look takes long. "
@@ -290,9 +294,8 @@ void AppendHandlers(std::vector<Option>& table) {
                              }
                              settings.modules.push_back(folder);
                            });
-  modules.arity = Option::Arity::kList;
-  modules.clear = [](Settings& settings) { settings.modules.clear(); };
-  table.push_back(std::move(modules));
+  table.push_back(
+      Repeatable(std::move(modules), [](Settings& settings) { settings.modules.clear(); }));
   table.push_back(Quantity<Count>(kGroup, "handler-pool", &Settings::handler_pool, {0, 65'536},
                                   "Reusable instances of one class that are kept, per worker; 0: "
                                   "each request gets a new one."));
@@ -456,12 +459,10 @@ void AppendAnswers(std::vector<Option>& table) {
       "PREFIX is the internal location for DIR). May be repeated; in the file and in the "
       "environment blanks or commas separate several.",
       [](Settings& settings, std::string_view text) { AddSendfileRoot(settings.response, text); });
-  sendfile.arity = Option::Arity::kList;
-  sendfile.clear = [](Settings& settings) {
+  table.push_back(Repeatable(std::move(sendfile), [](Settings& settings) {
     settings.response.sendfile_header = SendfileHeader::kNone;
     settings.response.sendfile_roots.clear();
-  };
-  table.push_back(std::move(sendfile));
+  }));
 
   Option compression = Special(
       kGroup, "compression", "CODING", "off",
@@ -484,9 +485,8 @@ void AppendAnswers(std::vector<Option>& table) {
           throw BadValue(Quoted(text) + " stands beside codings: keep one");
         }
       });
-  compression.arity = Option::Arity::kList;
-  compression.clear = [](Settings& settings) { settings.response.compression.clear(); };
-  table.push_back(std::move(compression));
+  table.push_back(Repeatable(std::move(compression),
+                             [](Settings& settings) { settings.response.compression.clear(); }));
 }
 
 void AppendProxies(std::vector<Option>& table) {
@@ -503,9 +503,8 @@ void AppendProxies(std::vector<Option>& table) {
           throw BadValue(error.what());
         }
       });
-  proxies.arity = Option::Arity::kList;
-  proxies.clear = [](Settings& settings) { settings.trusted_proxies = {}; };
-  table.push_back(std::move(proxies));
+  table.push_back(
+      Repeatable(std::move(proxies), [](Settings& settings) { settings.trusted_proxies = {}; }));
 
   Option fields = Special(
       kGroup, "forwarded-headers", "NAME", "x-forwarded-for x-forwarded-proto x-forwarded-host",
@@ -534,9 +533,8 @@ void AppendProxies(std::vector<Option>& table) {
               "contradict");
         }
       });
-  fields.arity = Option::Arity::kList;
-  fields.clear = [](Settings& settings) { settings.forwarded_headers.clear(); };
-  table.push_back(std::move(fields));
+  table.push_back(Repeatable(std::move(fields),
+                             [](Settings& settings) { settings.forwarded_headers.clear(); }));
 }
 
 void AppendThreads(std::vector<Option>& table) {
