@@ -383,6 +383,7 @@ TEST_CASE("Connection: with several requests in flight none can stop the reading
     CHECK(peer.connection->WantsToRead());
     peer.Feed(Stdin(3, "abc"));
     CHECK(AnswerTo(peer.socket, 3).body == "3:abc");
+    host.EndAll();
   });
 }
 
@@ -504,6 +505,7 @@ TEST_CASE("Connection: requests whose answers were cut count for those that it m
     const auto refused = peer.socket.Answers().TakeEnded(3);
     REQUIRE(refused);
     CHECK(refused->protocol_status == ProtocolStatus::kOverloaded);
+    host.EndAll();
   });
 }
 
@@ -574,6 +576,7 @@ TEST_CASE("Connection: a peer that reads its answers gets all of them, however m
     CHECK_FALSE(peer.socket.ended);
     CHECK(peer.connection->RequestsInFlight() == 1);
     CHECK(DecodeRecords(peer.socket.sent).size() == kQuestions);
+    host.EndAll();
   });
 }
 
@@ -658,6 +661,7 @@ TEST_CASE("Connection: a header that does not come, and one that comes drop by d
         REQUIRE(peer.connection->Overdue(start + seconds(i)) == nullptr);
       }
     }
+    host.EndAll();
   });
 }
 

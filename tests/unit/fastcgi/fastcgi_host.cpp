@@ -107,6 +107,8 @@ class TestTask final : public host::runtime::ITask {
     try {
       FastCgiHost host(runtime_, options_);
       test_(host);
+      // What the test's handlers captured is gone now: none may still run.
+      CHECK(runtime_.FibersInUse() == 1);
     } catch (...) {
       error = std::current_exception();
     }
@@ -186,6 +188,11 @@ FastCgiHost::Peer& FastCgiHost::Connect() {
 void FastCgiHost::Peer::Feed(std::string_view bytes) {
   connection->OnBytes(bytes, Clock::now());
   Settle();
+}
+
+void FastCgiHost::EndAll() {
+  CancelAll(CancellationReason::kShutdown);
+  Await([this] { return runtime_.FibersInUse() == 1; });
 }
 
 void FastCgiHost::Settle() {

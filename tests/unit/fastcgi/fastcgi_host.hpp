@@ -86,6 +86,9 @@ class FastCgiHost {
   /// What a worker does when its time is over.
   void CancelAll(CancellationReason reason) { pipeline_.CancelAll(reason); }
 
+  /// Ends the requests that still wait, where a test leaves some: what handlers captured must outlive them.
+  void EndAll();
+
   /// Bytes of bodies that are held in memory.
   std::size_t BodyBytes() { return pipeline_.Bodies().UsedBytes(); }
 

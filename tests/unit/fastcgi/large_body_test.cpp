@@ -191,6 +191,7 @@ TEST_CASE("Connection: while a large piece is written the others have their turn
     peer.connection->OnBytes(RequestBytes(1, "/large.ashx"), Clock::now());
     FastCgiHost::Await([&] { return written; });
     CHECK(turns > 5);
+    host.EndAll();
   });
 }
 

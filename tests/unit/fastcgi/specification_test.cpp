@@ -207,6 +207,7 @@ TEST_CASE("FastCGI: a request beyond the connection's bound is answered 503 and 
     REQUIRE(response.FindHeader("Retry-After") != nullptr);
     REQUIRE(host.refusals.size() == 1);
     CHECK(host.refusals[0].first == 503);
+    host.EndAll();
   });
 }
 
