@@ -301,7 +301,7 @@ def test_a_worker_that_is_replaced_while_a_file_is_wrong_serves_what_the_others_
         return len(now) == workers and not set(now) & set(before)
     wait_for("new workers", are_replaced)
     wait_until(host, "/b", 200)
-    assert lines_with(host, "this worker serves with those of before")
+    wait_for("the worker to say so", lambda: lines_with(host, "this worker serves with those of before"))
     renaming_over(file, mapping(c=HELLO))
     wait_until(host, "/c", 200)
 
