@@ -4,7 +4,7 @@ import pathlib
 import socket
 
 import fcgi
-from processes import children_of, free_port, wait_for
+from processes import children_of, free_port, lines_of, wait_for
 
 
 class Host:
@@ -62,8 +62,7 @@ class Host:
 
     def access_lines(self, *words):
         """The lines of the access log that contain all of `words`."""
-        text = self.access_log.read_text(errors="replace") if self.access_log.exists() else ""
-        return [line for line in text.splitlines() if all(word in line for word in words)]
+        return [line for line in lines_of(self.access_log) if all(word in line for word in words)]
 
     def wait_for_access_line(self, *words):
         return wait_for(f"a line with {' and '.join(words)} in the access log", lambda: self.access_lines(*words))[0]

@@ -21,6 +21,12 @@ def wait_for(what, condition, timeout=10.0, interval=0.02):
         time.sleep(interval)
 
 
+def lines_of(log):
+    """The whole lines of a file that others append to: its last one may be half written."""
+    text = log.read_text(errors="replace") if log.exists() else ""
+    return text[:text.rfind("\n") + 1].splitlines()
+
+
 def free_port(family=socket.AF_INET):
     """A TCP port of the loopback interface that nothing uses at the moment."""
     with socket.socket(family) as probe:

@@ -11,7 +11,7 @@ import subprocess
 
 import fcgi
 from http_client import Exchange, Response
-from processes import accepts, free_port, unprivileged_account, wait_for
+from processes import accepts, free_port, lines_of, unprivileged_account, wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SERVERS = ROOT / "scripts" / "servers"
@@ -154,7 +154,7 @@ class Site:
         return len([line for line in lines if line.endswith(f" {self.socket}") and line.split()[5] == "03"])
 
     def access_lines(self):
-        return self.access_log.read_text().splitlines() if self.access_log.exists() else []
+        return lines_of(self.access_log)
 
 
 class LighttpdSpawn(Site):

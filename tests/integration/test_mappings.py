@@ -8,6 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from processes import wait_for
 from servers import ROOT
 
 SCHEMA = json.loads((ROOT / "mappings" / "mapping.schema.json").read_text())
@@ -378,7 +379,7 @@ def test_a_file_that_names_a_class_is_explained_as_it_is_served(explain, web_han
         codes = {200: 0, 404: 4, 500: 7}
         told = explain(f"/{path}", "--document-root", web_handlers, code=codes[answer.status])
         assert told["status"] == answer.status
-        assert told["detail"] in host.log.read_text()
+        wait_for("its detail in the log", lambda detail=told["detail"]: detail in host.log.read_text())
 
 
 def test_a_fiber_is_told_from_a_thread(explain, weft, installation, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 import fcgi
 from host import Host, says_hello
-from processes import unprivileged_account, wait_for
+from processes import lines_of, unprivileged_account, wait_for
 
 HELLO = "samples::Hello, hello"
 ECHO = "samples::Echo, echo"
@@ -54,7 +54,7 @@ def wait_until(host, path, expected):
 
 
 def lines_with(host, text):
-    return [line for line in host.log.read_text().splitlines() if text in line]
+    return [line for line in lines_of(host.log) if text in line]
 
 
 def wait_for_refusals(host, count):
