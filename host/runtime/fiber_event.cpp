@@ -4,12 +4,17 @@
 #include <utility>
 
 #include "host/runtime/current_stack.hpp"
+#include "host/runtime/exception_state.hpp"
 
 namespace weft::host::runtime {
 
 using boost::fibers::context;
 
 void FiberEvent::Wait() noexcept {
+  if (std::exchange(notified_, false)) {
+    return;
+  }
+  const ExceptionState own_exceptions;
   while (!notified_) {
     context* const self = context::active();
     static_cast<void>(self->create_waker());
@@ -23,6 +28,10 @@ void FiberEvent::Wait() noexcept {
 }
 
 bool FiberEvent::WaitUntil(Clock::time_point time) noexcept {
+  if (std::exchange(notified_, false)) {
+    return true;
+  }
+  const ExceptionState own_exceptions;
   while (!notified_) {
     if (Clock::now() >= time) {
       return false;
@@ -52,6 +61,7 @@ void FiberEvent::Notify() noexcept {
 }
 
 void YieldFiber() noexcept {
+  const ExceptionState own_exceptions;
   context::active()->yield();
   AnnounceCurrentStack();
 }
