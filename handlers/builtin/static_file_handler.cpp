@@ -247,10 +247,9 @@ void StaticFileHandler::ProcessRequest(HttpContext& context) {
   CheckPath(request, path);
   const auto site_path =
       SplitSitePath(path, request.ServerVariables().Get("DOCUMENT_ROOT"), request.FilePath());
-  const auto codings = is_part
-                           ? std::vector<ContentCoding>()
-                           : AcceptedCodings(request.ServerVariables().Find("HTTP_ACCEPT_ENCODING"),
-                                             settings_->precompressed);
+  const auto codings = is_part ? std::vector<ContentCoding>()
+                               : AcceptedCodings(request.FindField("HTTP_ACCEPT_ENCODING"),
+                                                 settings_->precompressed);
   // One call for all of a small file.
   auto opened = Offload([&] {
     auto found = OpenBest(site_path, settings_->follow_links, codings);
@@ -265,9 +264,8 @@ void StaticFileHandler::ProcessRequest(HttpContext& context) {
             EntityTagOf(version, found.coding ? EndingOf(*found.coding) : std::string_view(), now),
         .last_modified = std::min(Clock::time_point(version.modified), now)};
     auto& selection = found.selection;
-    selection = SelectContent(method, RequestConditions(request),
-                              request.ServerVariables().Find("HTTP_RANGE"), found.validators,
-                              version.bytes, settings_->max_ranges, now);
+    selection = SelectContent(method, RequestConditions(request), request.FindField("HTTP_RANGE"),
+                              found.validators, version.bytes, settings_->max_ranges, now);
     if (selection.ranges.size() > 1 && found.coding) {
       // Whether Content-Encoding is that of the parts or of what they are packed in, nobody agrees.
       selection = {200};

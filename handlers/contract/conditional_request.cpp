@@ -27,14 +27,12 @@ std::optional<bool> IsUnchangedSince(const std::optional<std::string_view>& fiel
 
 }  // namespace
 
-RequestConditions::RequestConditions(const HttpRequest& request) noexcept {
-  const auto& variables = request.ServerVariables();
-  if_match = variables.Find("HTTP_IF_MATCH");
-  if_none_match = variables.Find("HTTP_IF_NONE_MATCH");
-  if_modified_since = variables.Find("HTTP_IF_MODIFIED_SINCE");
-  if_unmodified_since = variables.Find("HTTP_IF_UNMODIFIED_SINCE");
-  if_range = variables.Find("HTTP_IF_RANGE");
-}
+RequestConditions::RequestConditions(const HttpRequest& request)
+    : if_match(request.FindField("HTTP_IF_MATCH")),
+      if_none_match(request.FindField("HTTP_IF_NONE_MATCH")),
+      if_modified_since(request.FindField("HTTP_IF_MODIFIED_SINCE")),
+      if_unmodified_since(request.FindField("HTTP_IF_UNMODIFIED_SINCE")),
+      if_range(request.FindField("HTTP_IF_RANGE")) {}
 
 PreconditionResult EvaluatePreconditions(std::string_view method,
                                          const RequestConditions& conditions,

@@ -225,7 +225,7 @@ ForwardedClient FromForwarded(std::string_view text, const TrustedProxies& proxi
 std::optional<std::string_view> BelievedField(const ServerVariableCollection& variables,
                                               std::string_view name, std::string& joined) {
   joined.clear();
-  const auto value = JoinedField(variables, name, ",", joined);
+  const auto value = JoinedField(variables, name, ",", joined).value_or(std::string_view());
   if (!joined.empty()) {
     const auto software = variables.Get("SERVER_SOFTWARE");
     if (!software.starts_with("nginx") && !software.starts_with("HAProxy")) {
@@ -271,7 +271,9 @@ ForwardedClient FindForwardedClient(const ServerVariableCollection& variables,
   const auto& fields = settings.forwarded_fields;
   std::string joined;
   if (fields.forwarded) {
-    return FromForwarded(JoinedField(variables, "HTTP_FORWARDED", ",", joined), proxies);
+    return FromForwarded(
+        JoinedField(variables, "HTTP_FORWARDED", ",", joined).value_or(std::string_view()),
+        proxies);
   }
   std::size_t place = 1;
   if (fields.x_forwarded_for) {
@@ -316,21 +318,20 @@ bool IsHostAndPort(std::string_view text) noexcept {
           number != 0);
 }
 
-std::string_view JoinedField(const ServerVariableCollection& variables, std::string_view name,
-                             std::string_view separator, std::string& joined) {
-  std::string_view value;
-  bool found = false;
+std::optional<std::string_view> JoinedField(const ServerVariableCollection& variables,
+                                            std::string_view name, std::string_view separator,
+                                            std::string& joined) {
+  std::optional<std::string_view> value;
   for (const auto& [variable, text] : variables) {
     if (variable != name) {
       continue;
     }
-    if (!found) {
-      found = true;
+    if (!value) {
       value = text;
       continue;
     }
     if (joined.empty()) {
-      joined = value;
+      joined = *value;
     }
     joined.append(separator).append(text);
     value = joined;

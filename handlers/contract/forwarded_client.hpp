@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -28,8 +29,9 @@ ForwardedClient FindForwardedClient(const ServerVariableCollection& variables,
 bool IsHostAndPort(std::string_view text) noexcept;
 
 /// The values of all variables of that name, joined; some servers send one for each field of a name. `joined` keeps
-/// the text where there are several.
-std::string_view JoinedField(const ServerVariableCollection& variables, std::string_view name,
-                             std::string_view separator, std::string& joined);
+/// the text where there are several. Absent where there is none.
+std::optional<std::string_view> JoinedField(const ServerVariableCollection& variables,
+                                            std::string_view name, std::string_view separator,
+                                            std::string& joined);
 
 }  // namespace weft

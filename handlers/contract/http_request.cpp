@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/url/parse.hpp>
+#include <map>
 #include <utility>
 
 #include <weft/cancellation.hpp>
@@ -91,6 +92,7 @@ struct HttpRequest::Details {
   std::optional<std::string> request_type;
   std::optional<ForwardedClient> client;
   std::optional<std::string> url;
+  std::map<std::string, std::string> joined_fields;  // that were sent several times
   std::optional<std::vector<QualityValue>> accept_types;
   std::optional<std::vector<QualityValue>> user_languages;
 };
@@ -211,12 +213,22 @@ const HttpHeaders& HttpRequest::Headers() const {
   return *headers_;
 }
 
+std::optional<std::string_view> HttpRequest::FindField(std::string_view variable) const {
+  std::string joined;
+  const auto value = JoinedField(variables_, variable, ", ", joined);
+  if (joined.empty()) {
+    return value;
+  }
+  return Lazy().joined_fields.try_emplace(std::string(variable), std::move(joined)).first->second;
+}
+
 const NameValueCollection& HttpRequest::Cookies() const {
   if (!cookies_) {
     // Not out of Headers(), which leave out a field with a control character.
     std::string joined;
-    cookies_ =
-        ParseCookies(JoinedField(variables_, "HTTP_COOKIE", "; ", joined), settings_->max_fields);
+    cookies_ = ParseCookies(
+        JoinedField(variables_, "HTTP_COOKIE", "; ", joined).value_or(std::string_view()),
+        settings_->max_fields);
   }
   return *cookies_;
 }
@@ -224,8 +236,7 @@ const NameValueCollection& HttpRequest::Cookies() const {
 const std::vector<QualityValue>& HttpRequest::AcceptTypes() const {
   auto& types = Lazy().accept_types;
   if (!types) {
-    std::string joined;
-    types = ParseQualityList(JoinedField(variables_, "HTTP_ACCEPT", ",", joined),
+    types = ParseQualityList(FindField("HTTP_ACCEPT").value_or(std::string_view()),
                              QualityListKind::kMediaRanges);
   }
   return *types;
@@ -234,8 +245,7 @@ const std::vector<QualityValue>& HttpRequest::AcceptTypes() const {
 const std::vector<QualityValue>& HttpRequest::UserLanguages() const {
   auto& languages = Lazy().user_languages;
   if (!languages) {
-    std::string joined;
-    languages = ParseQualityList(JoinedField(variables_, "HTTP_ACCEPT_LANGUAGE", ",", joined),
+    languages = ParseQualityList(FindField("HTTP_ACCEPT_LANGUAGE").value_or(std::string_view()),
                                  QualityListKind::kLanguageRanges);
   }
   return *languages;

@@ -86,8 +86,8 @@ std::optional<ContentCoding> HttpResponse::BeginCompression(std::optional<std::u
   if (is_part) {
     return std::nullopt;
   }
-  const auto codings = AcceptedCodings(request_.ServerVariables().Find("HTTP_ACCEPT_ENCODING"),
-                                       of_host.empty() ? kAll : of_host);
+  const auto codings =
+      AcceptedCodings(request_.FindField("HTTP_ACCEPT_ENCODING"), of_host.empty() ? kAll : of_host);
   if (codings.empty()) {
     return std::nullopt;
   }

@@ -22,8 +22,9 @@ struct Validators {
   bool exists = true;
 };
 
-/// The fields with which a client makes its request conditional (RFC 9110, section 13.1); absent where it sent none.
-/// Lifetime: the request's.
+/// The fields with which a client makes its request conditional (RFC 9110, section 13.1), as HttpRequest::FindField() has
+/// them: If-Match and If-None-Match are lists, which may come in several lines; If-Range that does holds for nothing, and
+/// dates that do count for nothing. Absent where it sent none. Lifetime: the request's.
 struct RequestConditions {
   std::optional<std::string_view> if_match{};
   std::optional<std::string_view> if_none_match{};
@@ -32,7 +33,7 @@ struct RequestConditions {
   std::optional<std::string_view> if_range{};
 
   RequestConditions() = default;
-  explicit WEFT_API RequestConditions(const HttpRequest& request) noexcept;
+  explicit WEFT_API RequestConditions(const HttpRequest& request);
 
   /// Whether there is one that EvaluatePreconditions() looks at. A handler that wants to keep two clients from
   /// overwriting each other's changes answers 428 where there is none (RFC 6585, section 3).

@@ -99,6 +99,11 @@ class WEFT_API HttpRequest {
   /// The header fields that the web server passed on, made from the HTTP_* variables, CONTENT_TYPE and
   /// CONTENT_LENGTH: names in their usual spelling, fields of one name joined (RFC 9110, section 5.3).
   const HttpHeaders& Headers() const;
+  /// One of these fields by its variable, `HTTP_ACCEPT_ENCODING` say, without making the others. Where the web server sent
+  /// one for each line of a name their values are joined by commas: a list is whole then, and of a field that stands alone,
+  /// a date or Range, comes what none of them is, so that its readers pass it over as they do what is malformed. Absent where
+  /// there is none.
+  std::optional<std::string_view> FindField(std::string_view variable) const;
   /// The cookies as they were sent, in their order (RFC 6265bis, section 4.2). Parsed at the first call. Throws
   /// HttpException(400) for a control character (cause `cookie_malformed`), and for more cookies than the host's
   /// `--max-fields` (`too_many_fields`).

@@ -294,6 +294,36 @@ TEST_CASE(
   CHECK(status("nonsense") == 200);
 }
 
+TEST_CASE("StaticFileHandler: a Range or If-Range that comes twice counts for nothing") {
+  const Site site;
+  site.Write("f.txt", "0123456789");
+  const LaterSystemClock later(kLater);
+  const auto tag = site.Ask("/f.txt").Header("ETag");
+  const auto answer =
+      site.Ask("/f.txt", {{"HTTP_RANGE", "bytes=0-1"}, {"HTTP_RANGE", "bytes=4-5"}});
+  CHECK(answer.status == 200);
+  CHECK(answer.sent == "0123456789");
+  CHECK(site.Ask("/f.txt", {{"HTTP_RANGE", "bytes=0-1"}, {"HTTP_IF_RANGE", tag}}).status == 206);
+  CHECK(site.Ask("/f.txt", {{"HTTP_RANGE", "bytes=0-1"},
+                            {"HTTP_IF_RANGE", tag},
+                            {"HTTP_IF_RANGE", "\"other\""}})
+            .status == 200);
+}
+
+TEST_CASE("StaticFileHandler: lists of several lines are read to their ends") {
+  const Site site;
+  site.settings->precompressed = {ContentCoding::kGzip};
+  site.Write("f.txt", "0123456789");
+  site.Write("f.txt.gz", "compressed");
+  const LaterSystemClock later(kLater);
+  const auto tag = site.Ask("/f.txt").Header("ETag");
+  CHECK(site.Ask("/f.txt", {{"HTTP_IF_NONE_MATCH", "\"x\""}, {"HTTP_IF_NONE_MATCH", tag}}).status ==
+        304);
+  CHECK(site.Ask("/f.txt", {{"HTTP_IF_MATCH", "\"x\""}, {"HTTP_IF_MATCH", tag}}).status == 200);
+  CHECK(site.Ask("/f.txt", {{"HTTP_ACCEPT_ENCODING", "br"}, {"HTTP_ACCEPT_ENCODING", "gzip"}})
+            .Header("Content-Encoding") == "gzip");
+}
+
 TEST_CASE("StaticFileHandler: a small part is one call of the pool, whatever the file's size") {
   const Site site;
   site.Write("f.txt", std::string(1'000'000, 'x'));

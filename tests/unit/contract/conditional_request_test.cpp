@@ -261,5 +261,44 @@ TEST_CASE("RequestConditions: they are read off a request, an empty field too") 
   CHECK(conditions.HasPrecondition());
 }
 
+TEST_CASE("RequestConditions: lists of several lines are one, and what stands alone is none") {
+  test::MemoryExchange exchange;
+  const auto other = FormatHttpDate(kModified - 1h);
+  const auto date = FormatHttpDate(kModified);
+  HttpContext context(test::MakeVariables({{"REQUEST_METHOD", "GET"},
+                                           {"HTTP_IF_MATCH", "\"x\""},
+                                           {"HTTP_IF_NONE_MATCH", "\"x\", \"y\""},
+                                           {"HTTP_IF_MODIFIED_SINCE", date},
+                                           {"HTTP_IF_RANGE", "\"a\""},
+                                           {"HTTP_IF_UNMODIFIED_SINCE", other},
+                                           {"HTTP_IF_NONE_MATCH", ""},
+                                           {"HTTP_IF_NONE_MATCH", "\"a\""},
+                                           {"HTTP_IF_MATCH", "\"a\""},
+                                           {"HTTP_IF_MODIFIED_SINCE", date},
+                                           {"HTTP_IF_UNMODIFIED_SINCE", other},
+                                           {"HTTP_IF_RANGE", "\"a\""}}),
+                      exchange, {}, 1024);
+  const RequestConditions all(context.Request());
+  CHECK(all.if_match == "\"x\", \"a\"");
+  CHECK(all.if_none_match == "\"x\", \"y\", , \"a\"");
+  const auto evaluate = [](const RequestConditions& conditions) {
+    return EvaluatePreconditions("GET", conditions, Current(), kNow);
+  };
+  RequestConditions some;
+  some.if_match = all.if_match;
+  CHECK(evaluate(some) == Result::kHolds);
+  some.if_none_match = all.if_none_match;
+  CHECK(evaluate(some) == Result::kNotModified);
+  // One date each would be a 304, and a 412.
+  some = {};
+  some.if_modified_since = all.if_modified_since;
+  CHECK(evaluate(some) == Result::kHolds);
+  some = {};
+  some.if_unmodified_since = all.if_unmodified_since;
+  CHECK(evaluate(some) == Result::kHolds);
+  // Not passed over, which would send a part of another state.
+  CHECK_FALSE(IfRangeHolds(all, Current(), kNow));
+}
+
 }  // namespace
 }  // namespace weft

@@ -203,6 +203,24 @@ TEST_CASE("HttpRequest: a repeated field with a bad value leaves the good one al
         std::vector<HttpHeaders::Field>{{"X", "good"}});
 }
 
+TEST_CASE("HttpRequest: one field is found without the others, its lines joined") {
+  const Subject subject({{"HTTP_X", "one"},
+                         {"HTTP_EMPTY", ""},
+                         {"HTTP_LIST", ""},
+                         {"HTTP_LIST", "a"},
+                         {"HTTP_X_OTHER", "no"},
+                         {"HTTP_LIST", "b, c"}});
+  const auto& request = subject.request;
+  CHECK(request.FindField("HTTP_X") == "one");
+  CHECK(request.FindField("HTTP_EMPTY") == "");
+  CHECK_FALSE(request.FindField("HTTP_ABSENT").has_value());
+  const auto list = request.FindField("HTTP_LIST");
+  CHECK(list == ", a, b, c");
+  CHECK(list == request.Headers().Find("List"));
+  // What was given stays where it is.
+  CHECK(request.FindField("HTTP_LIST")->data() == list->data());
+}
+
 TEST_CASE("HttpRequest: cookies come from every Cookie field") {
   const Subject subject({{"HTTP_COOKIE", "a=1; b=2"}, {"HTTP_COOKIE", "c=3"}});
   CHECK(subject.request.Cookies().size() == 3);

@@ -260,5 +260,21 @@ TEST_CASE("Compression: Clear() begins anew") {
   CHECK(subject.exchange.sent == Text(5000));
 }
 
+TEST_CASE("Compression: Accept-Encoding of several lines is one list") {
+  test::InPlaceRuntime runtime;
+  MemoryExchange exchange;
+  HttpRequest request(test::MakeVariables({{"REQUEST_METHOD", "GET"},
+                                           {"HTTP_ACCEPT_ENCODING", "br;q=0"},
+                                           {"HTTP_ACCEPT_ENCODING", "gzip"}}),
+                      exchange);
+  HttpResponse response(exchange, request, 64 * 1024);
+  HttpResponseSettings settings;
+  settings.compression = {ContentCoding::kBrotli, ContentCoding::kGzip};
+  response.SetSettings(&settings);
+  response.Write(Text(5000));
+  response.Complete();
+  CHECK(exchange.Header("Content-Encoding") == "gzip");
+}
+
 }  // namespace
 }  // namespace weft
