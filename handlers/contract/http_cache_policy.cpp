@@ -9,6 +9,7 @@
 
 #include <weft/http_date.hpp>
 #include <weft/http_headers.hpp>
+#include "handlers/contract/blocking.hpp"
 #include "handlers/contract/field_cursor.hpp"
 #include "handlers/contract/percent_encoding.hpp"
 
@@ -182,37 +183,41 @@ void HttpCachePolicy::SetLastModified(Clock::time_point time) {
 }
 
 void HttpCachePolicy::SetLastModifiedFromFileDependencies(std::span<const std::string> paths) {
-  for (const auto& path : paths) {
-    struct stat status {};
-    if (stat(path.c_str(), &status) == 0) {
-      // The clock's nanoseconds end before file systems do.
-      SetLastModified(
-          std::clamp(std::chrono::sys_seconds(std::chrono::seconds(status.st_mtim.tv_sec)),
-                     std::chrono::ceil<std::chrono::seconds>(Clock::time_point::min()),
-                     std::chrono::floor<std::chrono::seconds>(Clock::time_point::max())));
+  detail::RunFileWork([&] {
+    for (const auto& path : paths) {
+      struct stat status {};
+      if (stat(path.c_str(), &status) == 0) {
+        // The clock's nanoseconds end before file systems do.
+        SetLastModified(
+            std::clamp(std::chrono::sys_seconds(std::chrono::seconds(status.st_mtim.tv_sec)),
+                       std::chrono::ceil<std::chrono::seconds>(Clock::time_point::min()),
+                       std::chrono::floor<std::chrono::seconds>(Clock::time_point::max())));
+      }
     }
-  }
+  });
 }
 
 void HttpCachePolicy::SetETagFromFileDependencies(std::span<const std::string> paths,
                                                   std::string_view more) {
   Hash hash;
   hash.Add(more);
-  for (const auto& path : paths) {
-    struct stat status {};
-    hash.Add(path);
-    if (stat(path.c_str(), &status) == 0) {
-      for (const auto number :
-           {static_cast<std::uint64_t>(status.st_dev), static_cast<std::uint64_t>(status.st_ino),
-            static_cast<std::uint64_t>(status.st_size),
-            static_cast<std::uint64_t>(status.st_mtim.tv_sec),
-            static_cast<std::uint64_t>(status.st_mtim.tv_nsec),
-            static_cast<std::uint64_t>(status.st_ctim.tv_sec),
-            static_cast<std::uint64_t>(status.st_ctim.tv_nsec)}) {
-        hash.Add(number);
+  detail::RunFileWork([&] {
+    for (const auto& path : paths) {
+      struct stat status {};
+      hash.Add(path);
+      if (stat(path.c_str(), &status) == 0) {
+        for (const auto number :
+             {static_cast<std::uint64_t>(status.st_dev), static_cast<std::uint64_t>(status.st_ino),
+              static_cast<std::uint64_t>(status.st_size),
+              static_cast<std::uint64_t>(status.st_mtim.tv_sec),
+              static_cast<std::uint64_t>(status.st_mtim.tv_nsec),
+              static_cast<std::uint64_t>(status.st_ctim.tv_sec),
+              static_cast<std::uint64_t>(status.st_ctim.tv_nsec)}) {
+          hash.Add(number);
+        }
       }
     }
-  }
+  });
   SetETag(EntityTag::Weak(hash.Text()));
 }
 

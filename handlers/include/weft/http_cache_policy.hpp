@@ -90,11 +90,12 @@ class WEFT_API HttpCachePolicy {
   /// When it was last changed. The latest wins; one in the future is told as now, for clients would compare it with
   /// their own clock.
   void SetLastModified(Clock::time_point time);
-  /// The latest of the files that the answer is made of. Those that are missing do not count. Blocks as the disk does.
+  /// The latest of the files that the answer is made of. Those that are missing do not count. Waits for the disk: in an async
+  /// handler the fiber does, all paths being one call of a thread, which throws as Offload().
   void SetLastModifiedFromFileDependencies(std::span<const std::string> paths);
   /// A weak entity tag out of size, time and identity of the files that the answer is made of, missing ones included, and of
-  /// `more`, which stands for all else that it depends on: a user's language, the program's version. Throws as SetETag(). Blocks
-  /// as the disk does. Its text differs from machine to machine.
+  /// `more`, which stands for all else that it depends on: a user's language, the program's version. Throws as SetETag(). Waits
+  /// for the disk as SetLastModifiedFromFileDependencies(). Its text differs from machine to machine.
   void SetETagFromFileDependencies(std::span<const std::string> paths, std::string_view more = {});
 
   const std::optional<EntityTag>& ETag() const noexcept { return etag_; }

@@ -11,6 +11,7 @@
 #include <weft/http_context.hpp>
 #include <weft/http_date.hpp>
 #include "tests/support/doctest_values.hpp"
+#include "tests/support/in_place_runtime.hpp"
 #include "tests/support/memory_exchange.hpp"
 #include "tests/support/server_variables.hpp"
 #include "tests/support/temporary_folder.hpp"
@@ -239,6 +240,31 @@ TEST_CASE("HttpCachePolicy: validators out of the files that an answer is made o
   const auto old = *policy.LastModified();
   policy.SetLastModifiedFromFileDependencies(paths);
   CHECK((*policy.LastModified() > old));
+}
+
+TEST_CASE(
+    "HttpCachePolicy: an async handler's files are looked at on another thread, in one call") {
+  const test::TemporaryFolder folder;
+  const std::vector<std::string> paths{folder.Write("one", "1").string(),
+                                       folder.Write("two", "2").string()};
+  test::InPlaceRuntime runtime;
+  const auto change = [&] { folder.Write("one", "another length"); };
+  HttpCachePolicy policy;
+  policy.SetLastModifiedFromFileDependencies(paths);
+  CHECK(runtime.calls == 1);
+  CHECK(policy.LastModified().has_value());
+  HttpCachePolicy before;
+  before.SetETagFromFileDependencies(paths);
+  CHECK(runtime.calls == 2);
+  // What changes once that has ended makes no difference.
+  runtime.meanwhile = change;
+  policy.SetETagFromFileDependencies(paths);
+  CHECK(runtime.calls == 3);
+  CHECK(policy.ETag()->Opaque() == before.ETag()->Opaque());
+  // A plain handler is on such a thread already.
+  runtime.running = true;
+  HttpCachePolicy().SetETagFromFileDependencies(paths);
+  CHECK(runtime.calls == 3);
 }
 
 TEST_CASE("HttpCachePolicy: it is not to be had once the header block was sent") {
