@@ -164,6 +164,7 @@ void HttpResponse::ClearHeaders() {
     if (std::exchange(details_->precondition, PreconditionResult::kHolds) !=
         PreconditionResult::kHolds) {
       suppress_content_ = false;
+  etag_weakened_ = false;
     }
   }
 }

@@ -18,6 +18,8 @@ namespace {
 
 using Clock = std::chrono::system_clock;
 
+constexpr std::string_view kWeak = "W/";
+
 /// What says something about a content, and so nothing about an answer without that (RFC 9110, sections 8 and 14.3).
 bool IsAboutContent(std::string_view name) {
   constexpr std::string_view kPrefix = "Content-";
@@ -92,7 +94,11 @@ PreconditionResult HttpResponse::CheckedPreconditions() const {
   const auto now = Clock::now();
   Validators current;
   if (etag) {
-    current.etag = EntityTag::Parse(*etag);
+    // If-Match is about the state that the handler names (RFC 9110, section 13.1.1). The compression of the bytes on their
+    // way, for which the tag became weak, is none of it: else who has that state by its strong tag would get a 412. nginx
+    // and Apache compare in front of their compression as well.
+    const bool weakened = etag_weakened_ && etag->starts_with(kWeak);
+    current.etag = EntityTag::Parse(etag->substr(weakened ? kWeak.size() : 0));
   } else if (policy != nullptr) {
     current.etag = policy->ETag();
   }

@@ -94,6 +94,7 @@ std::optional<ContentCoding> HttpResponse::BeginCompression(std::optional<std::u
   if (const auto tag = headers_.Find("ETag"); tag && !tag->starts_with("W/")) {
     // RFC 9110, section 8.8.3.3: a strong one would name the bytes.
     headers_.Set("ETag", "W/" + std::string(*tag));
+    etag_weakened_ = true;
   }
   if (is_not_modified || has_no_body_yet) {
     return std::nullopt;

@@ -131,7 +131,9 @@ class WEFT_API HttpResponse {
   ///
   /// The host does the same by itself when it makes the header block of a 2xx answer to GET or HEAD (RFC 9110, section
   /// 13.2): a handler that sets a validator needs nothing else. A 304 keeps the fields that section 15.4.5 asks for, and
-  /// those that are not about the content, cookies say.
+  /// those that are not about the content, cookies say. What is compared is the state that the handler names, as
+  /// HttpContext::PreconditionsHold() does: that a strong entity tag becomes a weak one where the body is compressed changes
+  /// nothing of that.
   bool IsBodyWanted() const;
 
   // Body.
@@ -331,6 +333,7 @@ class WEFT_API HttpResponse {
   mutable bool is_unconditional_ = false;  // it is known that the request has no condition
   int status_ = 200;
   std::size_t buffer_bytes_;
+  bool etag_weakened_ = false;             // the handler's was strong, and the body is compressed
   std::string description_;
   HttpHeaders headers_;
   std::string buffer_;

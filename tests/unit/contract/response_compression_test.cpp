@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include <weft/http_context.hpp>
 #include <weft/http_request.hpp>
 #include <weft/http_response.hpp>
 #include "tests/support/doctest_values.hpp"
@@ -274,6 +275,68 @@ TEST_CASE("Compression: Accept-Encoding of several lines is one list") {
   response.Write(Text(5000));
   response.Complete();
   CHECK(exchange.Header("Content-Encoding") == "gzip");
+}
+
+TEST_CASE("Compression: If-Match is about the handler's entity tag, however the answer is sent") {
+  const auto ask = [](std::string_view if_match, auto write) {
+    test::InPlaceRuntime runtime;
+    MemoryExchange exchange;
+    HttpContext context(test::MakeVariables({{"REQUEST_METHOD", "GET"},
+                                             {"HTTP_ACCEPT_ENCODING", "gzip"},
+                                             {"HTTP_IF_MATCH", if_match}}),
+                        exchange, {}, 64 * 1024);
+    HttpResponseSettings settings;
+    settings.compression = {ContentCoding::kGzip};
+    auto& response = context.Response();
+    response.SetSettings(&settings);
+    const Validators current{.etag = EntityTag("v1")};
+    const bool holds = context.PreconditionsHold(current);
+    if (holds) {
+      response.Cache().SetETag(*current.etag);
+      CHECK(response.IsBodyWanted());
+      write(response);
+    }
+    response.Complete();
+    // Both say the same.
+    CHECK(exchange.status == (holds ? 200 : 412));
+    if (holds) {
+      CHECK(exchange.Header("Content-Encoding") == "gzip");
+      CHECK(exchange.Header("ETag") == "W/\"v1\"");
+      CHECK(Gunzip(exchange.sent) == Text(5000));
+    }
+    return exchange.status;
+  };
+  const auto whole = [](HttpResponse& response) { response.Write(Text(5000)); };
+  const auto streamed = [](HttpResponse& response) {
+    response.Write(Text(5000));
+    response.Flush();
+  };
+  const test::TemporaryFolder folder;
+  const auto path = folder.Write("f", Text(5000)).string();
+  const auto file = [&](HttpResponse& response) { response.WriteFile(path); };
+  CHECK(ask("\"v1\"", whole) == 200);
+  CHECK(ask("\"v1\"", streamed) == 200);
+  CHECK(ask("\"v1\"", file) == 200);
+  CHECK(ask("\"v2\"", whole) == 412);
+  // Strong comparison: what a client has by a weak tag may be of other bytes.
+  CHECK(ask("W/\"v1\"", whole) == 412);
+}
+
+TEST_CASE("Compression: a weak entity tag of the handler's own stays weak for If-Match") {
+  test::InPlaceRuntime runtime;
+  MemoryExchange exchange;
+  HttpRequest request(test::MakeVariables({{"REQUEST_METHOD", "GET"},
+                                           {"HTTP_ACCEPT_ENCODING", "gzip"},
+                                           {"HTTP_IF_MATCH", "\"v1\""}}),
+                      exchange);
+  HttpResponse response(exchange, request, 64 * 1024);
+  HttpResponseSettings settings;
+  settings.compression = {ContentCoding::kGzip};
+  response.SetSettings(&settings);
+  response.Cache().SetETag(EntityTag::Weak("v1"));
+  response.Write(Text(5000));
+  response.Complete();
+  CHECK(exchange.status == 412);
 }
 
 }  // namespace
