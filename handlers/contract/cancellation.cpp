@@ -85,6 +85,8 @@ const char* ToString(CancellationReason reason) noexcept {
       return "shutdown";
     case CancellationReason::kAborted:
       return "aborted";
+    case CancellationReason::kAnswered:
+      return "answered";
   }
   return "unknown";
 }

@@ -38,6 +38,10 @@ ServerSentEvents::ServerSentEvents(HttpContext& context) : context_(context) {
   response.RemoveHeader("Content-Length");
   response.ClearContent();
   response.Flush();
+  if (context.Request().HttpMethod() == "HEAD") {
+    // A stream would find out at its deadline that it sends nothing to anybody.
+    throw OperationCancelled(CancellationReason::kAnswered);
+  }
 }
 
 std::string_view ServerSentEvents::LastEventId() const noexcept {

@@ -19,9 +19,6 @@ class Events : public weft::IHttpAsyncHandler {
     const auto every = Milliseconds(context, "every", "1000");
     const auto heartbeat = Milliseconds(context, "heartbeat", "15000");
     weft::ServerSentEvents events(context);
-    if (context.Request().HttpMethod() == "HEAD") {
-      return;  // it has its header block, and would wait for nothing
-    }
     auto number = Number(events.LastEventId());
     auto next_event = Clock::now();
     for (;;) {

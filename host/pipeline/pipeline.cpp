@@ -284,6 +284,11 @@ void Pipeline::Serve(HttpContext& context, RequestIo& io, Flight& flight) {
     }
   } catch (...) {
     context.AddError(std::current_exception());
+  } catch (const OperationCancelled& cancelled) {
+    if (cancelled.Reason() != CancellationReason::kAnswered) {
+      context.AddError(std::current_exception());
+      throw;
+    }
     throw;
   }
   if (const auto error = context.Error()) {

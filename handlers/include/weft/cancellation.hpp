@@ -16,9 +16,10 @@ enum class CancellationReason : std::uint8_t {
   kDeadline,    ///< executionTimeout passed
   kShutdown,    ///< the worker stops and its drain time is over
   kAborted,     ///< the handler called HttpRequest::Abort(); no token has this reason
+  kAnswered,  ///< the answer is whole, and its handler ends with it: ServerSentEvents for HEAD; no token has this reason
 };
 
-/// "client gone", "deadline passed", "shutdown", "aborted", or "not cancelled". Lifetime: static storage.
+/// "client gone", "deadline passed", "shutdown", "aborted", "answered", or "not cancelled". Lifetime: static storage.
 WEFT_API const char* ToString(CancellationReason reason) noexcept;
 
 /// Thrown by a wait, a read or a write whose request was cancelled.

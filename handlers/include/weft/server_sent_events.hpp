@@ -23,9 +23,9 @@ struct ServerSentEvent {
 
 /// Sends server-sent events as the answer to a request: each goes to the client at once.
 ///
-/// The stream lasts as long as the handler: an async one holds no thread for it, and one that is mapped for HEAD too returns
-/// at once for that, which gets nothing but the header block. Its mapping needs an `executionTimeoutSeconds`
-/// as long as a stream may last, after which it is cut and the client reconnects by itself.
+/// The stream lasts as long as the handler: an async one holds no thread for it. HEAD gets the header block, and ends the
+/// handler with that. Its mapping needs an `executionTimeoutSeconds` as long as a stream may last, after which it is cut and
+/// the client reconnects by itself.
 ///
 /// Threads: one at a time, the handler's. Lifetime: within ProcessRequest().
 class WEFT_API ServerSentEvents {
@@ -33,7 +33,8 @@ class WEFT_API ServerSentEvents {
   /// Sets the header fields, and sends them: `Content-Type: text/event-stream`, `Cache-Control: no-cache, no-store`, and
   /// `X-Accel-Buffering: no`, by which nginx passes each event on as it comes. What was written before is dropped.
   ///
-  /// Throws std::logic_error where a header block was sent already, OperationCancelled when the client has gone.
+  /// Throws std::logic_error where a header block was sent already, OperationCancelled when the client has gone, and where
+  /// the request is a HEAD (CancellationReason::kAnswered): the handler lets it pass, and the answer is complete.
   explicit ServerSentEvents(HttpContext& context);
   ServerSentEvents(const ServerSentEvents&) = delete;
   ServerSentEvents& operator=(const ServerSentEvents&) = delete;

@@ -87,6 +87,7 @@ TEST_CASE("CancellationReason: each has a name of its own") {
   CHECK(std::string(ToString(CancellationReason::kDeadline)) == "deadline passed");
   CHECK(std::string(ToString(CancellationReason::kShutdown)) == "shutdown");
   CHECK(std::string(ToString(CancellationReason::kAborted)) == "aborted");
+  CHECK(std::string(ToString(CancellationReason::kAnswered)) == "answered");
 }
 
 TEST_CASE(

@@ -110,5 +110,17 @@ TEST_CASE("ServerSentEvents: a client that has gone ends the stream") {
   CHECK(subject.exchange.sent.empty());
 }
 
+TEST_CASE("ServerSentEvents: HEAD ends its handler with the header block") {
+  Subject subject(test::VariableList{{"REQUEST_METHOD", "HEAD"}});
+  try {
+    const ServerSentEvents events(subject.context);
+    FAIL("the handler goes on");
+  } catch (const OperationCancelled& cancelled) {
+    CHECK(cancelled.Reason() == CancellationReason::kAnswered);
+  }
+  CHECK(subject.exchange.calls == std::vector<Call>{Call::kSendHeaders, Call::kFlush});
+  CHECK(subject.exchange.Header("Content-Type") == "text/event-stream");
+}
+
 }  // namespace
 }  // namespace weft

@@ -1,8 +1,11 @@
 // What a request is answered with when all goes well, and when nothing serves it.
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <string>
 
+#include <weft/async.hpp>
+#include <weft/server_sent_events.hpp>
 #include "tests/support/doctest_values.hpp"
 #include "tests/unit/pipeline/pipeline_host.hpp"
 
@@ -60,6 +63,41 @@ TEST_CASE("Pipeline: HEAD has the header block of GET and no body") {
     });
     CHECK(lines.size() == 1);
     CHECK(FieldOf(lines[0], "method") == "HEAD");
+  }
+}
+
+TEST_CASE("Pipeline: HEAD of a stream of events ends at once, and is a whole answer") {
+  for (const auto kind : kAllKinds) {
+    for (const bool nested : {false, true}) {
+      CAPTURE(static_cast<int>(kind));
+      CAPTURE(nested);
+      bool failed = true;
+      const auto lines = PipelineHost::Run([&](PipelineHost& host) {
+        host.Serve({{"/events", kind,
+                     [](HttpContext& context) {
+                       ServerSentEvents events(context);
+                       SleepFor(std::chrono::hours(1));
+                     }},
+                    {"/x", kind, [&](HttpContext& context) {
+                       context.AddOnRequestCompleted(
+                           [&](HttpContext& at_end) { failed = at_end.Error() != nullptr; });
+                       context.Server().Execute("/events");
+                     }}});
+        TestRequest request("HEAD", nested ? "/x" : "/events");
+        host.Process(request);
+        CHECK(request.exchange.status == 200);
+        CHECK(request.exchange.Header("Content-Type") == "text/event-stream");
+        CHECK_FALSE(request.exchange.headers.Contains("Content-Length"));
+        CHECK(request.exchange.sent.empty());
+        CHECK_FALSE(request.exchange.aborted);
+        CHECK(host.Log().empty());
+      });
+      CHECK(failed != nested);
+      REQUIRE(lines.size() == 1);
+      CHECK(FieldOf(lines[0], "status") == "200");
+      CHECK(FieldOf(lines[0], "cause") == "mapped");
+      CHECK(FieldOf(lines[0], "outcome") == "completed");
+    }
   }
 }
 
