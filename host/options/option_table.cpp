@@ -471,22 +471,32 @@ void AppendAnswers(std::vector<Option>& table) {
       "and in the environment blanks or commas separate several.",
       [](Settings& settings, std::string_view text) {
         auto& codings = settings.response.compression;
-        if (text == "on") {
+        const bool is_off = text == "off";
+        if (settings.compression_off || (is_off && !codings.empty())) {
+          throw BadValue(is_off && codings.empty()
+                             ? Quoted(text) + " is given twice: keep one"
+                             : Quoted(text) +
+                                   " contradicts what stands before it: give off alone, "
+                                   "or codings without it");
+        }
+        if (is_off) {
+          settings.compression_off = true;
+        } else if (text == "on") {
           for (const auto coding :
                {ContentCoding::kBrotli, ContentCoding::kZstd, ContentCoding::kGzip}) {
             AddCoding(codings, coding, text);
           }
         } else if (const auto coding = ContentCodingOf(text)) {
           AddCoding(codings, *coding, text);
-        } else if (text != "off") {
+        } else {
           throw BadValue(Quoted(text) +
                          " is none of them: give off, on, or some of br, zstd and gzip");
-        } else if (!codings.empty()) {
-          throw BadValue(Quoted(text) + " stands beside codings: keep one");
         }
       });
-  table.push_back(Repeatable(std::move(compression),
-                             [](Settings& settings) { settings.response.compression.clear(); }));
+  table.push_back(Repeatable(std::move(compression), [](Settings& settings) {
+    settings.response.compression.clear();
+    settings.compression_off = false;
+  }));
 }
 
 void AppendProxies(std::vector<Option>& table) {

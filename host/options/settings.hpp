@@ -214,6 +214,8 @@ struct Settings {
   /// `--sendfile`: files that the web server sends itself. None: it must be configured to, and who may name files to it
   /// may have it send them.
   HttpResponseSettings response;
+  /// `--compression off` was said: codings in front of it or behind it contradict that.
+  bool compression_off = false;
 
   // Threads and stacks of one worker.
 

@@ -267,7 +267,24 @@ TEST_CASE("Parse: answers are compressed by the codings that are named, in their
   CHECK(codings({}).empty());
   CHECK(parse({"deflate"}).error.find("br, zstd and gzip") != std::string::npos);
   CHECK(parse({"br", "br"}).error.find("given twice") != std::string::npos);
-  CHECK(parse({"br", "off"}).error.find("stands beside codings") != std::string::npos);
+  for (const auto& values :
+       {std::vector<std::string>{"br", "off"}, {"off", "br"}, {"on", "off"}, {"off", "on"}}) {
+    CAPTURE(values);
+    const auto error = parse(values).error;
+    CHECK(error.find("'" + values.back() + "' contradicts") != std::string::npos);
+    CHECK(error.find("give off alone, or codings without it") != std::string::npos);
+  }
+  CHECK(parse({"off", "off"}).error.find("given twice") != std::string::npos);
+}
+
+TEST_CASE("Parse: a stronger source compresses where a weaker one said off, and the other way") {
+  const auto codings = [](const std::string& variable, const std::string& flag) {
+    const auto result = ParseServe({"--listen", "unix:/s", "--compression", flag}, {variable});
+    REQUIRE_MESSAGE(result.settings, result.error);
+    return result.settings->response.compression.size();
+  };
+  CHECK(codings("WEFT_COMPRESSION=off", "br") == 1);
+  CHECK(codings("WEFT_COMPRESSION=br gzip", "off") == 0);
 }
 
 TEST_CASE("Parse: folders whose files the web server sends are absolute, and of one header") {
