@@ -99,13 +99,23 @@ void HttpResponse::SetStatus(std::string_view status) {
 
 namespace {
 
-/// Hop-by-hop fields belong to the web server's connection with its client (RFC 9110, section 7.6.1).
+/// Of the web server's connection with its client (RFC 9110, section 7.6.1), or of the body's form on it (section 6.5).
+constexpr std::string_view kHopByHop[] = {"Connection", "Keep-Alive", "Proxy-Connection",
+                                          "TE",         "Trailer",    "Transfer-Encoding",
+                                          "Upgrade"};
+
 void CheckField(std::string_view name, std::string_view value) {
-  for (const std::string_view hop : {"Connection", "Transfer-Encoding", "Status"}) {
+  for (const auto hop : kHopByHop) {
     if (EqualsIgnoreCase(name, hop)) {
-      throw std::invalid_argument("header '" + std::string(name) +
-                                  "' is the web server's to send, not a handler's");
+      throw std::invalid_argument(
+          "header '" + std::string(name) +
+          "' is about the web server's connection with its client, which that alone keeps (RFC "
+          "9110, section 7.6.1): leave it out");
     }
+  }
+  if (EqualsIgnoreCase(name, "Status")) {
+    throw std::invalid_argument("header '" + std::string(name) +
+                                "' is how FastCGI sends the status: use SetStatusCode()");
   }
   if (EqualsIgnoreCase(name, "Content-Length") && !detail::ParseNumber(value)) {
     throw std::invalid_argument("'" + std::string(value) + "' is no Content-Length");
@@ -154,6 +164,7 @@ void HttpResponse::ClearHeaders() {
   encoder_.reset();
   compression_decided_ = false;
   encoded_ = false;
+  etag_weakened_ = false;
   if (details_) {
     details_->charset.reset();
     details_->cause = {};
@@ -164,7 +175,6 @@ void HttpResponse::ClearHeaders() {
     if (std::exchange(details_->precondition, PreconditionResult::kHolds) !=
         PreconditionResult::kHolds) {
       suppress_content_ = false;
-  etag_weakened_ = false;
     }
   }
 }

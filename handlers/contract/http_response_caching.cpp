@@ -29,8 +29,7 @@ bool IsAboutContent(std::string_view name) {
     return std::none_of(kOthers.begin(), kOthers.end(),
                         [name](std::string_view other) { return EqualsIgnoreCase(name, other); });
   }
-  constexpr std::array<std::string_view, 4> kFields = {"Accept-Ranges", "Digest", "Repr-Digest",
-                                                       "Trailer"};
+  constexpr std::array<std::string_view, 3> kFields = {"Accept-Ranges", "Digest", "Repr-Digest"};
   return std::any_of(kFields.begin(), kFields.end(),
                      [name](std::string_view field) { return EqualsIgnoreCase(name, field); });
 }

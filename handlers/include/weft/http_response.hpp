@@ -79,8 +79,10 @@ class WEFT_API HttpResponse {
   // Header fields.
 
   const HttpHeaders& Headers() const noexcept { return headers_; }
-  /// Replaces the fields of that name. Throws as HttpHeaders::Set(); Connection and Transfer-Encoding are the
-  /// web server's to send, and throw std::invalid_argument, as a Content-Length that is no number does.
+  /// Replaces the fields of that name. Throws as HttpHeaders::Set(), and std::invalid_argument for a Content-Length that is
+  /// no number, for Status (see SetStatusCode()), and for what is about the web server's connection with its client and not
+  /// about the answer (RFC 9110, section 7.6.1): Connection, Keep-Alive, Proxy-Connection, TE, Trailer, Transfer-Encoding,
+  /// Upgrade.
   void SetHeader(std::string_view name, std::string_view value);
   /// Adds a field beside others of its name; replaces one of which there is one only: Content-Type, Content-Length, ETag,
   /// Last-Modified, Location. Throws as SetHeader().
@@ -331,9 +333,9 @@ class WEFT_API HttpResponse {
   bool encoded_ = false;  // Content-Encoding is told
   Compression compression_ = Compression::kAsHost;
   mutable bool is_unconditional_ = false;  // it is known that the request has no condition
+  bool etag_weakened_ = false;             // the handler's was strong, and the body is compressed
   int status_ = 200;
   std::size_t buffer_bytes_;
-  bool etag_weakened_ = false;             // the handler's was strong, and the body is compressed
   std::string description_;
   HttpHeaders headers_;
   std::string buffer_;

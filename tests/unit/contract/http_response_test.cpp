@@ -331,11 +331,16 @@ TEST_CASE("HttpResponse: headers are set, appended and removed until they are se
 TEST_CASE("HttpResponse: what is the web server's to send is refused, in any letter case") {
   Subject subject;
   for (const std::string name :
-       {"Connection", "connection", "Transfer-Encoding", "TRANSFER-ENCODING", "Status", "status"}) {
+       {"Connection", "connection", "Keep-Alive", "Proxy-Connection", "TE", "te", "Trailer",
+        "Transfer-Encoding", "TRANSFER-ENCODING", "Upgrade", "Status", "status"}) {
     CAPTURE(name);
     CHECK_THROWS_AS(subject.response.SetHeader(name, "x"), std::invalid_argument);
     CHECK_THROWS_AS(subject.response.AppendHeader(name, "x"), std::invalid_argument);
   }
+  CHECK_THROWS_WITH_AS(subject.response.SetHeader("Upgrade", "h2c"),
+                       "header 'Upgrade' is about the web server's connection with its client, "
+                       "which that alone keeps (RFC 9110, section 7.6.1): leave it out",
+                       std::invalid_argument);
   CHECK(subject.response.Headers().empty());
 }
 
