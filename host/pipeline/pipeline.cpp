@@ -175,11 +175,13 @@ bool Pipeline::FinishFlight(Flight& flight, HttpContext& context, RequestIo& io)
   if (finished_ >= limits_.max_finished) {
     return false;
   }
+  // Its place is taken before the peer is let go of: other fibers may run meanwhile, and finish too.
+  ++finished_;
   if (!LetPeerGo(flight, io)) {
+    --finished_;
     return false;
   }
   flight.finished = true;
-  ++finished_;
   flight.deadline = Clock::now() + limits_.finish_timeout;
   flight.outcome = observe::Outcome::kFinished;
   flight.context = nullptr;  // it has its record
@@ -282,13 +284,13 @@ void Pipeline::Serve(HttpContext& context, RequestIo& io, Flight& flight) {
         throw;
       }
     }
-  } catch (...) {
-    context.AddError(std::current_exception());
   } catch (const OperationCancelled& cancelled) {
     if (cancelled.Reason() != CancellationReason::kAnswered) {
       context.AddError(std::current_exception());
       throw;
     }
+  } catch (...) {
+    context.AddError(std::current_exception());
     throw;
   }
   if (const auto error = context.Error()) {

@@ -188,6 +188,35 @@ TEST_CASE("Pipeline: where too many work on already the client waits for the han
   }
 }
 
+TEST_CASE("Pipeline: no more work on than may, also where they finish at the same time") {
+  for (const auto kind : kAllKinds) {
+    for (const bool lets_go : {true, false}) {
+      CAPTURE(static_cast<int>(kind));
+      CAPTURE(lets_go);
+      PipelineOptions options;
+      options.limits.max_finished = 1;
+      PipelineHost::Run(options, [&](PipelineHost& host) {
+        TestRequest first("GET", "/x");
+        TestRequest second("GET", "/x");
+        const auto process_second = [&](Call call) {
+          if (call == Call::kFinish) {
+            SideFiber side(host.Runtime(), [&] { host.Process(second); });
+            side.Join();
+          }
+        };
+        host.Serve({{"/x", kind, [](HttpContext& context) { context.Response().Finish(); }}});
+        first.exchange.finishes = lets_go;
+        first.exchange.before_call = process_second;
+        host.Process(first);
+        CHECK(first.exchange.Count(Call::kFinish) == 1);
+        CHECK(second.exchange.Count(Call::kFinish) == 0);
+        // The place is free again, whatever came of it.
+        CHECK(host.Get("/x")->exchange.Count(Call::kFinish) == 1);
+      });
+    }
+  }
+}
+
 TEST_CASE("Pipeline: where a peer cannot be let go of, it can still leave") {
   PipelineHost::Run([&](PipelineHost& host) {
     TestRequest request("GET", "/x");
