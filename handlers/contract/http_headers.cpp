@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "handlers/contract/field_text.hpp"
+#include "handlers/contract/percent_encoding.hpp"
 
 namespace weft {
 
@@ -12,12 +13,10 @@ using detail::ToLower;
 namespace {
 
 /// tchar of RFC 9110, section 5.6.2.
-bool IsTokenCharacter(char c) noexcept {
-  if ((c >= '0' && c <= '9') || (ToLower(c) >= 'a' && ToLower(c) <= 'z')) {
-    return true;
-  }
-  return std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-}
+constexpr detail::ByteSet kTokenCharacters = detail::AlphanumericAnd("!#$%&'*+-.^_`|~");
+
+/// Of a usual message: most have one block of memory for all their fields then.
+constexpr std::size_t kUsualFields = 8;
 
 void CheckField(std::string_view name, std::string_view value) {
   if (!IsToken(name)) {
@@ -32,6 +31,14 @@ void CheckField(std::string_view name, std::string_view value) {
 }
 
 using Fields = std::vector<HttpHeaders::Field>;
+
+void Add(Fields& fields, std::string_view name, std::string_view value) {
+  // Not for one that is there already: `name` and `value` may view the fields, which emplace_back() allows for.
+  if (fields.capacity() == 0) {
+    fields.reserve(kUsualFields);
+  }
+  fields.emplace_back(name, value);
+}
 
 Fields::iterator FindField(Fields& fields, std::string_view name) noexcept {
   return std::find_if(fields.begin(), fields.end(), [name](const HttpHeaders::Field& field) {
@@ -57,7 +64,8 @@ bool EqualsIgnoreCase(std::string_view a, std::string_view b) noexcept {
 }
 
 bool IsToken(std::string_view text) noexcept {
-  return !text.empty() && std::all_of(text.begin(), text.end(), IsTokenCharacter);
+  return !text.empty() && std::all_of(text.begin(), text.end(),
+                                      [](char c) { return detail::Contains(kTokenCharacters, c); });
 }
 
 std::optional<std::string_view> HttpHeaders::Find(std::string_view name) const noexcept {
@@ -71,14 +79,14 @@ std::optional<std::string_view> HttpHeaders::Find(std::string_view name) const n
 
 void HttpHeaders::Append(std::string_view name, std::string_view value) {
   CheckField(name, value);
-  fields_.emplace_back(name, value);
+  Add(fields_, name, value);
 }
 
 void HttpHeaders::Set(std::string_view name, std::string_view value) {
   CheckField(name, value);
   const auto first = FindField(fields_, name);
   if (first == fields_.end()) {
-    fields_.emplace_back(name, value);
+    Add(fields_, name, value);
     return;
   }
   first->second = value;

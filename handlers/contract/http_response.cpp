@@ -199,11 +199,14 @@ void HttpResponse::SetContentType(std::string_view content_type) {
   } else if (EqualsIgnoreCase(content_type.substr(0, 5), "text/")) {
     charset = kDefaultCharset;
   }
-  std::string text(content_type);
-  if (!charset.empty()) {
-    text.append("; charset=").append(charset);
+  if (charset.empty()) {
+    SetHeader("Content-Type", content_type);
+    return;
   }
-  SetHeader("Content-Type", text);
+  constexpr std::string_view kParameter = "; charset=";
+  std::string text;
+  text.reserve(content_type.size() + kParameter.size() + charset.size());
+  SetHeader("Content-Type", text.append(content_type).append(kParameter).append(charset));
 }
 
 std::string_view HttpResponse::Charset() const noexcept { return FindCharset(ContentType()).value; }
@@ -556,8 +559,10 @@ void HttpResponse::Complete() {
       EncodeBuffer();
     }
     AnnounceLength();
-    if (files_ != nullptr && TryHandOverFile()) {
-      SendHeaders();
+    if (files_ == nullptr) {
+      SendPreparedHeaders();
+    } else if (TryHandOverFile()) {
+      SendPreparedHeaders();
       completed_ = true;
       return;
     }
@@ -617,6 +622,10 @@ void HttpResponse::SendHeaders() {
   }
   RunSendingHeaders();
   PrepareHeaders(std::nullopt);
+  SendPreparedHeaders();
+}
+
+void HttpResponse::SendPreparedHeaders() {
   if (!StatusAllowsBody()) {
     // What was written before the status was set is no answer's body (RFC 9110, section 6.4.1).
     headers_.Remove("Content-Type");

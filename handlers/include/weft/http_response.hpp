@@ -300,6 +300,8 @@ class WEFT_API HttpResponse {
   void RequireNotSendingHeaders(const char* member) const;
   void AnnounceLength();
   void SendHeaders();
+  /// The rest of that, once PrepareHeaders() is done.
+  void SendPreparedHeaders();
   /// Decides it, once, with the body's length where that is known, and says so in the fields. Returns what the body is to be
   /// compressed by.
   std::optional<ContentCoding> BeginCompression(std::optional<std::uint64_t> length);
