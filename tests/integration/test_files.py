@@ -1,5 +1,6 @@
 """Files in answers, and clients that read slowly: through each web server, and directly."""
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -189,9 +190,9 @@ SENDFILE = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(SENDFILE))
-def test_a_server_that_is_asked_to_sends_the_file_itself(name, site_with_files, run_dir):
-    option, before, after = SENDFILE[name]
+def site_that_sends_files(name, site_with_files, run_dir, files, *more_edits):
+    """A site whose server sends the files itself. An edit: what is to be found in its configuration, and what replaces it."""
+    option, *edit = SENDFILE[name]
     # A server that drops its privileges has another copy.
     copied = servers.ALL[name].drops_privileges and os.geteuid() == 0
     folder = run_dir / ("copy" if copied else "site") / "www" / "files"
@@ -200,13 +201,20 @@ def test_a_server_that_is_asked_to_sends_the_file_itself(name, site_with_files, 
         def write_config(self, config_name, **more):
             config = super().write_config(config_name, **more)
             text = config.read_text()
-            assert before in text
-            config.write_text(text.replace(before, after.format(folder=folder)))
+            for before, after in (edit, *more_edits):
+                before = before.format(folder=folder)
+                assert before in text
+                text = text.replace(before, after.format(folder=folder))
+            config.write_text(text)
             return config
 
+    return site_with_files(name, files, [f"sendfile = {option.format(folder=folder)}"], SendsFiles)
+
+
+@pytest.mark.parametrize("name", sorted(SENDFILE))
+def test_a_server_that_is_asked_to_sends_the_file_itself(name, site_with_files, run_dir):
     content = os.urandom(2 * MIB + 3)
-    site = site_with_files(name, {"data.bin": content, "empty": b""}, [f"sendfile = {option.format(folder=folder)}"],
-                           SendsFiles)
+    site = site_that_sends_files(name, site_with_files, run_dir, {"data.bin": content, "empty": b""})
     for handler in ("/download.ashx", "/download-async.ashx"):
         target = f"{handler}?name=data.bin"
         response = site.request("GET", target)
@@ -236,6 +244,29 @@ def test_a_server_that_is_asked_to_sends_the_file_itself(name, site_with_files, 
         assert site.request("GET", "/internal/data.bin").status == 404
     wait_for("an answer that Weft has sent no byte of",
              lambda: [line for line in site.access_lines() if "name=data.bin" in line and " bytes=0 " in line])
+
+
+# What docs/guide/files.md has an operator add where others may write into the folder. mod_xsendfile has nothing like it.
+NO_LINKS = {
+    "lighttpd-socket": ("fastcgi.server = (", 'server.follow-symlink = "disable"\nfastcgi.server = ('),
+    "nginx": ('alias "{folder}/";', 'alias "{folder}/"; disable_symlinks on from={folder};'),
+}
+
+
+@pytest.mark.parametrize("name, configured", [("apache-proxy", False), *itertools.product(sorted(NO_LINKS), (False, True))])
+def test_a_server_that_sends_files_follows_links_unless_it_is_told_not_to(name, configured, site_with_files, run_dir):
+    site = site_that_sends_files(name, site_with_files, run_dir, {"data.bin": b"inside"},
+                                 *([NO_LINKS[name]] if configured else []))
+    root = site.installation.document_root
+    (root / "outside").mkdir(mode=0o755)
+    (root / "outside" / "data.bin").write_bytes(b"outside")
+    (root / "files" / "link.bin").symlink_to(root / "outside" / "data.bin")
+    assert site.request("GET", "/download.ashx?name=data.bin").body == b"inside"
+    response = site.request("GET", "/download.ashx?name=link.bin")
+    if configured:
+        assert response.status in (403, 404) and b"outside" not in response.body
+    else:
+        assert (response.status, response.body) == (200, b"outside")
 
 
 def decoded(site, target, coding):
