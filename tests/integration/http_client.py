@@ -2,6 +2,7 @@
 
 import dataclasses
 import socket
+import subprocess
 
 
 @dataclasses.dataclass
@@ -20,6 +21,19 @@ class Response:
 def parse_headers(block):
     lines = block.decode("latin-1").replace("\r\n", "\n").split("\n")
     return lines[0], [tuple(part.strip() for part in line.split(":", 1)) for line in lines[1:] if line]
+
+
+def curl(site, target, *options, timeout=60):
+    """Status, header fields by their names in small letters, and content of an answer to curl. Apache passes no Content-Length
+    on, unless it is told to."""
+    result = subprocess.run(["curl", "-sS", "-i", *map(str, options), f"http://127.0.0.1:{site.port}{target}"],
+                            capture_output=True, timeout=timeout)
+    assert result.returncode == 0, result.stderr
+    head, _, body = result.stdout.partition(b"\r\n\r\n")
+    while b" 100 " in head.splitlines()[0]:
+        head, _, body = body.partition(b"\r\n\r\n")
+    status_line, headers = parse_headers(head)
+    return int(status_line.split()[1]), {name.lower(): value for name, value in headers}, body
 
 
 class Exchange:

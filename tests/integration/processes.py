@@ -79,6 +79,11 @@ def memory_of(pid, field):
     raise AssertionError(f"/proc/{pid}/status has no {field}")
 
 
+def memory_grown(pid, before):
+    """How far a process's memory has ever gone beyond `before` KiB, in bytes."""
+    return (memory_of(pid, "VmHWM") - before) * 1024
+
+
 def cpu_seconds_of(pid):
     """The processor time that a process has used so far."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

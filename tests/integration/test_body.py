@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import resource
 import signal
 import socket
@@ -12,8 +11,8 @@ import pytest
 
 import fcgi
 import servers
-from http_client import Exchange
-from processes import wait_for
+from http_client import Exchange, curl
+from processes import memory_grown, memory_of, wait_for
 from servers import sha256
 
 KIB = 1024
@@ -41,16 +40,6 @@ def site(request, processes, installation):
     return ALL[request.param](processes, installation)
 
 
-def curl(site, target, *arguments, timeout=60):
-    result = subprocess.run(["curl", "-sS", "-i", *arguments, f"http://127.0.0.1:{site.port}{target}"],
-                            capture_output=True, timeout=timeout)
-    assert result.returncode == 0, result.stderr
-    head, _, body = result.stdout.partition(b"\r\n\r\n")
-    while b" 100 " in head.splitlines()[0]:
-        head, _, body = body.partition(b"\r\n\r\n")
-    return int(head.split()[1]), body
-
-
 def multipart(parts, boundary="XX"):
     """parts: (name, content), or (name, content, file name)."""
     message = b""
@@ -73,7 +62,7 @@ def test_the_form_that_curl_sends_arrives_whole(site, tmp_path):
                  "-F", f'file=@"{tmp_path}/gro\u00df, \\"1\\".bin"', "-F", f"none=@{tmp_path}/empty",
                  "-F", "note=second"]
     for more in ([], ["-H", "Expect: 100-continue"], ["-H", "Expect:"]):
-        status, body = curl(site, "/upload.ashx", *arguments, *more)
+        status, _, body = curl(site, "/upload.ashx", *arguments, *more)
         assert status == 200, body
         seen = json.loads(body)
         assert seen["fields"] == [["note", "a\r\nb\u00e4"], ["note", "second"]]
@@ -82,7 +71,7 @@ def test_the_form_that_curl_sends_arrives_whole(site, tmp_path):
             ("file", "small.bin", "image/png", 1000, sha256(small)),
             ("file", "gro\u00df, _1_.bin", "application/octet-stream", len(large), sha256(large)),
             ("none", "empty", "application/octet-stream", 0, sha256(b""))]
-        status, body = curl(site, "/upload-stream.ashx", *arguments, *more)
+        status, _, body = curl(site, "/upload-stream.ashx", *arguments, *more)
         assert status == 200, body
         assert [(part["name"], part["length"], part["sha256"]) for part in json.loads(body)["parts"]] == [
             ("note", 6, sha256("a\r\nb\u00e4".encode())), ("file", 1000, sha256(small)),
@@ -90,12 +79,12 @@ def test_the_form_that_curl_sends_arrives_whole(site, tmp_path):
 
 
 def test_the_urlencoded_form_that_curl_sends_arrives_whole(site):
-    status, body = curl(site, "/upload.ashx", "--data-urlencode", "a=1 +&=\u00e4", "-d", "b", "-d", "A=2")
+    status, _, body = curl(site, "/upload.ashx", "--data-urlencode", "a=1 +&=\u00e4", "-d", "b", "-d", "A=2")
     assert (status, json.loads(body)["fields"]) == (200, [["a", "1 +&=\u00e4"], ["b", ""], ["A", "2"]])
     # Of any method that the server passes on with its body.
-    status, body = curl(site, "/upload.ashx", "-X", "PUT", "-d", "a=1")
+    status, _, body = curl(site, "/upload.ashx", "-X", "PUT", "-d", "a=1")
     assert (status, json.loads(body)["fields"]) == (200, [["a", "1"]])
-    status, body = curl(site, "/upload.ashx", "-X", "GET", "-d", "a=1")
+    status, _, body = curl(site, "/upload.ashx", "-X", "GET", "-d", "a=1")
     if isinstance(site, (servers.LighttpdSocket, servers.LighttpdSpawn)):
         assert status == 400  # lighttpd takes none, unless server.http-parseopts has "method-get-body" => "enable"
         return
@@ -121,12 +110,12 @@ def test_a_chunked_form_has_no_length_and_arrives_whole(site, target):
 
 
 def test_json_is_read_and_written(site):
-    status, body = curl(site, "/json.ashx", "-H", "Content-Type: application/json", "-d", '{"a": ["\u00e4", 1]}')
+    status, _, body = curl(site, "/json.ashx", "-H", "Content-Type: application/json", "-d", '{"a": ["\u00e4", 1]}')
     assert (status, json.loads(body)) == (200, {"received": {"a": ["\u00e4", 1]}})
     assert curl(site, "/json.ashx", "-d", "{}")[0] == 415
-    status, body = curl(site, "/json.ashx", "-H", "Content-Type: application/json", "--data-binary", '{"a":\n 1,}')
+    status, _, body = curl(site, "/json.ashx", "-H", "Content-Type: application/json", "--data-binary", '{"a":\n 1,}')
     assert status == 400 and b"line 2, column 4 (byte 9)" in body
-    status, _ = curl(site, "/json.ashx", "-H", "Content-Type: application/json", "-d", "[" * 10000)
+    status, *_ = curl(site, "/json.ashx", "-H", "Content-Type: application/json", "-d", "[" * 10000)
     assert status == 400
 
 
@@ -208,21 +197,17 @@ def test_what_is_malformed_is_400_with_its_cause(start, body, content_type, caus
     host.wait_for_access_line("status=400", f"cause={cause}")
 
 
-def memory_of(pid, name="VmRSS"):
-    return int(re.search(rf"^{name}:\s+(\d+) kB", open(f"/proc/{pid}/status").read(), re.M)[1]) * KIB
-
-
 def test_the_memory_of_a_large_upload_is_constant(start, tmp_path):
     host = start("--max-request-bytes", "1g", "--temporary-folder", tmp_path)
     assert upload(host, [("a", b"1", "f")]).status == 200
-    before = memory_of(host.process.pid)
+    before = memory_of(host.process.pid, "VmRSS")
     content = os.urandom(MIB) * 300
     for target in ("/upload.ashx", "/upload-stream.ashx"):
         response = upload(host, [("f", content, "f"), ("note", b"end")], target, timeout=120)
         assert response.status == 200
         seen = json.loads(response.body)
         assert (seen.get("files") or seen["parts"])[0]["sha256"] == sha256(content)
-    grown = memory_of(host.process.pid, "VmHWM") - before
+    grown = memory_grown(host.process.pid, before)
     assert grown < 64 * MIB, f"{grown // MIB} MiB for an upload of 300 MiB"
     assert list(tmp_path.iterdir()) == []
 

@@ -10,7 +10,7 @@ import pytest
 import fcgi
 import servers
 from http_client import Exchange
-from processes import children_of, memory_of, wait_for
+from processes import children_of, memory_grown, memory_of, wait_for
 from servers import sha256
 
 KIB = 1024
@@ -79,11 +79,6 @@ def descendants(pid, word):
     return found
 
 
-def grown(pid, before):
-    """How far a process's memory has ever gone beyond `before` KiB, in bytes."""
-    return (memory_of(pid, "VmHWM") - before) * KIB
-
-
 class HAProxyNotMultiplexing(servers.HAProxy):
     """FastCGI has no flow control by request: on a shared connection HAProxy reads nobody's answer while one client
     does not take its own."""
@@ -120,7 +115,7 @@ def test_a_slow_client_costs_a_worker_no_memory_and_others_no_time(name, target,
         while piece := exchange.read_piece():
             received += len(piece)
     assert received == LARGE
-    assert max(grown(worker, before) for worker in workers_of(site)) < MEMORY
+    assert max(memory_grown(worker, before) for worker in workers_of(site)) < MEMORY
 
 
 @pytest.mark.parametrize("target", SLOW)
@@ -140,7 +135,7 @@ def test_a_slow_peer_makes_a_handler_wait_and_nobody_else(target, start, run_dir
             received[number] += len(connection.socket.recv(KIB))
         assert host.get("/hello-async.ashx").status == 200
         assert host.get("/hello.ashx").status == 200
-    assert grown(host.process.pid, before) < MEMORY
+    assert memory_grown(host.process.pid, before) < MEMORY
     assert not host.access_lines(target)
     # Seven leave, one stays to the end.
     for connection in slow[1:]:
@@ -151,7 +146,7 @@ def test_a_slow_peer_makes_a_handler_wait_and_nobody_else(target, start, run_dir
             received[0] += len(data)
     assert received[0] > LARGE
     host.wait_for_access_line(target, "status=200", f"bytes={LARGE}")
-    assert grown(host.process.pid, before) < MEMORY
+    assert memory_grown(host.process.pid, before) < MEMORY
 
 
 @pytest.mark.parametrize("handler", ["/download.ashx", "/download-async.ashx"])

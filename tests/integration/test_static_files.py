@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 import servers
+from http_client import curl
 from processes import wait_for
 
 SITES = ["nginx", "lighttpd-socket", "apache-proxy", "apache-fcgid", "haproxy"]
@@ -75,19 +76,6 @@ def site(request, processes, installation, www, tmp_path):
     os.mkfifo(root / "fifo.txt")
     (root / "secret-link.txt").symlink_to("/etc/passwd")
     return whole
-
-
-def curl(site, path, *options):
-    """Status, header fields and content of an answer to curl. Apache passes no Content-Length on, unless it is told to."""
-    result = run("curl", "-sS", "--max-time", "30", "-i", *options, f"http://127.0.0.1:{site.port}{path}")
-    assert result.returncode == 0, result.stderr
-    head, _, body = result.stdout.partition(b"\r\n\r\n")
-    lines = head.decode("latin-1").split("\r\n")
-    fields = {}
-    for line in lines[1:]:
-        name, _, value = line.partition(":")
-        fields[name.lower()] = value.strip()
-    return int(lines[0].split()[1]), fields, body
 
 
 def test_curl_and_wget_resume_a_download(site, tmp_path):
