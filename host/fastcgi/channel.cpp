@@ -128,9 +128,17 @@ void Channel::SealParams() {
 }
 
 void Channel::AppendStdin(std::string_view bytes, std::size_t max_buffered) {
-  stdin_received_ += bytes.size();
   if (stdin_lost_ != StdinLoss::kNone) {
     return;
+  }
+  if (taken_ < taker_.size()) {
+    const auto count = bytes.copy(taker_.data() + taken_, taker_.size() - taken_);
+    taken_ += count;
+    bytes.remove_prefix(count);
+    readable_.Notify();
+    if (bytes.empty()) {
+      return;
+    }
   }
   if (stdin_head_ > stdin_.size() / 2) {
     // Not erase(), which keeps the memory of what no longer counts.
@@ -159,6 +167,35 @@ void Channel::DropStdin() noexcept {
   stdin_head_ = 0;
 }
 
+void Channel::ConsumeStdin(std::size_t count) noexcept {
+  stdin_head_ += count;
+  server_.Bodies().GiveBack(count);
+  if (stdin_head_ == stdin_.size()) {
+    DropStdin();  // its memory too: it no longer counts
+  }
+  if (connection_ != nullptr) {
+    connection_->StdinDrained();
+  }
+}
+
+Channel::Taken Channel::TakeStdin(std::span<char> buffer, std::chrono::milliseconds time) noexcept {
+  bool timed_out = false;
+  std::size_t count = 0;
+  if (StdinBuffered() == 0) {
+    taker_ = buffer;
+    taken_ = 0;
+    timed_out = !WaitForStdin(time);
+    count = std::exchange(taken_, 0);
+    taker_ = {};
+  }
+  if (count < buffer.size() && StdinBuffered() != 0) {
+    const auto more = stdin_.copy(buffer.data() + count, buffer.size() - count, stdin_head_);
+    ConsumeStdin(more);
+    count += more;
+  }
+  return {count, timed_out};
+}
+
 void Channel::EndStdin() noexcept {
   stdin_ended_ = true;
   readable_.Notify();
@@ -173,8 +210,8 @@ void Channel::Abort() noexcept {
 
 bool Channel::WaitForStdin(std::chrono::milliseconds time) noexcept {
   const auto ready = [this] {
-    return StdinBuffered() != 0 || stdin_ended_ || stdin_lost_ != StdinLoss::kNone || aborted_ ||
-           connection_ == nullptr || cancellation_.Token().IsCancellationRequested();
+    return taken_ != 0 || StdinBuffered() != 0 || stdin_ended_ || stdin_lost_ != StdinLoss::kNone ||
+           aborted_ || connection_ == nullptr || cancellation_.Token().IsCancellationRequested();
   };
   if (ready()) {
     return true;
@@ -217,15 +254,9 @@ int Channel::Read(char* buffer, std::size_t size) noexcept {
       }
       const auto count = std::min({record_left_, StdinBuffered(), size - used});
       std::memcpy(buffer + used, stdin_.data() + stdin_head_, count);
-      stdin_head_ += count;
-      server_.Bodies().GiveBack(count);
+      stdin_of_libfcgi_ += count;
       record_left_ -= count;
-      if (stdin_head_ == stdin_.size()) {
-        DropStdin();  // its memory too: it no longer counts
-      }
-      if (connection_ != nullptr) {
-        connection_->StdinDrained();
-      }
+      ConsumeStdin(count);
       return static_cast<int>(used + count);
     }
     if (stdin_ended_) {

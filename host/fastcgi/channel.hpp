@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -70,13 +71,20 @@ class Channel final : public runtime::ITask {
 
   // For what reads the body and writes the response beside libfcgi, on the request's fiber.
 
-  /// Waits until STDIN has bytes that libfcgi did not read yet, or has ended, or `time` passes, or the request is
-  /// cancelled. False: the time passed.
+  /// Waits until STDIN has bytes that nobody read yet, or has ended, or `time` passes, or the request is cancelled. False:
+  /// the time passed.
   [[nodiscard]] bool WaitForStdin(std::chrono::milliseconds time) noexcept;
+  /// Copies at most `buffer.size()` bytes of STDIN that wait; where none do, waits as WaitForStdin() does, and what comes is
+  /// copied there alone. Not while libfcgi holds some that its reader did not get. 0: the reason is as WaitForStdin()'s.
+  struct Taken {
+    std::size_t count;
+    bool timed_out;
+  };
+  [[nodiscard]] Taken TakeStdin(std::span<char> buffer, std::chrono::milliseconds time) noexcept;
+  /// STDIN bytes that libfcgi has read.
+  std::uint64_t StdinOfLibfcgi() const noexcept { return stdin_of_libfcgi_; }
   /// Bytes of the request's parameters, lengths included.
   std::size_t ParamsBytes() const noexcept { return params_bytes_; }
-  /// STDIN bytes that came so far, whoever read them.
-  std::uint64_t StdinReceived() const noexcept { return stdin_received_; }
   enum class StdinLoss {
     kNone,
     kTooLarge,  ///< it went over its own bound
@@ -148,6 +156,8 @@ class Channel final : public runtime::ITask {
   IRequestServer& server_;
   Connection* connection_;
   std::uint16_t id_;
+  /// So many of the bytes that wait were copied.
+  void ConsumeStdin(std::size_t count) noexcept;
   bool keep_connection_;
   bool stdin_ended_ = false;
   StdinLoss stdin_lost_ = StdinLoss::kNone;
@@ -165,10 +175,15 @@ class Channel final : public runtime::ITask {
   std::string stdin_;
   std::size_t stdin_head_ = 0;
   std::size_t record_left_ = 0;  // of the STDIN record that libfcgi reads
-  std::uint64_t stdin_received_ = 0;
+  std::uint64_t stdin_of_libfcgi_ = 0;
+  std::span<char> taker_;  // where TakeStdin() waits for bytes
+  std::size_t taken_ = 0;  // of it
   runtime::FiberEvent readable_;
   runtime::FiberEvent writable_;
   CancellationSource cancellation_;
 };
 
+  std::uint64_t stdin_of_libfcgi_ = 0;
+  std::span<char> taker_;  // where TakeStdin() waits for bytes
+  std::size_t taken_ = 0;  // of it
 }  // namespace weft::host::fastcgi

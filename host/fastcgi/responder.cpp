@@ -19,7 +19,7 @@ constexpr std::size_t kMaxInt = std::numeric_limits<int>::max();
 /// A usual header block fits; a larger one grows.
 constexpr std::size_t kUsualHeaderBytes = 512;
 /// Bodies in pieces of at least this are sent beside libfcgi's stream, which would copy them twice, into records of 8 KiB: a
-/// 1 GiB file took twice as long. Smaller pieces are better gathered there.
+/// 1 GiB file took twice as long. Smaller pieces are better gathered there. The same for what is read of a request's body.
 constexpr std::size_t kDirectBytes = 16 * 1024;
 
 /// One request's body and response, through libfcgi's streams.
@@ -30,16 +30,23 @@ class FastCgiExchange final : public pipeline::IExchange {
       : channel_(channel), request_(request), bodies_(bodies), body_timeout_(body_timeout) {}
 
   std::size_t ReadBody(std::span<char> buffer) override {
-    // libfcgi's reads wait until the whole buffer is full. So wait here, for anything, and ask it for no more
-    // than has come.
-    if (consumed_ == channel_.StdinReceived() ||
-        channel_.StdinLost() != Channel::StdinLoss::kNone) {
-      if (!channel_.WaitForStdin(body_timeout_)) {
-        throw HttpException(408, {},
-                            "no byte of the body came for " +
-                                std::to_string(body_timeout_.count()) + " ms (--body-timeout)")
-            .WithCause(cause::kBodyTimeout);
-      }
+    const auto held = channel_.StdinOfLibfcgi() - consumed_of_libfcgi_;
+    std::size_t count = 0;
+    bool timed_out = false;
+    if (held == 0 && buffer.size() >= kDirectBytes) {
+      const auto taken = channel_.TakeStdin(buffer, body_timeout_);
+      count = taken.count;
+      timed_out = taken.timed_out;
+    } else if (held + channel_.StdinBuffered() == 0) {
+      // libfcgi's reads wait until the whole buffer is full. So wait here, for anything, and ask it for no more than has
+      // come.
+      timed_out = !channel_.WaitForStdin(body_timeout_);
+    }
+    if (timed_out) {
+      throw HttpException(408, {},
+                          "no byte of the body came for " + std::to_string(body_timeout_.count()) +
+                              " ms (--body-timeout)")
+          .WithCause(cause::kBodyTimeout);
     }
     switch (channel_.StdinLost()) {
       case Channel::StdinLoss::kNone:
@@ -50,7 +57,12 @@ class FastCgiExchange final : public pipeline::IExchange {
       case Channel::StdinLoss::kNoRoom:
         throw bodies_.Exceeded();
     }
-    const auto there = channel_.StdinReceived() - consumed_;
+    if (count != 0) {
+      return count;
+    }
+    // Of a large buffer only what libfcgi holds: it copies the rest once less.
+    const auto there =
+        held + (buffer.size() < kDirectBytes || held == 0 ? channel_.StdinBuffered() : 0);
     if (there == 0) {
       channel_.Cancellation().Token().ThrowIfCancellationRequested();
       if (channel_.StdinCut()) {
@@ -61,13 +73,14 @@ class FastCgiExchange final : public pipeline::IExchange {
       return 0;
     }
     const auto wanted = std::min({there, std::uint64_t{buffer.size()}, std::uint64_t{kMaxInt}});
-    const int count = FCGX_GetStr(buffer.data(), static_cast<int>(wanted), request_.in);
-    consumed_ += static_cast<std::uint64_t>(count);
+    count =
+        static_cast<std::size_t>(FCGX_GetStr(buffer.data(), static_cast<int>(wanted), request_.in));
+    consumed_of_libfcgi_ += count;
     if (count == 0) {
       channel_.Cancellation().Token().ThrowIfCancellationRequested();
       throw HttpException(400, {}, "the body's stream is broken").WithCause(cause::kBodyTooShort);
     }
-    return static_cast<std::size_t>(count);
+    return count;
   }
 
   void SendHeaders(int status, std::string_view description, const HttpHeaders& headers) override {
@@ -153,7 +166,7 @@ class FastCgiExchange final : public pipeline::IExchange {
   FCGX_Request& request_;
   const pipeline::BodyBudget& bodies_;
   std::chrono::milliseconds body_timeout_;
-  std::uint64_t consumed_ = 0;
+  std::uint64_t consumed_of_libfcgi_ = 0;  // of what it has read of the body
   bool finished_ = false;
 };
 

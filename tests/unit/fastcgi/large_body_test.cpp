@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <span>
 #include <string>
 
 #include "host/runtime/fiber_event.hpp"
@@ -192,6 +193,85 @@ TEST_CASE("Connection: while a large piece is written the others have their turn
     FastCgiHost::Await([&] { return written; });
     CHECK(turns > 5);
     host.EndAll();
+  });
+}
+
+TEST_CASE("Responder: a body is whole by whatever reads, and wherever its records are cut") {
+  const auto body = Pattern(300'000, 'a');
+  std::string stream;
+  constexpr std::size_t kRecordBytes[] = {65'535, 32'768, 1, 5000};
+  // Records as lighttpd, nginx and a careless client make them.
+  for (std::size_t at = 0, i = 0; at < body.size(); ++i) {
+    const auto bytes = std::string_view(body).substr(at, kRecordBytes[i % 4]);
+    stream += Stdin(1, bytes);
+    at += bytes.size();
+  }
+  stream += Stdin(1);
+  for (const auto kind : {Kind::kBufferless, Kind::kPlain}) {
+    for (const std::size_t cut : {4096, 65'536, 70'001, 400'000}) {
+      for (const std::size_t first : {1, 512, 16'383, 16'384, 200'000}) {
+        FastCgiHost::Run([&](FastCgiHost& host) {
+          std::string read;
+          host.Serve("/read.ashx", kind, [&](HttpContext& context) {
+            if (kind == Kind::kPlain) {
+              read = context.Request().Body();
+              return;
+            }
+            auto& input = context.Request().GetBufferlessInputStream();
+            std::string buffer(200'000, '\0');
+            const std::size_t sizes[] = {first, 20'000, 100, 200'000, 16'384};
+            for (std::size_t i = 0;; ++i) {
+              const auto count = input.Read(std::span(buffer).first(sizes[i % std::size(sizes)]));
+              if (count == 0) {
+                break;
+              }
+              read.append(buffer, 0, count);
+            }
+          });
+          auto& peer = host.Connect();
+          peer.Feed(Begin(1) + Params(1, "/read.ashx", body.size()));
+          for (std::string_view rest = stream; !rest.empty();) {
+            peer.Feed(rest.substr(0, cut));
+            rest.remove_prefix(std::min(cut, rest.size()));
+          }
+          FastCgiHost::Await([&] { return peer.connection->RequestsInFlight() == 0; });
+          CHECK(AnswerTo(peer.socket, 1).status == 200);
+          CHECK((read == body));
+          CHECK(host.BodyBytes() == 0);
+        });
+      }
+    }
+  }
+}
+
+TEST_CASE("Responder: bytes of a body go where its reader waits, and count for nobody's budget") {
+  FastCgiHost::Options options;
+  options.max_buffered_bytes = 10'000;
+  options.body_timeout = std::chrono::milliseconds(20);
+  FastCgiHost::Run(options, [](FastCgiHost& host) {
+    std::string read;
+    int timeouts = 0;
+    host.Serve("/read.ashx", Kind::kBufferless, [&](HttpContext& context) {
+      std::string buffer(100'000, '\0');
+      try {
+        for (;;) {
+          const auto count = context.Request().GetBufferlessInputStream().Read(buffer);
+          read.append(buffer, 0, count);
+        }
+      } catch (const HttpException& error) {
+        timeouts += error.StatusCode() == 408 ? 1 : 0;
+        throw;
+      }
+    });
+    auto& peer = host.Connect();
+    peer.Feed(Begin(1) + Params(1, "/read.ashx", 100'000));
+    const auto body = Pattern(60'000, 'a');
+    peer.Feed(Stdin(1, body));
+    CHECK((read == body));
+    CHECK(host.BodyBytes() == 0);
+    FastCgiHost::Await([&] { return peer.connection->RequestsInFlight() == 0; });
+    CHECK(timeouts == 1);
+    CHECK(AnswerTo(peer.socket, 1).status == 408);
   });
 }
 
