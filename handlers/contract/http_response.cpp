@@ -669,11 +669,15 @@ void HttpResponse::Send(std::string_view bytes) {
   if (!HasBody()) {
     return;
   }
-  if (announced_ && bytes.size() > *announced_ - body_bytes_sent_) {
-    ThrowLengthDiffers(body_bytes_sent_ + bytes.size());
-  }
+  CheckLengthWith(bytes.size());
   sink_.SendBody(bytes);
   body_bytes_sent_ += bytes.size();
+}
+
+void HttpResponse::CheckLengthWith(std::size_t bytes) const {
+  if (announced_ && bytes > *announced_ - body_bytes_sent_) {
+    ThrowLengthDiffers(body_bytes_sent_ + bytes);
+  }
 }
 
 bool HttpResponse::StatusAllowsBody() const noexcept {

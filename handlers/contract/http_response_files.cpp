@@ -1,16 +1,21 @@
 #include "handlers/contract/http_response_files.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <exception>
 #include <iterator>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include <weft/async.hpp>
 #include <weft/http_exception.hpp>
 #include <weft/http_worker_request.hpp>
+#include "handlers/contract/file_pipe.hpp"
 #include "handlers/contract/http_response_details.hpp"
 #include "handlers/contract/percent_encoding.hpp"
 #include "handlers/contract/site_path.hpp"
@@ -25,28 +30,64 @@ constexpr std::size_t kPieceBytes = 128 * 1024;
 /// Each holds a descriptor open, and a worker has a bounded number of those: at that many the body is sent piece by piece.
 constexpr std::size_t kMaxHeldFiles = 64;
 
+/// What was promised cannot be kept, and the answer must not look whole.
+[[noreturn]] void BecameShorter(const detail::RegularFile& file) {
+  throw HttpException(500, {}, file.Path() + " became shorter while it was sent")
+      .WithCause(cause::kFileChanged);
+}
+
 /// The piece of a file that is sent next.
 class Piece {
  public:
-  explicit Piece(std::size_t capacity)
-      : capacity_(capacity), bytes_(std::make_unique_for_overwrite<char[]>(capacity)) {}
+  explicit Piece(std::size_t capacity) : capacity_(capacity) {}
 
   /// Reads what comes at `offset` of a file, `bytes` of it or as many as there is room for. Waits for the disk.
   std::string_view Read(const detail::RegularFile& file, std::uint64_t offset,
                         std::uint64_t bytes) {
+    if (bytes_ == nullptr) {
+      bytes_ = std::make_unique_for_overwrite<char[]>(capacity_);
+    }
     const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, capacity_));
     const auto count = Offload([&] { return file.ReadAt(offset, bytes_.get(), wanted); });
     if (count < wanted) {
-      // What was promised cannot be kept, and the answer must not look whole.
-      throw HttpException(500, {}, file.Path() + " became shorter while it was sent")
-          .WithCause(cause::kFileChanged);
+      BecameShorter(file);
     }
     return {bytes_.get(), count};
   }
+  /// What was read is not needed any more.
+  void Release() noexcept { bytes_.reset(); }
 
  private:
   std::size_t capacity_;
   std::unique_ptr<char[]> bytes_;
+};
+
+/// The same without a copy, for what goes to the web server as it is.
+class SplicedPiece {
+ public:
+  /// Puts what comes there into the pipe, and says how much that is; 0: it has to be read. Waits for the disk.
+  std::size_t Fill(const detail::RegularFile& file, std::uint64_t offset, std::uint64_t bytes) {
+    if (!std::exchange(tried_, true)) {
+      pipe_ = detail::FilePipe::TryMake();
+    }
+    if (pipe_ == nullptr) {
+      return 0;
+    }
+    const auto count = Offload([&] { return pipe_->TryFill(file, offset, bytes); });
+    if (!count) {
+      pipe_.reset();
+      return 0;
+    }
+    if (*count == 0) {
+      BecameShorter(file);
+    }
+    return *count;
+  }
+  int Pipe() const noexcept { return pipe_->ReadEnd(); }
+
+ private:
+  bool tried_ = false;
+  std::unique_ptr<detail::FilePipe> pipe_;
 };
 
 std::shared_ptr<const detail::RegularFile> Open(const std::string& path) {
@@ -219,6 +260,7 @@ void HttpResponse::SendBufferWithFiles() {
     return;
   }
   const auto files = std::exchange(files_, nullptr);
+  SplicedPiece spliced;
   std::size_t sent = 0;
   const auto send_text = [&](std::size_t end) {
     if (end > sent) {
@@ -230,13 +272,23 @@ void HttpResponse::SendBufferWithFiles() {
     for (auto& range : files->ranges) {
       send_text(range.position);
       while (range.bytes > 0) {
-        if (read.empty()) {
-          read = piece.Read(*range.file, range.offset, range.bytes);
+        std::size_t count = 0;
+        if (read.empty() && encoder_ == nullptr && range.bytes >= kPieceBytes) {
+          count = spliced.Fill(*range.file, range.offset, range.bytes);
         }
-        SendBytes(read);
-        range.offset += read.size();
-        range.bytes -= read.size();
-        read = {};
+        if (count != 0) {
+          piece.Release();
+          SendPiped(spliced.Pipe(), count);
+        } else {
+          if (read.empty()) {
+            read = piece.Read(*range.file, range.offset, range.bytes);
+          }
+          SendBytes(read);
+          count = read.size();
+          read = {};
+        }
+        range.offset += count;
+        range.bytes -= count;
       }
       range.file.reset();
     }
@@ -246,6 +298,28 @@ void HttpResponse::SendBufferWithFiles() {
     throw;
   }
   buffer_.clear();
+}
+
+void HttpWorkerRequest::SendPiped(int pipe, std::size_t bytes) {
+  constexpr std::size_t kReadBytes = 64 * 1024;
+  const auto buffer = std::make_unique_for_overwrite<char[]>(std::min(bytes, kReadBytes));
+  while (bytes != 0) {
+    const auto count = ::read(pipe, buffer.get(), std::min(bytes, kReadBytes));
+    if (count > 0) {
+      bytes -= static_cast<std::size_t>(count);
+      SendBody({buffer.get(), static_cast<std::size_t>(count)});
+    } else if (count == 0) {
+      throw std::logic_error("HttpWorkerRequest::SendPiped(): the pipe has fewer bytes");
+    } else if (errno != EINTR) {
+      throw std::system_error(errno, std::generic_category(), "read a pipe");
+    }
+  }
+}
+
+void HttpResponse::SendPiped(int pipe, std::size_t bytes) {
+  CheckLengthWith(bytes);
+  sink_.SendPiped(pipe, bytes);
+  body_bytes_sent_ += bytes;
 }
 
 }  // namespace weft

@@ -311,14 +311,15 @@ void Channel::WaitForOutput() {
   waits_to_write_ = false;
 }
 
-bool Channel::SendStdout(std::string_view bytes) noexcept {
+template <typename SendSome>
+bool Channel::SendAll(std::size_t bytes, SendSome send_some) noexcept {
   const auto in_vain = [this] {
     return connection_ == nullptr || aborted_ || cancellation_.Token().IsCancellationRequested();
   };
   try {
     while (!in_vain()) {
-      const auto taken = connection_->SendStdout(*this, bytes);
-      bytes.remove_prefix(taken);
+      const auto taken = send_some(bytes);
+      bytes -= taken;
       if (taken == 0) {
         if (connection_ != nullptr) {
           WaitForOutput();
@@ -328,7 +329,7 @@ bool Channel::SendStdout(std::string_view bytes) noexcept {
       while (!in_vain() && connection_->OutputFull()) {
         WaitForOutput();
       }
-      if (bytes.empty()) {
+      if (bytes == 0) {
         return connection_ != nullptr;
       }
       // Where the peer keeps up nothing else would give the others their turn.
@@ -342,6 +343,17 @@ bool Channel::SendStdout(std::string_view bytes) noexcept {
     }
   }
   return false;
+}
+
+bool Channel::SendStdout(std::string_view bytes) noexcept {
+  return SendAll(bytes.size(), [&](std::size_t left) {
+    return connection_->SendStdout(*this, bytes.substr(bytes.size() - left));
+  });
+}
+
+bool Channel::SendPiped(int pipe, std::size_t bytes) noexcept {
+  return SendAll(bytes,
+                 [&](std::size_t left) { return connection_->SendPiped(*this, pipe, left); });
 }
 
 void Channel::Flush() noexcept {

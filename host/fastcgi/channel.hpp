@@ -97,6 +97,8 @@ class Channel final : public runtime::ITask {
   /// Sends bytes of STDOUT behind what libfcgi has written, without a copy; waits as Write() does. False: not all of them
   /// will be read, because the peer has gone, or the request was cancelled.
   [[nodiscard]] bool SendStdout(std::string_view bytes) noexcept;
+  /// The same with bytes that are in a pipe, which holds that many.
+  [[nodiscard]] bool SendPiped(int pipe, std::size_t bytes) noexcept;
   /// Has the connection send what was written so far.
   void Flush() noexcept;
   /// The response must not look complete: no END_REQUEST is sent until the web server asks for it by
@@ -148,16 +150,19 @@ class Channel final : public runtime::ITask {
 
  private:
   void WaitForOutput();
+  /// `send_some` says how many bytes it has taken, of those that are left; 0: wait.
+  template <typename SendSome>
+  bool SendAll(std::size_t bytes, SendSome send_some) noexcept;
   void DeleteIfUnheld() noexcept;
   void LoseStdin(StdinLoss loss) noexcept;
   void DropStdin() noexcept;
+  /// So many of the bytes that wait were copied.
+  void ConsumeStdin(std::size_t count) noexcept;
   void GiveBackStdin() noexcept { server_.Bodies().GiveBack(StdinBuffered()); }
 
   IRequestServer& server_;
   Connection* connection_;
   std::uint16_t id_;
-  /// So many of the bytes that wait were copied.
-  void ConsumeStdin(std::size_t count) noexcept;
   bool keep_connection_;
   bool stdin_ended_ = false;
   StdinLoss stdin_lost_ = StdinLoss::kNone;
@@ -183,7 +188,4 @@ class Channel final : public runtime::ITask {
   CancellationSource cancellation_;
 };
 
-  std::uint64_t stdin_of_libfcgi_ = 0;
-  std::span<char> taker_;  // where TakeStdin() waits for bytes
-  std::size_t taken_ = 0;  // of it
 }  // namespace weft::host::fastcgi

@@ -1,7 +1,10 @@
 #include "host/fastcgi/connection.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <exception>
 #include <utility>
@@ -29,6 +32,20 @@ constexpr std::size_t kOutputKept = 16 * 1024;
 /// Of the records that are made here: whole pages, two to what usually comes at once. lighttpd takes up a record only when all
 /// of it has come.
 constexpr std::size_t kStdoutContentBytes = 32 * 1024;
+/// Such records of a request that leave before others have their turn.
+constexpr std::size_t kRecords = 4;
+
+void DiscardPiped(int pipe, std::size_t bytes) noexcept {
+  char unread[4096];
+  while (bytes != 0) {
+    const auto count = ::read(pipe, unread, std::min(bytes, sizeof unread));
+    if (count > 0) {
+      bytes -= static_cast<std::size_t>(count);
+    } else if (count == 0 || errno != EINTR) {
+      return;
+    }
+  }
+}
 
 }  // namespace
 
@@ -426,7 +443,6 @@ std::size_t Connection::SendStdout(Channel& channel, std::string_view bytes) {
 
     std::size_t Bytes() const noexcept { return kHeaderBytes + content.size() + padding; }
   };
-  constexpr std::size_t kRecords = 4;
   static_assert(1 + 3 * kRecords <= IConnectionSocket::kMaxPieces);
   static constexpr char kPadding[8] = {};
   std::array<Record, kRecords> records;
@@ -492,6 +508,67 @@ void Connection::QueueRest(std::string_view bytes, std::size_t& sent) {
   const auto gone = std::min(sent, bytes.size());
   sent -= gone;
   output_.append(bytes.substr(gone));
+}
+
+bool Connection::QueuePiped(int pipe, std::size_t bytes) {
+  auto at = output_.size();
+  output_.resize(at + bytes);
+  while (at < output_.size()) {
+    const auto count = ::read(pipe, output_.data() + at, output_.size() - at);
+    if (count > 0) {
+      at += static_cast<std::size_t>(count);
+    } else if (count == 0 || errno != EINTR) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::size_t Connection::SendPiped(Channel& channel, int pipe, std::size_t bytes) {
+  if (ended_ || channel.Aborted() || channel.IsCut()) {
+    DiscardPiped(pipe, bytes);  // nobody will read it
+    return bytes;
+  }
+  std::size_t taken = 0;
+  for (std::size_t i = 0; i < kRecords && taken < bytes; ++i) {
+    if (!waits_writable_ && !SendQueued()) {
+      return 0;
+    }
+    // In the queue each of several requests has its turn.
+    if (waits_writable_ && (channels_.size() == 1 || taken != 0)) {
+      break;
+    }
+    const auto content = std::min(bytes - taken, kStdoutContentBytes);
+    const auto padding = (8 - content % 8) % 8;
+    char header[kHeaderBytes];
+    EncodeHeader(header, RecordType::kStdout, channel.Id(), content, padding);
+    std::size_t sent = 0;
+    if (!waits_writable_) {
+      const auto result = socket_.SendPiped({header, kHeaderBytes}, pipe, content);
+      if (result < 0) {
+        OnSocketError();
+        return 0;
+      }
+      if (result == 0) {
+        WaitUntilWritable();
+        break;
+      }
+      sent = static_cast<std::size_t>(result);
+      send_since_ = {};
+      if (sent < kHeaderBytes + content) {
+        WaitUntilWritable();
+      }
+    }
+    taken += content;
+    QueueRest({header, kHeaderBytes}, sent);
+    if (!QueuePiped(pipe, content - sent)) {
+      // The record has begun, and cannot be ended.
+      Abandon(IConnectionSocket::Ending::kReset);
+      return 0;
+    }
+    output_.append(padding, '\0');
+  }
+  return waits_writable_ || SendQueued() ? taken : 0;
 }
 
 void Connection::Flush() {

@@ -23,6 +23,8 @@ class IConnectionSocket {
   /// The same with bytes that lie apart: at most kMaxPieces of them, taken in their order.
   virtual std::ptrdiff_t SendPieces(std::span<const std::string_view> pieces) = 0;
   static constexpr std::size_t kMaxPieces = 16;
+  /// The same with bytes of a pipe behind others; the pipe holds that many. What is not taken stays there.
+  virtual std::ptrdiff_t SendPiped(std::string_view before, int pipe, std::size_t bytes) = 0;
   /// Has OnWritable() called once, when Send() takes bytes again.
   virtual void NotifyWhenWritable() = 0;
   /// What WantsToRead() says may have changed.
@@ -111,6 +113,8 @@ class Connection final : private RecordParser::IVisitor {
   /// copied. Returns how many were taken, the rest of a record that has begun among them: it is queued. 0: wait for
   /// NotifyWritable().
   std::size_t SendStdout(Channel& channel, std::string_view bytes);
+  /// The same with bytes of a pipe, which holds that many.
+  std::size_t SendPiped(Channel& channel, int pipe, std::size_t bytes);
   /// Sends what is queued.
   void Flush();
   /// More output is queued than may be.
@@ -148,6 +152,8 @@ class Connection final : private RecordParser::IVisitor {
   /// All that was queued is sent.
   void ReleaseOutput() noexcept;
   void QueueRest(std::string_view bytes, std::size_t& sent);
+  /// Queues bytes of a pipe. False: they cannot be read.
+  [[nodiscard]] bool QueuePiped(int pipe, std::size_t bytes);
   /// The socket takes no more for now.
   void WaitUntilWritable();
   void EndIfDone();

@@ -107,7 +107,7 @@ class FastCgiExchange final : public pipeline::IExchange {
 
   void SendBody(std::string_view bytes) override {
     if (bytes.size() >= kDirectBytes) {
-      SendBesideLibfcgi(bytes);
+      SendBesideLibfcgi([&] { return channel_.SendStdout(bytes); });
       return;
     }
     while (!bytes.empty()) {
@@ -120,6 +120,10 @@ class FastCgiExchange final : public pipeline::IExchange {
     if (channel_.Aborted()) {
       throw OperationCancelled(CancellationReason::kClientGone);
     }
+  }
+
+  void SendPiped(int pipe, std::size_t bytes) override {
+    SendBesideLibfcgi([&] { return channel_.SendPiped(pipe, bytes); });
   }
 
   void Flush() override {
@@ -152,11 +156,12 @@ class FastCgiExchange final : public pipeline::IExchange {
   }
 
  private:
-  void SendBesideLibfcgi(std::string_view bytes) {
+  template <typename Send>
+  void SendBesideLibfcgi(Send&& send) {
     if (FCGX_FFlush(request_.out) < 0 || FCGX_GetError(request_.out) != 0) {
       throw OperationCancelled(CancellationReason::kClientGone);
     }
-    if (!channel_.SendStdout(bytes)) {
+    if (!send()) {
       channel_.Cancellation().Token().ThrowIfCancellationRequested();
       throw OperationCancelled(CancellationReason::kClientGone);
     }

@@ -1,6 +1,7 @@
 #include "host/fastcgi/server.hpp"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -128,6 +129,30 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
       return count;
     }
     return errno == EAGAIN || errno == EINTR ? 0 : -1;
+  }
+
+  std::ptrdiff_t SendPiped(std::string_view before, int pipe, std::size_t bytes) override {
+    if (closed_) {
+      return -1;
+    }
+    const int descriptor = socket_.native_handle();
+    const auto first = ::send(descriptor, before.data(), before.size(), MSG_NOSIGNAL | MSG_MORE);
+    if (first < 0) {
+      return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    }
+    std::size_t sent = 0;
+    while (static_cast<std::size_t>(first) == before.size() && sent < bytes) {
+      const auto count =
+          ::splice(pipe, nullptr, descriptor, nullptr, bytes - sent, SPLICE_F_NONBLOCK);
+      if (count > 0) {
+        sent += static_cast<std::size_t>(count);
+      } else if (count == 0 || errno == EAGAIN) {
+        break;
+      } else if (errno != EINTR) {
+        return -1;
+      }
+    }
+    return first + static_cast<std::ptrdiff_t>(sent);
   }
 
   void NotifyWhenWritable() override {

@@ -121,6 +121,12 @@ void RequestIo::SendBody(std::string_view bytes) {
   body_bytes_sent_ += bytes.size();
 }
 
+void RequestIo::SendPiped(int pipe, std::size_t bytes) {
+  CheckMaySend();
+  OnFiber([&] { exchange_.SendPiped(pipe, bytes); });
+  body_bytes_sent_ += bytes;
+}
+
 void RequestIo::Flush() {
   CheckMaySend();
   OnFiber([&] { exchange_.Flush(); });

@@ -63,6 +63,7 @@ class RequestIo final : public HttpWorkerRequest {
   void HoldBody(std::size_t memory_bytes, std::uint64_t file_bytes) override;
   void SendHeaders(int status, std::string_view description, const HttpHeaders& headers) override;
   void SendBody(std::string_view bytes) override;
+  void SendPiped(int pipe, std::size_t bytes) override;
   void Flush() override;
   bool Finish() override;
 

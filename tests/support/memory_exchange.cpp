@@ -1,5 +1,7 @@
 #include "tests/support/memory_exchange.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
@@ -51,6 +53,21 @@ void MemoryExchange::SendBody(std::string_view bytes) {
   Enter(Call::kSendBody);
   sent += bytes;
   pieces.push_back(bytes.size());
+}
+
+void MemoryExchange::SendPiped(int pipe, std::size_t bytes) {
+  Enter(Call::kSendBody);
+  std::string text(bytes, '\0');
+  for (std::size_t at = 0; at < bytes;) {
+    const auto count = read(pipe, text.data() + at, bytes - at);
+    if (count <= 0) {
+      throw std::system_error(errno, std::generic_category(), "read a pipe");
+    }
+    at += static_cast<std::size_t>(count);
+  }
+  sent += text;
+  pieces.push_back(bytes);
+  bytes_piped += bytes;
 }
 
 void MemoryExchange::Flush() { Enter(Call::kFlush); }

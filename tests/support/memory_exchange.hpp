@@ -46,6 +46,7 @@ class MemoryExchange final : public host::pipeline::IExchange {
   HttpHeaders headers;
   std::string sent;                 ///< the answer's body
   std::vector<std::size_t> pieces;  ///< how large each SendBody() was
+  std::size_t bytes_piped = 0;      ///< of the answer's body, how many came by SendPiped()
   bool aborted = false;
   int cancellations = 0;  ///< how often it was told of one
 
@@ -53,6 +54,7 @@ class MemoryExchange final : public host::pipeline::IExchange {
   void SendHeaders(int with_status, std::string_view with_description,
                    const HttpHeaders& with_headers) override;
   void SendBody(std::string_view bytes) override;
+  void SendPiped(int pipe, std::size_t bytes) override;  ///< one SendBody() in `calls`
   void Flush() override;
   bool Finish() noexcept override;
   void Abort() noexcept override;

@@ -295,6 +295,7 @@ class WEFT_API HttpResponse {
   /// Throws where a body of so many bytes, or more, is longer than that.
   void CheckLength(std::uint64_t bytes) const;
   [[noreturn]] void ThrowLengthDiffers(std::uint64_t bytes) const;
+  void CheckLengthWith(std::size_t bytes) const;
   void Send(std::string_view bytes);
   void RunSendingHeaders();
   void RequireNotSendingHeaders(const char* member) const;
@@ -310,6 +311,7 @@ class WEFT_API HttpResponse {
   void FlushEncoder(bool finish);
   /// Of the body, as the handler wrote them.
   void SendBytes(std::string_view bytes);
+  void SendPiped(int pipe, std::size_t bytes);
   void SendBuffer();
   void SendBufferWithFiles();
   /// Has the web server send the one file that is the whole body. False: it shall not, or may not.

@@ -34,6 +34,9 @@ class WEFT_API HttpWorkerRequest {
                            const HttpHeaders& headers) = 0;
   /// Sends body bytes; waits while the peer takes no more. `bytes` are needed only during the call.
   virtual void SendBody(std::string_view bytes) = 0;
+  /// The same with bytes that are in a pipe, which holds that many. Where it throws, some may be left there. By default
+  /// they are read, and sent by SendBody().
+  virtual void SendPiped(int pipe, std::size_t bytes);
   /// Pushes what was sent so far to the web server.
   virtual void Flush() = 0;
   /// Ends the request for its peer, which has the whole answer then, while the handler works on. False: not now, it ends

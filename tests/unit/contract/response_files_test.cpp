@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <stdexcept>
@@ -152,7 +153,56 @@ TEST_CASE(
   subject.response.Complete();
   CHECK(subject.exchange.sent == text);
   CHECK(subject.exchange.Header("Content-Length") == "1000001");
-  CHECK(subject.exchange.pieces.size() == 8);
+  CHECK(subject.exchange.pieces.size() <= 8);
+  for (const auto bytes : subject.exchange.pieces) {
+    CHECK(bytes <= 512 * 1024);
+  }
+}
+
+TEST_CASE("WriteFile: a large file is spliced") {
+  Subject subject;
+  subject.response.WriteFile(subject.Write("f", Pattern(1'000'000)));
+  subject.response.Complete();
+  // All but the first piece, which is read before the header block leaves, and a last small one.
+  CHECK(subject.exchange.bytes_piped >= 700'000);
+}
+
+TEST_CASE("WriteFile: what was spliced is the file byte for byte, from any offset on") {
+  Subject subject;
+  const auto text = Pattern(900'001);
+  const auto path = subject.Write("f", text);
+  std::string expected;
+  for (const auto& [offset, bytes] : std::vector<std::pair<std::size_t, std::size_t>>{
+           {0, 900'001}, {4096, 800'000}, {4095, 131'073}, {1, 262'144}, {262'145, 637'856}}) {
+    subject.response.Write("-");
+    subject.response.WriteFile(path, offset, bytes);
+    expected += "-" + text.substr(offset, bytes);
+  }
+  subject.response.Complete();
+  CHECK((subject.exchange.sent == expected));
+}
+
+TEST_CASE("WriteFile: as many large files at once as one likes are whole, and leave nothing open") {
+  const auto open_before = OpenDescriptors();
+  {
+    std::vector<std::unique_ptr<Subject>> subjects;
+    const auto text = Pattern(400'000);
+    // Each is sent from within the sending of the one before it.
+    const std::function<void(int)> send = [&](int left) {
+      auto& subject = *subjects.emplace_back(std::make_unique<Subject>());
+      subject.response.WriteFile(subject.Write("f", text));
+      subject.exchange.before_call = [&send, left, calls = 0](Call call) mutable {
+        if (call == Call::kSendBody && ++calls == 2 && left > 1) {
+          send(left - 1);
+        }
+      };
+      subject.response.Complete();
+      CHECK((subject.exchange.sent == text));
+    };
+    send(150);
+    CHECK(subjects.size() == 150);
+  }
+  CHECK(OpenDescriptors() == open_before);
 }
 
 TEST_CASE("WriteFile: HEAD is told the length that GET has, and no byte is read") {
@@ -259,6 +309,18 @@ TEST_CASE("WriteFile: a file that became shorter is never sent as if it were who
     };
     CHECK(cause_of_end() == "file_changed");
     CHECK(subject.exchange.sent.size() == 131'072);
+  }
+  SUBCASE("while it was spliced") {
+    subject.Write("f", Pattern(600'000));
+    subject.response.Clear();
+    subject.response.WriteFile(path);
+    subject.exchange.before_call = [&](Call call) {
+      if (call == Call::kSendBody) {
+        REQUIRE(truncate(path.c_str(), 150'000) == 0);
+      }
+    };
+    CHECK(cause_of_end() == "file_changed");
+    CHECK(subject.exchange.sent.size() == 150'000);
   }
 }
 

@@ -1,7 +1,9 @@
 #include "tests/unit/fastcgi/fastcgi_host.hpp"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <exception>
 #include <stdexcept>
 #include <utility>
@@ -32,6 +34,20 @@ std::ptrdiff_t MemorySocket::SendPieces(std::span<const std::string_view> pieces
     bytes.append(piece);
   }
   return Send(bytes);
+}
+
+std::ptrdiff_t MemorySocket::SendPiped(std::string_view before, int pipe, std::size_t bytes) {
+  const auto first = Send(before);
+  if (first != static_cast<std::ptrdiff_t>(before.size())) {
+    return first;
+  }
+  std::string content(std::min(bytes, takes), '\0');
+  for (std::size_t at = 0; at < content.size();) {
+    const auto count = read(pipe, content.data() + at, content.size() - at);
+    REQUIRE(count > 0);
+    at += static_cast<std::size_t>(count);
+  }
+  return first + Send(content);
 }
 
 testsupport::ResponseCollector MemorySocket::Answers() const {

@@ -30,6 +30,7 @@ class MemorySocket final : public host::fastcgi::IConnectionSocket {
  public:
   std::ptrdiff_t Send(std::string_view bytes) override;
   std::ptrdiff_t SendPieces(std::span<const std::string_view> pieces) override;
+  std::ptrdiff_t SendPiped(std::string_view before, int pipe, std::size_t bytes) override;
   void NotifyWhenWritable() override { asked_for_writable = true; }
   void ReadingChanged() override { ++reading_changes; }
   void End(Ending how) override { ended = how; }

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "host/runtime/fiber_event.hpp"
+#include "tests/support/temporary_folder.hpp"
 #include "tests/unit/fastcgi/fastcgi_host.hpp"
 
 namespace weft::test {
@@ -193,6 +194,91 @@ TEST_CASE("Connection: while a large piece is written the others have their turn
     FastCgiHost::Await([&] { return written; });
     CHECK(turns > 5);
     host.EndAll();
+  });
+}
+
+TEST_CASE("Connection: a file is whole wherever the socket stops taking it") {
+  TemporaryFolder folder;
+  const auto body = Pattern(500'003, 'a');
+  const auto path = folder.Write("f", body).string();
+  for (const auto kind : {Kind::kAsync, Kind::kPlain}) {
+    FastCgiHost::Run([&](FastCgiHost& host) {
+      host.Serve("/file.ashx", kind, [&](HttpContext& context) {
+        context.Response().Write("before");
+        context.Response().TransmitFile(path);
+        context.Response().Write("behind");
+      });
+      // The last but one stop behind a record's header, and one byte into its content.
+      for (const std::size_t step : {20'011, 32'768, 32'776, 131'480, 131'481, 600'000}) {
+        auto& peer = host.Connect();
+        peer.socket.takes = 0;
+        peer.Feed(RequestBytes(1, "/file.ashx"));
+        FastCgiHost::Await([&] {
+          peer.socket.takes = step;
+          peer.connection->OnWritable(Clock::now());
+          return peer.connection->RequestsInFlight() == 0;
+        });
+        peer.socket.takes = 1'000'000;
+        peer.connection->OnWritable(Clock::now());
+        REQUIRE((AnswerTo(peer.socket, 1).body == "before" + body + "behind"));
+      }
+    });
+  }
+}
+
+TEST_CASE("Connection: files to several requests on one connection have their turns, whole") {
+  TemporaryFolder folder;
+  const auto body = Pattern(700'001, 'a');
+  const auto path = folder.Write("f", body).string();
+  FastCgiHost::Run([&](FastCgiHost& host) {
+    host.Serve("/file.ashx", Kind::kAsync,
+               [&](HttpContext& context) { context.Response().TransmitFile(path); });
+    auto& peer = host.Connect();
+    peer.socket.takes = 0;
+    for (std::uint16_t id = 1; id <= 3; ++id) {
+      peer.Feed(RequestBytes(id, "/file.ashx"));
+    }
+    FastCgiHost::Await([&] {
+      peer.socket.takes = 100'000;
+      peer.connection->OnWritable(Clock::now());
+      return peer.connection->RequestsInFlight() == 0;
+    });
+    peer.socket.takes = 10'000'000;
+    peer.connection->OnWritable(Clock::now());
+    for (std::uint16_t id = 1; id <= 3; ++id) {
+      CHECK((AnswerTo(peer.socket, id).body == body));
+    }
+  });
+}
+
+TEST_CASE("Connection: a file whose reader leaves, or whose request is cancelled, is not sent on") {
+  TemporaryFolder folder;
+  const auto path = folder.Write("f", Pattern(3'000'000, 'a')).string();
+  FastCgiHost::Run([&](FastCgiHost& host) {
+    bool thrown = false;
+    host.Serve("/file.ashx", Kind::kAsync, [&](HttpContext& context) {
+      try {
+        context.Response().TransmitFile(path);
+        context.Response().Flush();
+      } catch (const OperationCancelled&) {
+        thrown = true;
+        throw;
+      }
+    });
+    auto& peer = host.Connect();
+    peer.socket.takes = 300'000;
+    peer.Feed(RequestBytes(1, "/file.ashx"));
+    FastCgiHost::Await([&] { return peer.socket.takes == 0 && peer.socket.asked_for_writable; });
+    CHECK_FALSE(thrown);
+    SUBCASE("by the worker") { host.CancelAll(CancellationReason::kShutdown); }
+    SUBCASE("by a peer that leaves") { peer.connection->OnSocketError(); }
+    SUBCASE("by a send that fails") {
+      peer.socket.gone = true;
+      peer.connection->OnWritable(Clock::now());
+    }
+    FastCgiHost::Await([&] { return thrown; });
+    FastCgiHost::Await([&] { return peer.connection->RequestsInFlight() == 0; });
+    CHECK(peer.socket.sent.size() <= 300'000);
   });
 }
 

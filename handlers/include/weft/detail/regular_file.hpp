@@ -48,6 +48,8 @@ class WEFT_API RegularFile {
   /// As it was when the file was opened.
   const FileVersion& Version() const noexcept { return version_; }
   const std::string& Path() const noexcept { return path_; }
+  /// Lifetime: that of this object.
+  int Descriptor() const noexcept { return descriptor_; }
   /// The next bytes, at most `size`; 0 at the end. Throws std::system_error.
   std::size_t Read(char* buffer, std::size_t size);
   /// The bytes from `offset` on: `size` of them, fewer only where the file ends. Wherever Read() is, and it stays there.
