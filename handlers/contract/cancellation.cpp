@@ -87,6 +87,8 @@ const char* ToString(CancellationReason reason) noexcept {
       return "aborted";
     case CancellationReason::kAnswered:
       return "answered";
+    case CancellationReason::kCancelled:
+      return "cancelled";
   }
   return "unknown";
 }

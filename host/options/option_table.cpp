@@ -554,6 +554,9 @@ void AppendThreads(std::vector<Option>& table) {
   table.push_back(Quantity<Count>(kGroup, "blocking-queue", &Settings::blocking_queue,
                                   {0, 1'000'000},
                                   "Calls that wait for one of these threads; beyond it 503."));
+  table.push_back(Quantity<Count>(kGroup, "max-tasks", &Settings::max_tasks, {0, 1'000'000},
+                                  "Tasks of async handlers (weft::Async) at once, per worker; "
+                                  "beyond it a handler that begins one answers 503."));
   Option stack_size =
       Quantity<Size>(kGroup, "stack-size", &Settings::stack_size, {kSmallestStack, kLargestStack},
                      "Stack of one fiber, rounded up to a power of two.");

@@ -225,6 +225,7 @@ struct Settings {
   /// Calls that wait for one of these threads; beyond it 503. 1024: 16 per thread, so a wait stays
   /// in the order of a request's own time.
   std::size_t blocking_queue = 1024;
+  std::size_t max_tasks = 20'000;
   /// Bytes of a fiber's stack, a power of two. 256K: libraries that print or parse take 100 KiB and more; untouched pages cost
   /// no memory.
   std::size_t stack_size = 262'144;

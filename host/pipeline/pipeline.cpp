@@ -453,6 +453,12 @@ void Pipeline::AnswerCancelled(HttpContext& context, RequestIo& io, Flight& flig
     flight.exchange->Abort();
     return;
   }
+  if (reason == CancellationReason::kCancelled) {
+    flight.cause = CauseOfFailure(flight);
+    AnswerError(context, io, flight, 500, {},
+                "the cancellation of a task came out of the handler that had cancelled it");
+    return;
+  }
   const bool is_late = reason == CancellationReason::kDeadline;
   flight.cause = (is_late ? cause::kDeadlinePassed : cause::kShuttingDown).Text();
   AnswerError(context, io, flight, is_late ? 504 : 503, {}, OperationCancelled(reason).what());

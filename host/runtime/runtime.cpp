@@ -9,21 +9,25 @@
 #include <boost/fiber/algo/round_robin.hpp>
 #include <boost/fiber/fiber.hpp>
 #include <boost/fiber/operations.hpp>
-#include <condition_variable>
+#include <boost/version.hpp>
 #include <cstring>
 #include <exception>
 #include <mutex>
 #include <semaphore>
 #include <stdexcept>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <weft/http_exception.hpp>
 #include "host/observe/log.hpp"
 #include "host/runtime/blocking_pool.hpp"
 #include "host/runtime/current_stack.hpp"
+#include "host/runtime/descriptor_watch.hpp"
 #include "host/runtime/fiber_event.hpp"
 #include "host/runtime/scheduler.hpp"
 #include "host/runtime/stack_pool.hpp"
+#include "host/runtime/wait_points.hpp"
 
 namespace weft::host::runtime {
 
@@ -66,6 +70,7 @@ struct Runtime::Implementation {
         work(io.get_executor()),
         stacks(options.stack_bytes, options.idle_stacks / 2),
         max_idle_lanes(options.idle_stacks - options.idle_stacks / 2),
+        max_tasks(options.max_tasks),
         pool(options.blocking_threads, options.blocking_queue),
         offload_pool(options.blocking_threads, options.blocking_queue),
         signal_stack(new char[kSignalStackBytes]) {}
@@ -109,6 +114,8 @@ struct Runtime::Implementation {
   std::size_t max_idle_lanes;
   std::size_t lanes = 0;
   std::size_t lanes_in_use = 0;
+  std::size_t tasks = 0;
+  std::size_t max_tasks;
   bool stopping = false;
   FiberEvent stop;
   FiberEvent all_ended;
@@ -299,6 +306,14 @@ bool OnFiberOf(const Runtime* runtime) {
 
 }  // namespace
 
+void Runtime::RequireFiber(const char* what) const {
+  if (!OnFiberOf(this)) {
+    throw std::logic_error(
+        std::string(what) +
+        (t_on_pool ? " in a plain handler: make it an IHttpAsyncHandler" : " outside a request"));
+  }
+}
+
 void Runtime::Implementation::RunOn(BlockingPool& where, bool begun, const PoolFunction& function) {
   PoolCall call(io, function, CurrentCancellation());
   if (!(begun ? where.PostPastBound(call) : where.TryPost(call))) {
@@ -320,6 +335,10 @@ void Runtime::SetCurrentCancellation(const CancellationToken* token) noexcept {
   implementation_->CurrentHeader().cancellation = token;
 }
 
+void Runtime::SetCurrentOffloaded(bool has_offloaded) noexcept {
+  implementation_->CurrentHeader().has_offloaded = has_offloaded;
+}
+
 bool Runtime::StackIsShort() const noexcept {
   const auto& stacks = implementation_->stacks;
   return stacks.BytesBelow(__builtin_frame_address(0)) < stacks.UsableBytes() / 4;
@@ -330,47 +349,118 @@ void Runtime::SetCurrentLabel(std::string_view label) noexcept {
   header.label[label.copy(header.label, StackHeader::kLabelBytes - 1)] = '\0';
 }
 
-void Runtime::SleepUntil(std::chrono::steady_clock::time_point time) {
+std::shared_ptr<weft::detail::IWaitPoint> Runtime::MakeWaitPoint() {
   if (t_on_pool) {
-    std::mutex mutex;
-    std::condition_variable wake;
-    bool cancelled = false;
-    const auto token = t_pool_cancellation == nullptr ? CancellationToken() : *t_pool_cancellation;
-    {
-      const auto registration = token.Register([&] {
-        const std::lock_guard lock(mutex);
-        cancelled = true;
-        wake.notify_one();
-      });
-      std::unique_lock lock(mutex);
-      wake.wait_until(lock, time, [&] { return cancelled; });
-      // The lock goes before the registration: its destructor may wait for a callback that wants it.
-      lock.unlock();
-    }
-    token.ThrowIfCancellationRequested();
-    return;
+    return std::make_shared<ThreadWaitPoint>();
   }
-  if (!OnFiberOf(this)) {
-    throw std::logic_error("weft::SleepUntil() outside a request");
-  }
-  const auto* const current = implementation_->CurrentCancellation();
-  const auto token = current == nullptr ? CancellationToken() : *current;
-  if (token.IsCancellationRequested()) {
-    // Who catches this and sleeps again must not keep the others from their turn.
+  RequireFiber("a wait of <weft/async.hpp>");
+  return std::make_shared<FiberWaitPoint>(implementation_->io);
+}
+
+void Runtime::Yield() noexcept {
+  if (OnFiberOf(this)) {
     YieldFiber();
-    token.ThrowIfCancellationRequested();
   }
-  // Shared: a cancellation on another thread is posted, and may arrive after this wait has ended.
-  const auto wake = std::make_shared<FiberEvent>();
-  const auto registration = token.Register([this, wake] {
-    if (t_reactor == this) {
-      wake->Notify();
-    } else {
-      boost::asio::post(implementation_->io, [wake] { wake->Notify(); });
+}
+
+std::unique_ptr<weft::detail::IDescriptorWatch> Runtime::Watch(int descriptor) {
+  if (t_on_pool) {
+    return WatchOnThread(descriptor);
+  }
+  RequireFiber("weft::DescriptorWatch");
+  return WatchOnReactor(implementation_->io, descriptor);
+}
+
+CancellationToken Runtime::CurrentCancellation() const {
+  if (t_on_pool) {
+    return t_pool_cancellation == nullptr ? CancellationToken() : *t_pool_cancellation;
+  }
+  const auto* const current = OnFiberOf(this) ? implementation_->CurrentCancellation() : nullptr;
+  return current == nullptr ? CancellationToken() : *current;
+}
+
+const CancellationToken* Runtime::ExchangeCancellation(const CancellationToken* token) noexcept {
+  if (t_on_pool) {
+    return std::exchange(t_pool_cancellation, token);
+  }
+  return OnFiberOf(this) ? std::exchange(implementation_->CurrentHeader().cancellation, token)
+                         : nullptr;
+}
+
+namespace {
+
+/// A task of weft::Async() on a fiber. It owns itself.
+class FiberTask final : public ITask {
+ public:
+  FiberTask(Runtime& runtime, std::size_t& count, std::shared_ptr<weft::detail::IAsyncTask> task,
+            const StackHeader& maker)
+      : runtime_(runtime), count_(count), task_(std::move(task)), maker_(maker) {
+    ++count_;
+  }
+  FiberTask(const FiberTask&) = delete;
+  FiberTask& operator=(const FiberTask&) = delete;
+  ~FiberTask() override { --count_; }
+
+  void Run() noexcept override {
+    // Its request may be at its end as soon as the task is.
+    const std::unique_ptr<FiberTask> self(this);
+    runtime_.SetCurrentLabel(maker_.label);
+    runtime_.SetCurrentOffloaded(maker_.has_offloaded);
+    task_->Run();
+    runtime_.SetCurrentLabel({});
+  }
+
+ private:
+  Runtime& runtime_;
+  std::size_t& count_;
+  std::shared_ptr<weft::detail::IAsyncTask> task_;
+  const StackHeader maker_;
+};
+
+/// A task of weft::Async() on a thread of the pool. It owns itself.
+class ThreadTask final : public IBlockingTask {
+ public:
+  explicit ThreadTask(std::shared_ptr<weft::detail::IAsyncTask> task) : task_(std::move(task)) {}
+
+  void Run() noexcept override {
+    t_on_pool = true;
+    task_->Run();
+    t_on_pool = false;
+  }
+  void Ended() noexcept override { delete this; }
+
+ private:
+  std::shared_ptr<weft::detail::IAsyncTask> task_;
+};
+
+}  // namespace
+
+bool Runtime::TrySpawn(std::shared_ptr<weft::detail::IAsyncTask> task) {
+  auto& self = *implementation_;
+  if (t_on_pool) {
+    auto on_thread = std::make_unique<ThreadTask>(std::move(task));
+    if (!self.offload_pool.TryPost(*on_thread)) {
+      return false;
     }
-  });
-  static_cast<void>(wake->WaitUntil(time));
-  token.ThrowIfCancellationRequested();
+    static_cast<void>(on_thread.release());
+    return true;
+  }
+  RequireFiber("weft::Async()");
+  if (self.tasks >= self.max_tasks) {
+    throw HttpException(503, {},
+                        "the worker has as many tasks of weft::Async() as it may (--max-tasks)")
+        .WithCause(cause::kOverloaded);
+  }
+  auto on_fiber =
+      std::make_unique<FiberTask>(*this, self.tasks, std::move(task), self.CurrentHeader());
+  Spawn(*on_fiber);
+  static_cast<void>(on_fiber.release());
+  return true;
+}
+
+void* Runtime::AsioContext(int boost_version) {
+  RequireFiber("weft::yield, or the executor of <weft/asio.hpp>,");
+  return boost_version == BOOST_VERSION ? &implementation_->io : nullptr;
 }
 
 void Runtime::RunBlocking(const std::function<void()>& function) {
@@ -378,9 +468,7 @@ void Runtime::RunBlocking(const std::function<void()>& function) {
     function();
     return;
   }
-  if (!OnFiberOf(this)) {
-    throw std::logic_error("weft::Offload() outside a request");
-  }
+  RequireFiber("weft::Offload()");
   // The bound keeps new work out. What was let in goes on: it may have sent half an answer, and of it there is at
   // most one call a fiber.
   auto& header = implementation_->CurrentHeader();

@@ -39,6 +39,7 @@ class Runtime final : public weft::detail::IAsyncRuntime {
     std::size_t idle_stacks = 256;
     std::size_t blocking_threads = 64;
     std::size_t blocking_queue = 1024;
+    std::size_t max_tasks = 20'000;  ///< of weft::Async() on fibers
   };
 
   explicit Runtime(const Options& options);
@@ -66,16 +67,27 @@ class Runtime final : public weft::detail::IAsyncRuntime {
   void SetCurrentCancellation(const CancellationToken* token) noexcept;
   /// Whether the current fiber has used most of its stack: what would go on inside what runs now shall not begin.
   bool StackIsShort() const noexcept;
+  /// Whether the current fiber's request was let in before: its next Offload() is not refused.
+  void SetCurrentOffloaded(bool has_offloaded) noexcept;
   /// Names the current fiber's work in the report of a stack overflow.
   void SetCurrentLabel(std::string_view label) noexcept;
 
   // <weft/async.hpp>, from a fiber or a thread of the pool.
-  void SleepUntil(std::chrono::steady_clock::time_point time) override;
+  std::shared_ptr<weft::detail::IWaitPoint> MakeWaitPoint() override;
+  void Yield() noexcept override;
+  std::unique_ptr<weft::detail::IDescriptorWatch> Watch(int descriptor) override;
+  CancellationToken CurrentCancellation() const override;
+  const CancellationToken* ExchangeCancellation(const CancellationToken* token) noexcept override;
+  bool TrySpawn(std::shared_ptr<weft::detail::IAsyncTask> task) override;
   void RunBlocking(const std::function<void()>& function) override;
   bool TryRunLater(const std::function<void()>& function) noexcept override;
   bool MayBlock() const noexcept override { return !OnReactorThread(); }
+  void* AsioContext(int boost_version) override;
 
  private:
+  /// Throws std::logic_error where the caller is not on a fiber of this runtime.
+  void RequireFiber(const char* what) const;
+
   struct Implementation;
   std::unique_ptr<Implementation> implementation_;
 };

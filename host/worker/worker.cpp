@@ -64,7 +64,7 @@ constexpr std::chrono::milliseconds kStopGrace{1500};
 
 runtime::Runtime::Options RuntimeOptions(const options::Settings& settings) {
   return {settings.stack_size, settings.idle_stacks, settings.blocking_threads,
-          settings.blocking_queue};
+          settings.blocking_queue, settings.max_tasks};
 }
 
 pipeline::Pipeline::Limits PipelineLimits(const options::Settings& settings) {

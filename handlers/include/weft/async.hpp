@@ -6,19 +6,27 @@
 #include <type_traits>
 #include <utility>
 
+#include <weft/await_callback.hpp>
 #include <weft/cancellation.hpp>
+#include <weft/descriptor_watch.hpp>
 #include <weft/export.hpp>
+#include <weft/fiber_sync.hpp>
+#include <weft/task.hpp>
 
+/// Waiting without blocking the worker. In an async handler the fiber waits and the worker serves others; in a plain
+/// handler the thread waits. Every wait throws OperationCancelled as soon as the request that it is called for is
+/// cancelled, and std::logic_error outside a request.
 namespace weft {
 
-/// Waits. In an async handler the fiber waits and the worker serves others; in a plain handler the thread
-/// waits. Throws OperationCancelled as soon as the request that it is called for is cancelled.
-///
-/// Throws std::logic_error outside a request.
+/// Waits until then; not at all for a time that has passed.
 WEFT_API void SleepUntil(std::chrono::steady_clock::time_point time);
 inline void SleepFor(std::chrono::nanoseconds duration) {
   SleepUntil(std::chrono::steady_clock::now() + duration);
 }
+
+/// Lets others have their turn: for a handler that computes for long. In a plain handler it only looks whether the
+/// request is cancelled.
+WEFT_API void YieldToOthers();
 
 namespace detail {
 WEFT_API void RunBlocking(const std::function<void()>& function);

@@ -16,10 +16,12 @@ enum class CancellationReason : std::uint8_t {
   kDeadline,    ///< executionTimeout passed
   kShutdown,    ///< the worker stops and its drain time is over
   kAborted,     ///< the handler called HttpRequest::Abort(); no token has this reason
-  kAnswered,  ///< the answer is whole, and its handler ends with it: ServerSentEvents for HEAD; no token has this reason
+  kAnswered,    ///< the answer is whole, and its handler ends with it: ServerSentEvents for HEAD; no token has this reason
+  kCancelled,   ///< of a Task alone: its maker called Task::Cancel(), or let it go
 };
 
-/// "client gone", "deadline passed", "shutdown", "aborted", "answered", or "not cancelled". Lifetime: static storage.
+/// "client gone", "deadline passed", "shutdown", "aborted", "answered", "cancelled", or "not cancelled". Lifetime: static
+/// storage.
 WEFT_API const char* ToString(CancellationReason reason) noexcept;
 
 /// Thrown by a wait, a read or a write whose request was cancelled.
