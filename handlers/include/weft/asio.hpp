@@ -195,8 +195,12 @@ auto CheckedAsioResult(Yield, std::tuple<std::exception_ptr, Values...>&& values
 template <typename R, typename... Args>
 class boost::asio::async_result<weft::Yield, R(Args...)> {
  public:
+  /// Some functions of Asio and Beast (async_connect over several endpoints) are found by it alone.
+  using return_type = decltype(weft::detail::CheckedAsioResult(
+      weft::Yield(), std::declval<std::tuple<std::decay_t<Args>...>>()));
+
   template <typename Initiation, typename... InitArgs>
-  static auto initiate(Initiation&& initiation, weft::Yield token, InitArgs&&... args) {
+  static return_type initiate(Initiation&& initiation, weft::Yield token, InitArgs&&... args) {
     using Wait = weft::detail::AsioWait<std::decay_t<Args>...>;
     Wait wait;
     std::forward<Initiation>(initiation)(typename Wait::Handler(wait),
