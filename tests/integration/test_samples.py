@@ -1,0 +1,207 @@
+"""The samples that call others: PostgreSQL, Redis, and web servers, all of them real."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+
+import fcgi
+import servers
+from databases import Postgres, Redis
+from processes import free_port, wait_for
+
+
+@pytest.fixture
+def start_with(processes, installation, start):
+    """Starts a host whose samples read these sections."""
+    def start_host(*options, **sections):
+        mappings = processes.run_dir / "mappings"
+        shutil.copytree(installation.mappings, mappings)
+        (mappings / "machine.json").write_text(json.dumps({"sections": sections}))
+        return start(*options, mappings=mappings)
+    return start_host
+
+
+def send(host, method, target, body=b"", **more):
+    return fcgi.exchange(host.address, host.variables(target, method, len(body), **more), body)
+
+
+# ---- pg
+
+@pytest.fixture
+def postgres(processes, installation):
+    if not (installation.modules / "pg.so").exists() or Postgres.BIN is None:
+        pytest.skip("needs the packages libpq-dev and postgresql")
+    server = Postgres(processes)
+    yield server
+    server.stop()
+
+
+def backends(postgres):
+    return int(postgres.sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+                            " AND pid <> pg_backend_pid()"))
+
+
+def test_pg_answers_a_row_and_says_what_there_is_not(postgres, start_with):
+    host = start_with(pg={"connection": postgres.connection})
+    response = host.get("/pg.ashx?id=42")
+    assert (response.status, json.loads(response.body)) == (200, {"aid": 42, "bid": 1, "abalance": 0})
+    assert response.header("Content-Type").startswith("application/json")
+    assert host.get("/pg.ashx?id=-1").status == 404
+    for bad in ("", "?id=", "?id=4x", "?id=99999999999999999999"):
+        assert host.get("/pg.ashx" + bad).status == 400
+
+
+def begin_many(host, targets):
+    connections = [host.begin(target) for target in targets]
+    answers = [connection.read_response()[1] for connection in connections]
+    for connection in connections:
+        connection.close()
+    return answers
+
+
+def test_pg_shares_as_many_connections_as_it_may_among_many_requests(postgres, start_with):
+    host = start_with(pg={"connection": postgres.connection, "connections": 3, "timeoutMilliseconds": 20_000})
+    answers = begin_many(host, [f"/pg.ashx?id={number}" for number in range(1, 61)])
+    assert [json.loads(answer.body)["aid"] for answer in answers] == list(range(1, 61))
+    assert 1 <= backends(postgres) <= 3
+
+
+def test_pg_replaces_connections_that_broke(postgres, start_with):
+    host = start_with(pg={"connection": postgres.connection})
+    assert [answer.status for answer in begin_many(host, ["/pg.ashx?id=1"] * 8)] == [200] * 8
+    postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+                 " AND backend_type = 'client backend'")
+    assert [answer.status for answer in begin_many(host, ["/pg.ashx?id=1"] * 8)] == [200] * 8
+    postgres.stop()
+    assert host.get("/pg.ashx?id=1").status == 503
+    postgres.start()
+    assert host.get("/pg.ashx?id=1").status == 200
+
+
+SLOW = "SELECT $1::bigint AS aid, pg_sleep(CASE WHEN $1::bigint = 1 THEN 3600 ELSE 0 END)::text AS slept"
+
+
+def test_pg_gives_up_in_time_and_the_next_one_gets_its_own_answer(postgres, start_with):
+    host = start_with(pg={"connection": postgres.connection, "connections": 1, "timeoutMilliseconds": 300, "query": SLOW})
+    assert host.get("/pg.ashx?id=2").status == 200
+    assert host.get("/pg.ashx?id=1").status == 504
+    assert json.loads(host.get("/pg.ashx?id=2").body)["aid"] == 2
+    wait_for("the slow query's end", lambda: postgres.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "0")
+
+
+def test_pg_never_gives_a_half_read_connection_to_the_next(postgres, start_with):
+    host = start_with(pg={"connection": postgres.connection, "connections": 1, "timeoutMilliseconds": 20_000, "query": SLOW})
+    assert host.get("/pg.ashx?id=2").status == 200
+    connection = host.begin("/pg.ashx?id=1")
+    wait_for("the slow query", lambda: postgres.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "1")
+    connection.close()
+    assert json.loads(host.get("/pg.ashx?id=3").body)["aid"] == 3
+    host.wait_for_access_line("/pg.ashx?id=1", "status=499")
+
+
+# ---- kv
+
+@pytest.fixture
+def redis(processes, installation):
+    if not (installation.modules / "kv.so").exists() or not shutil.which("redis-server"):
+        pytest.skip("needs the packages libhiredis-dev and redis-server")
+    return Redis(processes)
+
+
+def test_kv_keeps_gives_and_forgets_values(redis, start_with):
+    host = start_with(kv={"server": f"unix:{redis.socket}"})
+    value = bytes(range(256)) * 256  # 64 KiB
+    assert send(host, "GET", "/kv.ashx/a b").status == 404
+    assert send(host, "PUT", "/kv.ashx/a b", b"first").status == 201
+    assert send(host, "PUT", "/kv.ashx/a b", value).status == 204
+    response = host.get("/kv.ashx/a b")
+    assert (response.status, response.body) == (200, value)
+    assert send(host, "DELETE", "/kv.ashx/a b").status == 204
+    assert send(host, "DELETE", "/kv.ashx/a b").status == 404
+    assert send(host, "PUT", "/kv.ashx/empty").status == 201
+    assert host.get("/kv.ashx/empty").body == b""
+    assert redis.call("KEYS", "*") == "weft:empty"
+
+
+def test_kv_bounds_what_it_takes_and_what_it_gives(redis, start_with):
+    host = start_with(kv={"server": f"unix:{redis.socket}"})
+    assert send(host, "PUT", "/kv.ashx/x", bytes(65537)).status == 413
+    assert host.get("/kv.ashx/" + "k" * 256).status == 404
+    assert host.get("/kv.ashx/" + "k" * 257).status == 400
+    assert host.get("/kv.ashx").status == 400
+    refused = send(host, "POST", "/kv.ashx/x", b"x")
+    assert refused.status == 405 and refused.header("Allow") == "GET, HEAD, PUT, DELETE"
+    redis.call("SETRANGE", "weft:large", "10000000", "x")
+    assert host.get("/kv.ashx/large").status == 502
+    redis.call("LPUSH", "weft:list", "x")
+    assert host.get("/kv.ashx/list").status == 409
+    assert host.get("/kv.ashx/x").status == 404
+
+
+def test_kv_replaces_connections_that_broke(redis, start_with):
+    host = start_with(kv={"server": f"unix:{redis.socket}"})
+    assert send(host, "PUT", "/kv.ashx/x", b"1").status == 201
+    redis.stop()
+    assert host.get("/kv.ashx/x").status == 503
+    redis.start()
+    assert send(host, "PUT", "/kv.ashx/x", b"2").status == 201
+
+
+def test_kv_gives_up_on_a_server_that_is_silent(redis, start_with):
+    host = start_with(kv={"server": f"unix:{redis.socket}", "connections": 1, "timeoutMilliseconds": 200})
+    assert host.get("/kv.ashx/x").status == 404
+    redis.call("CLIENT", "PAUSE", "600", "ALL")
+    assert host.get("/kv.ashx/x").status == 504
+    wait_for("Redis to go on", redis.ping)
+    assert host.get("/kv.ashx/x").status == 404
+
+
+# ---- fanout, proxy: nginx, and Weft behind it
+
+@pytest.fixture
+def upstream(running_upstream):
+    return f"http://127.0.0.1:{running_upstream.port}"
+
+
+@pytest.fixture
+def running_upstream(tmp_path_factory, installation):
+    import conftest
+    from processes import Processes
+    directory = conftest.new_run_dir()
+    try:
+        with Processes(directory) as started:
+            yield servers.Nginx(started, installation)
+    finally:
+        shutil.rmtree(directory)
+
+
+def test_fanout_asks_all_at_once_and_shows_what_failed(upstream, start_with):
+    urls = [f"{upstream}/wait.ashx?ms=300"] * 8 + [f"{upstream}/no-such-file", f"http://127.0.0.1:{free_port()}/",
+                                                   f"{upstream}/wait.ashx?ms=60000", "ftp://127.0.0.1/"]
+    host = start_with(fanout={"upstreams": urls, "timeoutMilliseconds": 2000})
+    response = host.get("/fanout.ashx")
+    assert response.status == 200
+    answer = json.loads(response.body)
+    assert [each["upstream"] for each in answer["upstreams"]] == urls
+    assert [each.get("status") for each in answer["upstreams"]] == [200] * 8 + [404, None, None, None]
+    assert answer["upstreams"][9]["error"] == "Connection refused"
+    assert answer["upstreams"][10]["error"] == "timed out"
+    assert "is no http:// URL" in answer["upstreams"][11]["error"]
+    assert all(each["milliseconds"] >= 300 for each in answer["upstreams"][:8])
+    # Beside one another: the whole took no longer than the longest, and that is one that gave up.
+    assert answer["milliseconds"] < sum(each["milliseconds"] for each in answer["upstreams"])
+
+
+def test_fanout_ends_its_calls_when_its_client_leaves(upstream, start_with):
+    host = start_with(fanout={"upstreams": [f"{upstream}/wait.ashx?ms=60000"] * 10, "timeoutMilliseconds": 60_000})
+    connection = host.begin("/fanout.ashx")
+    port = int(upstream.rsplit(":", 1)[1])
+    def calls():
+        return subprocess.run(["ss", "-Htn", "state", "established", f"( dport = :{port} )"], capture_output=True, text=True,
+                              check=True).stdout.count("\n")
+    wait_for("ten calls", lambda: calls() == 10)
+    connection.close()
+    wait_for("the end of the calls", lambda: calls() == 0)
+    host.wait_for_access_line("/fanout.ashx", "status=499")
