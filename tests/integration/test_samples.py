@@ -205,3 +205,67 @@ def test_fanout_ends_its_calls_when_its_client_leaves(upstream, start_with):
     connection.close()
     wait_for("the end of the calls", lambda: calls() == 0)
     host.wait_for_access_line("/fanout.ashx", "status=499")
+
+
+# What weft itself is told as the web server's client.
+def proxied(host, target, method="GET", body=b"", **more):
+    return send(host, method, f"/proxy.ashx{target}", body, **more)
+
+
+def test_proxy_passes_requests_and_answers_without_the_fields_of_one_hop(upstream, start_with):
+    host = start_with(proxy={"upstream": upstream})
+    answer = proxied(host, "/echo.ashx/a b?x=1&y=%20", "POST", b"hello", HTTP_CONNECTION="close, X-Mine", HTTP_X_MINE="1",
+                     HTTP_TE="trailers", HTTP_X_KEPT="2", HTTP_VIA="1.0 first", CONTENT_TYPE="text/x")
+    assert answer.status == 200 and answer.header("Via") == "1.1 weft"
+    assert answer.header("Connection") is None and answer.header("Transfer-Encoding") is None
+    seen = json.loads(answer.body)
+    fields = {name.lower(): value for name, value in seen["headers"]}
+    assert (seen["method"], seen["pathInfo"], seen["queryString"]) == ("POST", "/a b", "x=1&y=%20")
+    assert seen["body"]["length"] == 5 and seen["contentType"] == "text/x"
+    assert fields["x-kept"] == "2" and fields["via"] == "1.0 first, 1.1 weft"
+    assert fields["forwarded"] == 'for="127.0.0.1";proto=http;host="localhost"'
+    assert not {"x-mine", "te"} & set(fields)
+    assert fields["host"] == upstream.removeprefix("http://")
+    assert proxied(host, "/no-such-file").status == 404
+    head = proxied(host, "/files/report.txt", "HEAD")
+    assert head.status == 200 and head.body == b"" and int(head.header("Content-Length")) > 0
+
+
+def test_proxy_keeps_its_connections(upstream, running_upstream, start_with):
+    host = start_with(proxy={"upstream": upstream, "connections": 2})
+    def ports():
+        lines = subprocess.run(["ss", "-Htn", "state", "established", f"( dport = :{running_upstream.port} )"],
+                               capture_output=True, text=True, check=True).stdout.splitlines()
+        return {line.split()[2] for line in lines}
+    assert proxied(host, "/files/report.txt").status == 200
+    before = ports()
+    assert len(before) == 1
+    for _ in range(20):
+        assert proxied(host, "/hello.ashx").body == b"Hello, world"
+    assert ports() == before
+
+
+def test_proxy_streams_long_bodies_both_ways(upstream, running_upstream, start_with):
+    host = start_with(proxy={"upstream": upstream})
+    body = bytes(range(256)) * 4000
+    for length in ({}, {"CONTENT_LENGTH": ""}):  # announced, and chunked
+        answer = proxied(host, "/echo.ashx", "POST", body, **length)
+        assert answer.status == 200 and json.loads(answer.body)["body"]["length"] == len(body)
+    connection = host.begin("/proxy.ashx/clock.ashx?seconds=60")
+    record = connection.read_record()
+    assert b"Status: 200" in record.content  # the first line is here long before the last
+    connection.close()
+    host.wait_for_access_line("/proxy.ashx/clock.ashx", "status=499")
+    running_upstream_line = lambda: [line for line in running_upstream.access_lines() if "/clock.ashx" in line]
+    wait_for("the end of the upstream call", running_upstream_line)
+
+
+def test_proxy_tells_failures_of_the_upstream_apart(upstream, start_with):
+    host = start_with(proxy={"upstream": f"http://127.0.0.1:{free_port()}"})
+    assert proxied(host, "/").status == 502
+
+
+def test_proxy_gives_up_on_an_upstream_that_is_slow(upstream, start_with):
+    host = start_with(proxy={"upstream": upstream, "timeoutMilliseconds": 200})
+    assert proxied(host, "/wait.ashx?ms=60000").status == 504
+    assert proxied(host, "/wait.ashx?ms=1").status == 200
