@@ -348,6 +348,12 @@ def test_the_handlers_of_the_files_guide_answer_as_it_says(tmp_path, build_dir):
         assert "Content-Encoding" not in answer("/token", HTTP_ACCEPT_ENCODING="gzip")
 
 
+def test_the_handler_of_the_async_guide_answers_as_it_says(tmp_path, build_dir):
+    text = (ROOT / "docs" / "guide" / "async.md").read_text()
+    with serving(tmp_path, build_dir, {"three": blocks(text, "cpp")[0]}, mapped(three="guide::Three, three")) as socket_path:
+        assert ask(socket_path, "/three").endswith("\n\nslept\ncomputed\ncalled back\n")
+
+
 def public_members(header):
     """The functions of a public header's classes that others than the host call: (class, name)."""
     owner, public, docs = None, True, ""
@@ -370,7 +376,7 @@ def public_members(header):
 def test_every_public_member_is_named_in_the_guide():
     text = "\n".join(page.read_text() for page in (ROOT / "docs" / "guide").glob("*.md"))
     # What the host implements, makes or fills.
-    of_the_host = {"HttpWorkerRequest", "IAsyncRuntime", "ServerVariableCollection", "TrustedProxies", "CauseName"}
+    of_the_host = {"CallbackState", "TaskState", "HttpWorkerRequest", "IAsyncRuntime", "ServerVariableCollection", "TrustedProxies", "CauseName"}
     for_the_host = {"Execution", "HasRequestCompleted", "SetQueryStringText", "SwapPaths", "SetContext"}
     members = {(owner, name) for header in (ROOT / "handlers" / "include" / "weft").glob("*.hpp")
                for owner, name in public_members(header.read_text()) if owner not in of_the_host and name not in for_the_host}
