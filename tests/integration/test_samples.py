@@ -18,7 +18,7 @@ def start_with(processes, installation, start):
     def start_host(*options, **sections):
         mappings = processes.run_dir / "mappings"
         shutil.copytree(installation.mappings, mappings)
-        (mappings / "machine.json").write_text(json.dumps({"sections": sections}))
+        (mappings / "default" / "mapping.json").write_text(json.dumps({"sections": sections}))
         return start(*options, mappings=mappings)
     return start_host
 
@@ -192,6 +192,18 @@ def test_fanout_asks_all_at_once_and_shows_what_failed(upstream, start_with):
     assert all(each["milliseconds"] >= 300 for each in answer["upstreams"][:8])
     # Beside one another: the whole took no longer than the longest, and that is one that gave up.
     assert answer["milliseconds"] < sum(each["milliseconds"] for each in answer["upstreams"])
+
+
+def test_fanout_and_proxy_of_the_sample_site_ask_the_site_itself(running_upstream, installation, start, run_dir):
+    mappings = run_dir / "mappings"
+    shutil.copytree(installation.mappings, mappings)
+    mapping = mappings / "default" / "mapping.json"
+    mapping.write_text(mapping.read_text().replace("127.0.0.1:8080", f"127.0.0.1:{running_upstream.port}"))
+    host = start(mappings=mappings)
+    answer = json.loads(host.get("/fanout.ashx").body)
+    assert [each.get("status") for each in answer["upstreams"]] == [200] * 3, answer
+    report = (installation.document_root / "files" / "report.txt").read_bytes()
+    assert (host.get("/proxy.ashx/report.txt").status, host.get("/proxy.ashx/report.txt").body) == (200, report)
 
 
 def test_fanout_ends_its_calls_when_its_client_leaves(upstream, start_with):

@@ -16,8 +16,8 @@ enum class CancellationReason : std::uint8_t {
   kDeadline,    ///< executionTimeout passed
   kShutdown,    ///< the worker stops and its drain time is over
   kAborted,     ///< the handler called HttpRequest::Abort(); no token has this reason
-  kAnswered,    ///< the answer is whole, and its handler ends with it: ServerSentEvents for HEAD; no token has this reason
-  kCancelled,   ///< of a Task alone: its maker called Task::Cancel(), or let it go
+  kAnswered,  ///< the answer is whole, and its handler ends with it: ServerSentEvents for HEAD; no token has this reason
+  kCancelled,  ///< of a Task alone: its maker called Task::Cancel(), or let it go
 };
 
 /// "client gone", "deadline passed", "shutdown", "aborted", "answered", "cancelled", or "not cancelled". Lifetime: static
