@@ -1,0 +1,293 @@
+#include "host/runtime/thread_stack.hpp"
+
+#include <cxxabi.h>
+#include <dlfcn.h>
+#include <elf.h>
+#include <execinfo.h>
+#include <fcntl.h>
+#include <link.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <map>
+#include <mutex>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace weft::host::runtime {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+/// What a thread that takes the signal is to do. Static, for it may take it long after who asked has gone.
+struct Request {
+  enum State { kNone, kWanted, kTaken };
+
+  std::atomic<State> state{kNone};
+  std::atomic<pid_t> thread{0};
+  std::array<void*, kMaxStackFrames> frames{};
+  std::size_t count = 0;
+  void* interrupted_at = nullptr;
+  sem_t done{};
+};
+
+Request g_request;
+std::mutex g_one_at_a_time;
+std::once_flag g_prepared;
+
+/// Frames of the signal itself: this handler, and the kernel's return trampoline. A sanitizer may add its own.
+constexpr std::size_t kFramesOfSignal = 2;
+
+/// Where the thread was; null: it is not known how this machine tells.
+void* InterruptedAt(void* context) noexcept {
+#if defined(__x86_64__)
+  const auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  return reinterpret_cast<void*>(registers[REG_RIP]);
+#elif defined(__aarch64__)
+  return reinterpret_cast<void*>(static_cast<ucontext_t*>(context)->uc_mcontext.pc);
+#else
+  static_cast<void>(context);
+  return nullptr;
+#endif
+}
+
+// backtrace() takes no lock and no memory, once it has loaded the unwinder: since glibc 2.35 that finds the files'
+// tables without the loader's lock.
+void OnStackSignal(int /*signal*/, siginfo_t* /*info*/, void* context) noexcept {
+  const int error = errno;
+  auto wanted = Request::kWanted;
+  if (g_request.thread.load() == CurrentThreadId() &&
+      g_request.state.compare_exchange_strong(wanted, Request::kTaken)) {
+    g_request.count = static_cast<std::size_t>(
+        ::backtrace(g_request.frames.data(), static_cast<int>(g_request.frames.size())));
+    g_request.interrupted_at = InterruptedAt(context);
+    ::sem_post(&g_request.done);
+  }
+  errno = error;
+}
+
+bool WaitFor(milliseconds timeout) noexcept {
+  timespec until{};
+  ::clock_gettime(CLOCK_MONOTONIC, &until);
+  const auto nanoseconds =
+      until.tv_nsec + std::chrono::nanoseconds(timeout % std::chrono::seconds(1)).count();
+  until.tv_sec += timeout / std::chrono::seconds(1) + nanoseconds / 1'000'000'000;
+  until.tv_nsec = nanoseconds % 1'000'000'000;
+  int result = 0;
+  do {
+    result = ::sem_clockwait(&g_request.done, CLOCK_MONOTONIC, &until);
+  } while (result != 0 && errno == EINTR);
+  return result == 0;
+}
+
+/// The functions of one file, those that it does not export as well.
+class SymbolTable {
+ public:
+  explicit SymbolTable(const char* file) {
+    const int descriptor = ::open(file, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) {
+      return;
+    }
+    struct stat status {};
+    if (::fstat(descriptor, &status) == 0 && status.st_size > 0) {
+      const auto size = static_cast<std::size_t>(status.st_size);
+      void* const base = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+      if (base != MAP_FAILED) {
+        Read({static_cast<const char*>(base), size});
+        ::munmap(base, size);
+      }
+    }
+    ::close(descriptor);
+  }
+
+  /// The function that has `address`, as the file counts; null: none is known.
+  const std::pair<std::uint64_t, std::string>* Find(std::uint64_t address) const {
+    auto above = functions_.upper_bound(address);
+    if (above == functions_.begin()) {
+      return nullptr;
+    }
+    const auto& [start, function] = *std::prev(above);
+    return address - start < function.first ? &function : nullptr;
+  }
+  std::uint64_t StartOf(std::uint64_t address) const {
+    return std::prev(functions_.upper_bound(address))->first;
+  }
+
+ private:
+  /// Of what may be no sound file at all: it may have been replaced since it was loaded.
+  void Read(std::string_view image) {
+    const auto* const header = At<ElfW(Ehdr)>(image, 0, 1);
+    if (header == nullptr || image.substr(0, SELFMAG) != std::string_view(ELFMAG, SELFMAG) ||
+        header->e_shentsize != sizeof(ElfW(Shdr))) {
+      return;
+    }
+    const auto* const sections = At<ElfW(Shdr)>(image, header->e_shoff, header->e_shnum);
+    for (std::size_t i = 0; sections != nullptr && i < header->e_shnum; ++i) {
+      const auto& section = sections[i];
+      if (section.sh_type != SHT_SYMTAB || section.sh_link >= header->e_shnum) {
+        continue;
+      }
+      const auto& names = sections[section.sh_link];
+      const auto count = section.sh_size / sizeof(ElfW(Sym));
+      const auto* const symbols = At<ElfW(Sym)>(image, section.sh_offset, count);
+      const auto* const text = At<char>(image, names.sh_offset, names.sh_size);
+      if (symbols == nullptr || text == nullptr) {
+        continue;
+      }
+      for (std::size_t s = 0; s < count; ++s) {
+        const auto& symbol = symbols[s];
+        // The same in both classes.
+        if (ELF64_ST_TYPE(symbol.st_info) == STT_FUNC && symbol.st_size != 0 &&
+            symbol.st_name < names.sh_size) {
+          const std::string_view rest(text + symbol.st_name, names.sh_size - symbol.st_name);
+          functions_.try_emplace(symbol.st_value, symbol.st_size, rest.substr(0, rest.find('\0')));
+        }
+      }
+    }
+  }
+
+  template <typename T>
+  static const T* At(std::string_view image, std::uint64_t offset, std::uint64_t count) {
+    if (offset > image.size() || offset % alignof(T) != 0 ||
+        count > (image.size() - offset) / sizeof(T)) {
+      return nullptr;
+    }
+    return reinterpret_cast<const T*>(image.data() + offset);
+  }
+
+  std::map<std::uint64_t, std::pair<std::uint64_t, std::string>> functions_;  // size and name
+};
+
+std::string Demangled(const char* name) {
+  int status = 0;
+  char* const text = abi::__cxa_demangle(name, nullptr, nullptr, &status);
+  std::string result = status == 0 ? text : name;
+  std::free(text);
+  return result;
+}
+
+std::string Hexadecimal(std::uint64_t number) {
+  std::array<char, 24> text{};
+  std::snprintf(text.data(), text.size(), "0x%llx", static_cast<unsigned long long>(number));
+  return text.data();
+}
+
+}  // namespace
+
+int StackSignal() noexcept { return SIGURG; }
+
+void PrepareStackCapture() {
+  std::call_once(g_prepared, [] {
+    ::sem_init(&g_request.done, 0, 0);
+    // The first one loads the unwinder, which takes memory and locks.
+    std::array<void*, 1> frame{};
+    static_cast<void>(::backtrace(frame.data(), 1));
+    struct sigaction action {};
+    action.sa_sigaction = &OnStackSignal;
+    action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+    ::sigaction(StackSignal(), &action, nullptr);
+    sigset_t signals;
+    ::sigemptyset(&signals);
+    ::sigaddset(&signals, StackSignal());
+    ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  });
+}
+
+pid_t CurrentThreadId() noexcept { return static_cast<pid_t>(::syscall(SYS_gettid)); }
+
+std::size_t CaptureStack(pid_t thread, std::span<void*> frames, milliseconds timeout) noexcept {
+  const std::lock_guard lock(g_one_at_a_time);
+  if (g_request.state.load() == Request::kTaken) {
+    // A thread was stopped inside its handler, and writes when it goes on.
+    if (::sem_trywait(&g_request.done) != 0) {
+      return 0;
+    }
+  }
+  g_request.thread.store(thread);
+  g_request.state.store(Request::kWanted);
+  const bool is_sent = ::syscall(SYS_tgkill, ::getpid(), thread, StackSignal()) == 0;
+  if (!is_sent || !WaitFor(timeout)) {
+    auto wanted = Request::kWanted;
+    if (g_request.state.compare_exchange_strong(wanted, Request::kNone)) {
+      return 0;
+    }
+    // It is at it: as long again.
+    if (!WaitFor(timeout)) {
+      return 0;
+    }
+  }
+  g_request.state.store(Request::kNone);
+  const auto end = g_request.frames.begin() + static_cast<std::ptrdiff_t>(g_request.count);
+  auto first = std::find(g_request.frames.begin(), end, g_request.interrupted_at);
+  if (first == end) {
+    first = end - static_cast<std::ptrdiff_t>(g_request.count -
+                                              std::min(kFramesOfSignal, g_request.count));
+  }
+  const auto count = std::min(static_cast<std::size_t>(end - first), frames.size());
+  std::copy_n(first, count, frames.begin());
+  return count;
+}
+
+[[gnu::noinline]] std::size_t CaptureOwnStack(std::span<void*> frames) noexcept {
+  std::array<void*, kMaxStackFrames> all{};
+  const auto found =
+      static_cast<std::size_t>(::backtrace(all.data(), static_cast<int>(all.size())));
+  const auto end = all.begin() + static_cast<std::ptrdiff_t>(found);
+  const auto first = std::find(all.begin(), end, __builtin_return_address(0));
+  const auto count = std::min(static_cast<std::size_t>(end - first), frames.size());
+  std::copy_n(first, count, frames.begin());
+  return count;
+}
+
+std::string Symbolise(std::span<void* const> frames) {
+  std::map<std::string, SymbolTable> tables;
+  std::string text;
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    text.append("  #").append(std::to_string(i)).append(" ");
+    // A return address may be that of the next function already, behind a call that does not return. The innermost
+    // one is where the thread was.
+    const auto address = reinterpret_cast<std::uintptr_t>(frames[i]) - (i == 0 ? 0 : 1);
+    Dl_info info{};
+    link_map* map = nullptr;
+    if (::dladdr1(reinterpret_cast<void*>(address), &info, reinterpret_cast<void**>(&map),
+                  RTLD_DL_LINKMAP) == 0 ||
+        map == nullptr || info.dli_fname == nullptr) {
+      text.append(Hexadecimal(reinterpret_cast<std::uintptr_t>(frames[i]))).append("\n");
+      continue;
+    }
+    // The program's own name may be a relative one, and its file moved.
+    const std::string file = *map->l_name == '\0' ? "/proc/self/exe" : map->l_name;
+    const auto offset = address - map->l_addr;
+    const auto at = reinterpret_cast<std::uintptr_t>(frames[i]) - map->l_addr;
+    const auto& table = tables.try_emplace(file, file.c_str()).first->second;
+    if (const auto* const function = table.Find(offset)) {
+      text += Demangled(function->second.c_str());
+      text.append("+").append(Hexadecimal(at - table.StartOf(offset))).append(" ");
+    } else if (info.dli_sname != nullptr) {
+      text += Demangled(info.dli_sname);
+      text.append("+")
+          .append(Hexadecimal(reinterpret_cast<std::uintptr_t>(frames[i]) -
+                              reinterpret_cast<std::uintptr_t>(info.dli_saddr)))
+          .append(" ");
+    }
+    text.append("(").append(info.dli_fname).append("+").append(Hexadecimal(at)).append(")\n");
+  }
+  return text;
+}
+
+}  // namespace weft::host::runtime
