@@ -457,12 +457,15 @@ void Server::EndOverdue(Connection::Clock::time_point now) {
   }
 }
 
-void Server::Drain() {
-  draining_ = true;
+void Server::Drain(Backlog backlog) {
+  if (std::exchange(draining_, true)) {
+    return;
+  }
   retry_.cancel();
-  // Who has connected already is served; who comes now is told so by the system.
+  // Who comes now is told so by the system.
   for (auto& acceptor : acceptors_) {
-    while (sockets_.size() < limits_.max_connections && AcceptOne(*acceptor)) {
+    while (backlog == Backlog::kTake && sockets_.size() < limits_.max_connections &&
+           AcceptOne(*acceptor)) {
     }
     error_code ignored;
     acceptor->socket.close(ignored);

@@ -40,8 +40,13 @@ class Server {
   void Listen(int listening_socket);
   /// Called several times a second: ends connections that wait too long for their peer.
   void EndOverdue(Connection::Clock::time_point now);
-  /// Takes who has connected already, closes the listening sockets, and ends each connection as soon as nothing is in flight on it.
-  void Drain();
+  /// Who has connected, and was not accepted yet.
+  enum class Backlog {
+    kTake,   ///< nobody else will: they are served
+    kLeave,  ///< other processes accept on the same sockets
+  };
+  /// Closes the listening sockets, and ends each connection as soon as nothing is in flight on it. Does nothing the second time.
+  void Drain(Backlog backlog);
   /// Ends every connection now; what is in flight is cancelled.
   void Abandon();
 

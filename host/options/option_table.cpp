@@ -407,6 +407,12 @@ void AppendTimeouts(std::vector<Option>& table) {
                                      "Wait for the web server to close after the last byte."));
   table.push_back(Quantity<Duration>(kGroup, "finish-timeout", &Settings::finish_timeout, kBounds,
                                      "For a handler that works on after Response().Finish()."));
+  table.push_back(Quantity<Duration>(
+      kGroup, "overdue-grace", &Settings::overdue_grace, {0ms, 24h},
+      "For a handler on a thread to return once its deadline has passed and its client was "
+      "answered "
+      "504; then its worker takes no more requests, another is started, and the log says where the "
+      "handler is stuck."));
 }
 
 /// `x-sendfile:DIR` or `x-accel-redirect:DIR=PREFIX`.
@@ -557,6 +563,10 @@ void AppendThreads(std::vector<Option>& table) {
   table.push_back(Quantity<Count>(kGroup, "max-tasks", &Settings::max_tasks, {0, 1'000'000},
                                   "Tasks of async handlers (weft::Async) at once, per worker; "
                                   "beyond it a handler that begins one answers 503."));
+  table.push_back(Quantity<Duration>(kGroup, "queue-timeout", &Settings::queue_timeout, {1ms, 24h},
+                                     "Wait of a call for one of these threads; then 503."));
+  table.push_back(Quantity<Duration>(kGroup, "blocking-idle", &Settings::blocking_idle, {10ms, 24h},
+                                     "A thread that had nothing to do for so long ends."));
   Option stack_size =
       Quantity<Size>(kGroup, "stack-size", &Settings::stack_size, {kSmallestStack, kLargestStack},
                      "Stack of one fiber, rounded up to a power of two.");

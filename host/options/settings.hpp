@@ -202,6 +202,10 @@ struct Settings {
   /// before.
   std::chrono::milliseconds finish_timeout{110'000};
 
+  /// For a plain handler, and a call of weft::Offload(), to return once its request was cancelled by its deadline; then its
+  /// worker is replaced. 1s: whoever looks at the token, reads or writes is out by then, and few others are.
+  std::chrono::milliseconds overdue_grace{1'000};
+
   // Proxies in front of the web server.
 
   /// Whose word about the client is taken. Empty: nobody's, for anybody can send these header fields.
@@ -226,6 +230,12 @@ struct Settings {
   /// in the order of a request's own time.
   std::size_t blocking_queue = 1024;
   std::size_t max_tasks = 20'000;
+  /// How long a call may wait for one of these threads; then 503. 10s: who waited longer has most likely gone, and an answer
+  /// for nobody takes a thread from those who still wait.
+  std::chrono::milliseconds queue_timeout{10'000};
+  /// A thread that had nothing to do for so long ends. 10s: a load that comes in waves finds its threads, and the stacks and
+  /// thread-local memory of a peak do not stay for days.
+  std::chrono::milliseconds blocking_idle{10'000};
   /// Bytes of a fiber's stack, a power of two. 256K: libraries that print or parse take 100 KiB and more; untouched pages cost
   /// no memory.
   std::size_t stack_size = 262'144;

@@ -44,6 +44,29 @@ CauseName CauseOfRefusal(int status) {
   }
 }
 
+/// The answer to a request that failed, as far as it is the same for all.
+struct ErrorAnswer {
+  ErrorAnswer(int status, std::string_view text, std::string_view details)
+      : phrase(StatusDescriptionOf(status)) {
+    body = std::to_string(status) + " " + std::string(phrase) + "\n";
+    if (!text.empty() && text != phrase) {
+      body.append(text).append("\n");
+    }
+    if (!details.empty()) {
+      body.append("\n").append(details).append("\n");
+    }
+    headers.Append("Content-Type", "text/plain; charset=utf-8");
+    headers.Append("Content-Length", std::to_string(body.size()));
+    if (status == 503) {
+      headers.Append("Retry-After", "1");
+    }
+  }
+
+  std::string_view phrase;
+  std::string body;
+  HttpHeaders headers;
+};
+
 }  // namespace
 
 Pipeline::Pipeline(runtime::Runtime& runtime, observe::AccessLog& access_log, const Limits& limits)
@@ -79,6 +102,9 @@ void Pipeline::Process(IExchange& exchange, ServerVariableCollection variables,
     if (flight->finished) {
       --finished_;
     }
+    if (flight->stuck) {
+      --stuck_;
+    }
     flight->own_cancellation.reset();
     flight->handlers.reset();
     spare_flights_.splice(spare_flights_.end(), in_flight_, flight);
@@ -108,6 +134,25 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
     RequestIo& io;
   } finisher(*this, flight, context, io);
   io.SetFinisher(finisher);
+  struct Watch final : runtime::PoolWatch {
+    Watch(Pipeline& with_pipeline, Flight& with_flight, const HttpContext& with_context,
+          RequestIo& with_io)
+        : pipeline(with_pipeline), flight(with_flight), context(with_context), io(with_io) {
+      flight.watch = this;
+      flight.request = &context;
+      pipeline.runtime_.SetCurrentPoolWatch(this);
+    }
+    ~Watch() override {
+      pipeline.runtime_.SetCurrentPoolWatch(nullptr);
+      flight.watch = nullptr;
+    }
+    void OnInterrupted() noexcept override { pipeline.AnswerWithoutHandler(flight, context, io); }
+
+    Pipeline& pipeline;
+    Flight& flight;
+    const HttpContext& context;
+    RequestIo& io;
+  } watch(*this, flight, context, io);
   context.Response().SetSettings(&limits_.response);
   flight.context = &context;
   flight.nested = &nested;
@@ -143,18 +188,27 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
     AnswerError(context, io, flight, 500, {}, "an exception that is no std::exception");
   }
   flight.context = nullptr;
-  if (access_log_.Enabled() && !flight.finished) {
+  if (access_log_.Enabled() && !flight.recorded) {
     Record(flight, context, io.BodyBytesSent());
   }
+  flight.recorded = true;
   flight.nested = nullptr;
   io.EndAnswer();
   flight.on_pool = flight.on_pool || nested.UsedThread();
   if (context.HasRequestCompleted()) {
     RunRequestCompleted(context, io, flight);
   }
+  if (flight.stuck) {
+    try {
+      observe::Log(observe::Level::kWarning,
+                   DescriptionOf(flight, context) + ": its handler has returned after all");
+    } catch (...) {
+      // No memory to tell of it.
+    }
+  }
 }
 
-bool Pipeline::LetPeerGo(Flight& flight, RequestIo& io) noexcept {
+bool Pipeline::LetPeerGo(Flight& flight) noexcept {
   // The peer's end of the cancellation goes with the peer. Other fibers may run while that is let go, and cancel.
   auto* const of_peer = flight.cancellation;
   flight.own_cancellation = std::move(*of_peer);
@@ -165,8 +219,73 @@ bool Pipeline::LetPeerGo(Flight& flight, RequestIo& io) noexcept {
     flight.own_cancellation.reset();
     return false;
   }
-  io.EndRequest();
+  flight.peer_gone = true;
   return true;
+}
+
+void Pipeline::AnswerWithoutHandler(Flight& flight, const HttpContext& context,
+                                    RequestIo& io) noexcept {
+  if (flight.abandoned) {
+    return;
+  }
+  flight.abandoned = true;
+  io.Abandon();
+  if (flight.recorded || flight.answered) {
+    // The client has its answer.
+    if (!flight.peer_gone) {
+      LetPeerGo(flight);
+    }
+    return;
+  }
+  flight.answered = true;
+  const auto reason = flight.cancellation->Token().Reason();
+  const bool is_gone = reason == CancellationReason::kClientGone;
+  const bool is_late = reason == CancellationReason::kDeadline;
+  flight.error_status = is_gone ? kClientClosedRequest : is_late ? 504 : 503;
+  flight.cause = (is_gone   ? cause::kClientGone
+                  : is_late ? cause::kDeadlinePassed
+                            : cause::kShuttingDown)
+                     .Text();
+  flight.outcome = is_gone            ? observe::Outcome::kClientGone
+                   : io.HeadersSent() ? observe::Outcome::kAborted
+                                      : observe::Outcome::kCompleted;
+  std::uint64_t body_bytes = io.BodyBytesSent();
+  try {
+    const auto level = is_late ? observe::Level::kError : observe::Level::kInfo;
+    if (observe::LogsAt(level)) {
+      observe::Log(level, DescriptionOf(flight, context) + ": " +
+                              OperationCancelled(reason).what() +
+                              "; it is answered while the handler is still at work");
+    }
+    if (flight.outcome == observe::Outcome::kCompleted) {
+      const ErrorAnswer answer(flight.error_status, {}, {});
+      flight.exchange->SendHeaders(flight.error_status, answer.phrase, answer.headers);
+      if (context.Request().HttpMethod() != "HEAD") {
+        flight.exchange->SendBody(answer.body);
+        body_bytes += answer.body.size();
+      }
+    } else {
+      flight.exchange->Abort();
+    }
+  } catch (const OperationCancelled&) {
+    flight.cause = cause::kClientGone.Text();
+    flight.error_status = kClientClosedRequest;
+    flight.outcome = observe::Outcome::kClientGone;
+    flight.exchange->Abort();
+  } catch (...) {
+    flight.outcome = observe::Outcome::kAborted;  // no memory
+    flight.exchange->Abort();
+  }
+  LetPeerGo(flight);
+  try {
+    if (access_log_.Enabled()) {
+      Record(flight, context, body_bytes);
+    }
+  } catch (...) {
+    // No memory to tell of it.
+  }
+  flight.recorded = true;
+  flight.context = nullptr;
 }
 
 bool Pipeline::FinishFlight(Flight& flight, HttpContext& context, RequestIo& io) {
@@ -177,11 +296,13 @@ bool Pipeline::FinishFlight(Flight& flight, HttpContext& context, RequestIo& io)
   }
   // Its place is taken before the peer is let go of: other fibers may run meanwhile, and finish too.
   ++finished_;
-  if (!LetPeerGo(flight, io)) {
+  if (!LetPeerGo(flight)) {
     --finished_;
     return false;
   }
+  io.EndRequest();
   flight.finished = true;
+  flight.recorded = true;
   flight.deadline = Clock::now() + limits_.finish_timeout;
   flight.outcome = observe::Outcome::kFinished;
   flight.context = nullptr;  // it has its record
@@ -203,6 +324,9 @@ void Pipeline::LogFailureAfterAnswer(const HttpContext& context, const Flight& f
     try {
       throw;
     } catch (const OperationCancelled& cancelled) {
+      if (flight.abandoned && !flight.finished) {
+        return;  // as it should; the log has the answer
+      }
       if (flight.finished && cancelled.Reason() == CancellationReason::kDeadline) {
         line += "it did not end within " + std::to_string(limits_.finish_timeout.count()) +
                 " ms (--finish-timeout)";
@@ -229,7 +353,9 @@ void Pipeline::RunRequestCompleted(HttpContext& context, RequestIo& io, Flight& 
   if (flight.outcome == observe::Outcome::kCompleted ||
       flight.outcome == observe::Outcome::kRefused) {
     // The client shall not wait for what the callbacks do.
-    LetPeerGo(flight, io);
+    if (!flight.peer_gone && LetPeerGo(flight)) {
+      io.EndRequest();
+    }
   }
   if (!flight.on_pool) {
     context.RunRequestCompleted(log);
@@ -401,28 +527,17 @@ void Pipeline::AnswerError(HttpContext& context, RequestIo& io, Flight& flight, 
   // Not through the HttpResponse: the handler may have left it in any state.
   io.BeginErrorAnswer();
   try {
-    const auto phrase = StatusDescriptionOf(status);
-    std::string body = std::to_string(status) + " " + std::string(phrase) + "\n";
-    if (!text.empty() && text != phrase) {
-      body += text + "\n";
-    }
-    if (limits_.request.debug && context.Request().IsLocal()) {
-      body += "\n" + detail + "\n";
-    }
-    HttpHeaders headers;
-    headers.Append("Content-Type", "text/plain; charset=utf-8");
-    headers.Append("Content-Length", std::to_string(body.size()));
+    ErrorAnswer answer(status, text,
+                       limits_.request.debug && context.Request().IsLocal() ? detail : "");
+    auto& headers = answer.headers;
     if (const auto allow = context.Response().Headers().Find("Allow"); allow && status == 405) {
       headers.Append("Allow", *allow);
     } else if (nested_failure != nullptr && status == 405 && !nested_failure->allow.empty()) {
       headers.Append("Allow", nested_failure->allow);
     }
-    if (status == 503) {
-      headers.Append("Retry-After", "1");
-    }
-    io.SendHeaders(status, phrase, headers);
+    io.SendHeaders(status, answer.phrase, headers);
     if (context.Request().HttpMethod() != "HEAD") {
-      io.SendBody(body);
+      io.SendBody(answer.body);
     }
   } catch (const OperationCancelled&) {
     flight.cause = cause::kClientGone.Text();
@@ -528,20 +643,53 @@ void Pipeline::RecordRefusal(int status, std::string_view detail) noexcept {
   }
 }
 
-void Pipeline::CancelOverdue(Clock::time_point now) noexcept {
+std::string Pipeline::DescriptionOf(const Flight& flight, const HttpContext& context) {
+  const auto& request = context.Request();
+  std::string text = "request " + context.RequestId() + " " + std::string(request.HttpMethod()) +
+                     " " + std::string(request.RawUrl());
+  if (flight.handler != nullptr) {
+    text.append(": ").append(handling::NameOf(*flight.handler));
+  }
+  return text;
+}
+
+std::vector<StuckHandler> Pipeline::CancelOverdue(Clock::time_point now) noexcept {
+  std::vector<StuckHandler> stuck;
   for (auto& flight : in_flight_) {
     if (now >= flight.deadline) {
       flight.deadline = Clock::time_point::max();
-      flight.cancellation->Cancel(CancellationReason::kDeadline);
-      flight.exchange->OnCancelled();
+      flight.stuck_at = now + limits_.overdue_grace;
+      Cancel(flight, CancellationReason::kDeadline);
+    } else if (now >= flight.stuck_at && !flight.stuck && flight.watch != nullptr) {
+      const pid_t thread = flight.watch->Thread();
+      if (thread == 0) {
+        continue;
+      }
+      try {
+        stuck.push_back(
+            {thread, DescriptionOf(flight, *flight.request),
+             std::chrono::duration_cast<std::chrono::milliseconds>(now - flight.started)});
+        flight.stuck = true;
+        ++stuck_;
+      } catch (const std::bad_alloc&) {
+        // The next call may have more memory.
+      }
     }
+  }
+  return stuck;
+}
+
+void Pipeline::Cancel(Flight& flight, CancellationReason reason) noexcept {
+  flight.cancellation->Cancel(reason);
+  flight.exchange->OnCancelled();
+  if (flight.watch != nullptr) {
+    flight.watch->Interrupt();
   }
 }
 
 void Pipeline::CancelAll(CancellationReason reason) noexcept {
   for (auto& flight : in_flight_) {
-    flight.cancellation->Cancel(reason);
-    flight.exchange->OnCancelled();
+    Cancel(flight, reason);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <typeinfo>
+#include <vector>
 
 #include <weft/cancellation.hpp>
 #include <weft/http_context.hpp>
@@ -21,6 +22,13 @@
 #include "host/runtime/runtime.hpp"
 
 namespace weft::host::pipeline {
+
+/// A handler, or a call of weft::Offload(), that did not return though its request was cancelled.
+struct StuckHandler {
+  pid_t thread = 0;                 ///< that it holds (runtime::CurrentThreadId())
+  std::string description{};        ///< `request 7-9 GET /report.ashx: shop::Report`
+  std::chrono::milliseconds age{};  ///< of the request
+};
 
 /// What happens to one request, top to bottom: admitted, mapped, handler leased, body read, handler run,
 /// response sealed, recorded.
@@ -39,6 +47,8 @@ class Pipeline {
     std::size_t max_finished = 256;  ///< handlers that work on after HttpResponse::Finish()
     std::chrono::milliseconds finish_timeout{110'000};  ///< how long each of them may
     HttpResponseSettings response{};
+    /// For a handler to return once its deadline has passed.
+    std::chrono::milliseconds overdue_grace{1'000};
   };
 
   /// Both must outlive the pipeline.
@@ -60,8 +70,11 @@ class Pipeline {
   /// Records a request that was answered before it had parameters to process.
   void RecordRefusal(int status, std::string_view detail) noexcept;
 
-  /// Cancels the requests whose deadline has passed. Called several times a second.
-  void CancelOverdue(std::chrono::steady_clock::time_point now) noexcept;
+  /// Cancels the requests whose deadline has passed. Called several times a second. A client whose handler is on a thread gets
+  /// its answer without it. Returns those handlers that did not return within Limits::overdue_grace, each of them once.
+  std::vector<StuckHandler> CancelOverdue(std::chrono::steady_clock::time_point now) noexcept;
+  /// Requests in flight that CancelOverdue() has given up: nobody waits for them.
+  std::size_t StuckRequests() const noexcept { return stuck_; }
   void CancelAll(CancellationReason reason) noexcept;
   /// Records what is still in flight, when the process ends without waiting for it any longer.
   void RecordUnfinished() noexcept;
@@ -81,22 +94,32 @@ class Pipeline {
     std::optional<CancellationSource> own_cancellation{};  // once the peer has gone with its answer
     Clock::time_point started{};
     Clock::time_point deadline = Clock::time_point::max();
+    Clock::time_point stuck_at = Clock::time_point::max();  // after the deadline
     std::uint64_t id = 0;
     /// The tables that it began with, whatever is swapped in meanwhile; `entry` is of them.
     std::shared_ptr<const handling::HandlerTable> handlers{};
     const mappings::Entry* entry = nullptr;   // null until it is mapped
     const std::type_info* handler = nullptr;  // the leased instance's class; null until then
     const HttpContext* context = nullptr;     // for RecordUnfinished()
+    const HttpContext* request = nullptr;     // while there is a watch
     NestedExecution* nested = nullptr;        // in its handler
-    std::string_view cause{};                 // why the answer is what it is
-    bool called = false;                      // the handler was, or what makes it
-    bool on_pool = false;                     // and it runs there
-    bool answered = false;                    // the client has its whole answer, whatever comes
-    bool finished = false;                    // and the peer has been let go of
-    int error_status = 0;                     // 0: the response's own
+    runtime::PoolWatch* watch = nullptr;
+    std::string_view cause{};  // why the answer is what it is
+    bool called = false;       // the handler was, or what makes it
+    bool on_pool = false;      // and it runs there
+    bool answered = false;     // the client has its whole answer, whatever comes
+    bool finished = false;     // and the peer has been let go of
+    bool abandoned = false;    // it was answered while its handler ran on
+    bool stuck = false;        // and that did not return in time
+    bool recorded = false;
+    bool peer_gone = false;  // LetPeerGo()
+    int error_status = 0;    // 0: the response's own
     observe::Outcome outcome = observe::Outcome::kCompleted;
   };
 
+  static void Cancel(Flight& flight, CancellationReason reason) noexcept;
+  /// For the log. Reads nothing that a handler may change.
+  static std::string DescriptionOf(const Flight& flight, const HttpContext& context);
   void ProcessFlight(Flight& flight, ServerVariableCollection variables);
   /// Of what its handler, or what makes that, has thrown.
   static std::string_view CauseOfFailure(const Flight& flight);
@@ -108,7 +131,10 @@ class Pipeline {
   void RunHandler(handling::HandlerLease& lease, HttpContext& context, RequestIo& io,
                   Flight& flight);
   /// Ends the exchange, whose answer is whole, before the request. False: it cannot.
-  bool LetPeerGo(Flight& flight, RequestIo& io) noexcept;
+  bool LetPeerGo(Flight& flight) noexcept;
+  /// The request was cancelled, and its handler runs on a thread, where nobody can stop it: gives the answer without it. Nothing
+  /// that the handler may change is read.
+  void AnswerWithoutHandler(Flight& flight, const HttpContext& context, RequestIo& io) noexcept;
   /// HttpResponse::Finish().
   bool FinishFlight(Flight& flight, HttpContext& context, RequestIo& io);
   /// Of a handler that works on: called while an exception is handled.
@@ -132,6 +158,7 @@ class Pipeline {
   std::list<Flight> in_flight_;
   std::list<Flight> spare_flights_;  // nodes for reuse
   std::size_t finished_ = 0;         // of those in flight
+  std::size_t stuck_ = 0;            // of those in flight
   std::uint64_t last_request_ = 0;
 };
 

@@ -62,6 +62,12 @@ void RequestIo::CheckMaySend() const {
   }
 }
 
+void RequestIo::CheckNotAbandoned() const {
+  if (abandoned_) {
+    throw OperationCancelled(cancellation_.Reason());
+  }
+}
+
 std::size_t RequestIo::ReadBody(std::span<char> buffer) {
   if (announced_) {
     buffer = buffer.first(
@@ -75,7 +81,10 @@ std::size_t RequestIo::ReadBody(std::span<char> buffer) {
   }
   cancellation_.ThrowIfCancellationRequested();
   std::size_t count = 0;
-  OnFiber([&] { count = exchange_.ReadBody(buffer); });
+  OnFiber([&] {
+    CheckNotAbandoned();
+    count = exchange_.ReadBody(buffer);
+  });
   received_ += count;
   if (count == 0 && announced_ && received_ < *announced_) {
     throw HttpException(
@@ -110,6 +119,7 @@ void RequestIo::HoldBody(std::size_t memory_bytes, std::uint64_t file_bytes) {
 void RequestIo::SendHeaders(int status, std::string_view description, const HttpHeaders& headers) {
   CheckMaySend();
   OnFiber([&] {
+    CheckNotAbandoned();
     headers_sent_ = true;
     exchange_.SendHeaders(status, description, headers);
   });
@@ -117,8 +127,11 @@ void RequestIo::SendHeaders(int status, std::string_view description, const Http
 
 void RequestIo::SendBody(std::string_view bytes) {
   CheckMaySend();
-  OnFiber([&] { exchange_.SendBody(bytes); });
-  body_bytes_sent_ += bytes.size();
+  OnFiber([&] {
+    CheckNotAbandoned();
+    exchange_.SendBody(bytes);
+    body_bytes_sent_ += bytes.size();
+  });
 }
 
 void RequestIo::SendPiped(int pipe, std::size_t bytes) {
@@ -129,13 +142,19 @@ void RequestIo::SendPiped(int pipe, std::size_t bytes) {
 
 void RequestIo::Flush() {
   CheckMaySend();
-  OnFiber([&] { exchange_.Flush(); });
+  OnFiber([&] {
+    CheckNotAbandoned();
+    exchange_.Flush();
+  });
 }
 
 bool RequestIo::Finish() {
   CheckMaySend();
   bool finished = false;
-  OnFiber([&] { finished = finisher_ != nullptr && finisher_->Finish(); });
+  OnFiber([&] {
+    CheckNotAbandoned();
+    finished = finisher_ != nullptr && finisher_->Finish();
+  });
   return finished;
 }
 

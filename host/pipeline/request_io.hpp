@@ -49,6 +49,9 @@ class RequestIo final : public HttpWorkerRequest {
     answer_ended_ = true;
     request_ended_ = true;
   }
+  /// The host has given the answer, or none, while the handler is still at work on a thread: whatever it reads or sends from
+  /// now on throws OperationCancelled. On the request's fiber; the request is cancelled.
+  void Abandon() noexcept { abandoned_ = true; }
   /// The answer is complete, or cut: from now on sending throws std::logic_error.
   void EndAnswer() noexcept { answer_ended_ = true; }
   /// The exchange was given a header block; whether it arrived nobody knows.
@@ -71,6 +74,8 @@ class RequestIo final : public HttpWorkerRequest {
   template <typename F>
   void OnFiber(F&& function);
   void CheckMaySend() const;
+  /// On the fiber.
+  void CheckNotAbandoned() const;
 
   IExchange& exchange_;
   const CancellationToken& cancellation_;
@@ -87,6 +92,7 @@ class RequestIo final : public HttpWorkerRequest {
   bool answer_ended_ = false;
   bool headers_sent_ = false;
   bool request_ended_ = false;
+  bool abandoned_ = false;  // the fiber's, as the exchange is
   IFinisher* finisher_ = nullptr;
 };
 

@@ -1,69 +1,129 @@
 #include "host/runtime/blocking_pool.hpp"
 
+#include <algorithm>
 #include <system_error>
+#include <utility>
 
 namespace weft::host::runtime {
 
-BlockingPool::BlockingPool(std::size_t max_threads, std::size_t max_queue)
-    : max_threads_(max_threads), max_queue_(max_queue) {
-  threads_.reserve(max_threads);
+BlockingPool::BlockingPool(const Options& options) : options_(options) {
+  // What a thread needs to end must not fail.
+  slots_.reserve(options_.max_threads);
+  unused_.reserve(options_.max_threads);
+  idle_.reserve(options_.max_threads);
 }
 
 BlockingPool::~BlockingPool() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
+    for (const auto& slot : slots_) {
+      slot->wake.notify_one();
+    }
   }
-  wake_.notify_all();
-  for (auto& thread : threads_) {
-    thread.join();
+  // No thread touches these any more.
+  for (const auto& slot : slots_) {
+    if (slot->thread.joinable()) {
+      slot->thread.join();
+    }
+  }
+  if (ended_.joinable()) {
+    ended_.join();
   }
 }
 
-bool BlockingPool::Post(IBlockingTask& task, std::size_t max_queue) {
-  {
-    const std::lock_guard lock(mutex_);
-    // What a free thread is about to take does not count as waiting.
-    bool thread_free = queue_.size() < free_;
-    if (!thread_free && threads_.size() < max_threads_) {
-      try {
-        threads_.emplace_back([this] { RunThread(); });
-        // From now on, not from when it first runs: what it is about to take does not fill the queue.
-        ++free_;
-        thread_free = true;
-      } catch (const std::system_error&) {
-        // The system has no more threads: those that there are have to do.
-        if (threads_.empty()) {
-          return false;
-        }
+BlockingPool::Posted BlockingPool::Post(IBlockingTask& task, std::size_t max_queue) {
+  const std::lock_guard lock(mutex_);
+  if (!idle_.empty()) {
+    auto& slot = *idle_.back();
+    idle_.pop_back();
+    slot.task = &task;
+    slot.wake.notify_one();
+    return Posted::kGiven;
+  }
+  if (unused_.empty() && slots_.size() < options_.max_threads) {
+    slots_.push_back(std::make_unique<Slot>());
+    unused_.push_back(slots_.back().get());
+  }
+  if (!unused_.empty()) {
+    auto& slot = *unused_.back();
+    try {
+      slot.task = &task;
+      slot.thread = std::thread([this, &slot] { RunThread(slot); });
+      unused_.pop_back();
+      return Posted::kGiven;
+    } catch (const std::system_error&) {
+      slot.task = nullptr;
+      // The system has no more threads: those that there are have to do.
+      if (unused_.size() == slots_.size()) {
+        return Posted::kRefused;
       }
     }
-    if (!thread_free && queue_.size() - free_ >= max_queue) {
-      return false;
-    }
-    queue_.push_back(&task);
   }
-  wake_.notify_one();
+  if (queue_.size() >= max_queue) {
+    return Posted::kRefused;
+  }
+  queue_.push_back(&task);
+  return Posted::kQueued;
+}
+
+bool BlockingPool::TryWithdraw(IBlockingTask& task) noexcept {
+  const std::lock_guard lock(mutex_);
+  const auto found = std::find(queue_.begin(), queue_.end(), &task);
+  if (found == queue_.end()) {
+    return false;
+  }
+  queue_.erase(found);
   return true;
 }
 
-void BlockingPool::RunThread() {
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    wake_.wait(lock, [this] { return !queue_.empty() || stopping_; });
-    if (queue_.empty()) {
-      return;
-    }
-    auto* const task = queue_.front();
+std::size_t BlockingPool::Threads() const {
+  const std::lock_guard lock(mutex_);
+  return slots_.size() - unused_.size();
+}
+
+std::size_t BlockingPool::Queued() const {
+  const std::lock_guard lock(mutex_);
+  return queue_.size();
+}
+
+void BlockingPool::TakeNext(Slot& slot) {
+  if (queue_.empty()) {
+    slot.task = nullptr;
+    idle_.push_back(&slot);
+  } else {
+    slot.task = queue_.front();
     queue_.pop_front();
-    --free_;
+  }
+}
+
+void BlockingPool::RunThread(Slot& slot) {
+  std::unique_lock lock(mutex_);
+  while (slot.task != nullptr) {
+    auto* const task = slot.task;
     lock.unlock();
     task->Run();
     lock.lock();
-    ++free_;
+    // Before the task's end is known, so that whoever learns of it finds room.
+    TakeNext(slot);
     lock.unlock();
     task->Ended();
     lock.lock();
+    const auto is_wanted = [&] { return slot.task != nullptr || stopping_; };
+    if (!is_wanted() && !slot.wake.wait_for(lock, options_.idle_timeout, is_wanted)) {
+      break;
+    }
+  }
+  if (stopping_) {
+    return;  // the destructor joins it
+  }
+  // Not joined by who posts next, who has no time: thread-local objects of libraries go now.
+  idle_.erase(std::find(idle_.begin(), idle_.end(), &slot));
+  auto before = std::exchange(ended_, std::move(slot.thread));
+  unused_.push_back(&slot);
+  lock.unlock();
+  if (before.joinable()) {
+    before.join();
   }
 }
 

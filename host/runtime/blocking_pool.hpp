@@ -1,9 +1,11 @@
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
 #include <limits>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -12,35 +14,71 @@
 
 namespace weft::host::runtime {
 
-/// Threads for what blocks. They are started as they are needed, up to a bound, and kept.
+/// Threads for what blocks. They are started as they are needed, up to a bound, and end when there was nothing for them for a
+/// while. The one that was busy last gets the next task, so that the others' time runs.
+///
+/// A task has its thread from beginning to end. When a thread ends, so do its thread-local objects, those of libraries too,
+/// which nothing that a task has left behind on that thread may depend on.
 ///
 /// Threads: its members from any.
 class BlockingPool {
  public:
-  BlockingPool(std::size_t max_threads, std::size_t max_queue);
+  using Clock = std::chrono::steady_clock;
+
+  /// What became of a task.
+  enum class Posted {
+    kRefused,  ///< the queue is full
+    kGiven,    ///< a thread has it
+    kQueued,   ///< it waits for one
+  };
+
+  struct Options {
+    std::size_t max_threads = 64;
+    std::size_t max_queue = 1024;
+    /// How long a thread waits for a task before it ends.
+    std::chrono::milliseconds idle_timeout{10'000};
+  };
+
+  explicit BlockingPool(const Options& options);
   BlockingPool(const BlockingPool&) = delete;
   BlockingPool& operator=(const BlockingPool&) = delete;
   /// Waits for every task that was accepted.
   ~BlockingPool();
 
-  /// Queues a task; false when the queue is full. `task` must live until its Ended().
-  [[nodiscard]] bool TryPost(IBlockingTask& task) { return Post(task, max_queue_); }
-  /// The same however full the queue is; false only when the system has no thread to run it.
-  [[nodiscard]] bool PostPastBound(IBlockingTask& task) {
+  /// Hands a task over, or queues it. `task` must live until its Ended(), unless it is refused.
+  [[nodiscard]] Posted Post(IBlockingTask& task) { return Post(task, options_.max_queue); }
+  /// The same however full the queue is; kRefused only when the system has no thread to run it.
+  [[nodiscard]] Posted PostPastBound(IBlockingTask& task) {
     return Post(task, std::numeric_limits<std::size_t>::max());
   }
+  /// Takes a task back. False: a thread has it, or had it.
+  [[nodiscard]] bool TryWithdraw(IBlockingTask& task) noexcept;
+
+  /// Threads that are there now.
+  [[nodiscard]] std::size_t Threads() const;
+  /// Tasks that wait for one.
+  [[nodiscard]] std::size_t Queued() const;
 
  private:
-  bool Post(IBlockingTask& task, std::size_t max_queue);
-  void RunThread();
+  /// A place for a thread. Never destroyed before the pool: who wakes its thread may be late.
+  struct Slot {
+    std::condition_variable wake;
+    IBlockingTask* task = nullptr;  // what it runs next
+    std::thread thread;             // until it ends
+  };
 
-  const std::size_t max_threads_;
-  const std::size_t max_queue_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
+  Posted Post(IBlockingTask& task, std::size_t max_queue);
+  void RunThread(Slot& slot);
+  /// With the lock: takes the next task, or becomes idle.
+  void TakeNext(Slot& slot);
+
+  const Options options_;
+  mutable std::mutex mutex_;
   std::deque<IBlockingTask*> queue_;
-  std::vector<std::thread> threads_;
-  std::size_t free_ = 0;  // threads that will look at the queue before they block in a task again
+  std::vector<std::unique_ptr<Slot>> slots_;
+  std::vector<Slot*> unused_;  // without a thread
+  std::vector<Slot*> idle_;    // whose thread has nothing to do; the last one was busy last
+  std::thread ended_;          // the last that did, to be joined by the next that does
   bool stopping_ = false;
 };
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/fiber/algo/round_robin.hpp>
@@ -27,6 +28,7 @@
 #include "host/runtime/fiber_event.hpp"
 #include "host/runtime/scheduler.hpp"
 #include "host/runtime/stack_pool.hpp"
+#include "host/runtime/thread_stack.hpp"
 #include "host/runtime/wait_points.hpp"
 
 namespace weft::host::runtime {
@@ -36,6 +38,8 @@ namespace {
 /// What a thread of the pool runs, as far as <weft/async.hpp> must know; null on other threads.
 thread_local const CancellationToken* t_pool_cancellation = nullptr;
 thread_local bool t_on_pool = false;
+/// Asked for once a thread.
+thread_local pid_t t_thread_id = 0;
 /// The runtime whose reactor this thread is.
 thread_local const Runtime* t_reactor = nullptr;
 
@@ -71,9 +75,16 @@ struct Runtime::Implementation {
         stacks(options.stack_bytes, options.idle_stacks / 2),
         max_idle_lanes(options.idle_stacks - options.idle_stacks / 2),
         max_tasks(options.max_tasks),
-        pool(options.blocking_threads, options.blocking_queue),
-        offload_pool(options.blocking_threads, options.blocking_queue),
+        queue_timeout(options.queue_timeout),
+        pool(PoolOptions(options)),
+        offload_pool(PoolOptions(options)),
         signal_stack(new char[kSignalStackBytes]) {}
+
+  static BlockingPool::Options PoolOptions(const Options& options) {
+    return {.max_threads = options.blocking_threads,
+            .max_queue = options.blocking_queue,
+            .idle_timeout = options.blocking_idle};
+  }
 
   void RunLane(Lane& lane) {
     for (;;) {
@@ -119,6 +130,7 @@ struct Runtime::Implementation {
   bool stopping = false;
   FiberEvent stop;
   FiberEvent all_ended;
+  const std::chrono::milliseconds queue_timeout;
   BlockingPool pool;
   BlockingPool offload_pool;
   std::unique_ptr<char[]> signal_stack;
@@ -197,17 +209,37 @@ void Runtime::Spawn(ITask& task) {
 
 std::size_t Runtime::FibersInUse() const noexcept { return implementation_->lanes_in_use; }
 
-namespace {
-
 /// One call from a fiber to a thread of the pool, and the calls back.
 class PoolCall final : public IBlockingTask, public IFiberGateway {
  public:
-  PoolCall(boost::asio::io_context& io, const std::function<void(IFiberGateway&)>& function,
-           const CancellationToken* cancellation)
-      : io_(io), function_(function), cancellation_(cancellation) {}
+  /// Whether it may be taken back as long as no thread has it.
+  enum class Until { kBegun, kEnded };
+
+  PoolCall(boost::asio::io_context& io, BlockingPool& pool,
+           const std::function<void(IFiberGateway&)>& function, StackHeader& fiber)
+      : io_(io),
+        pool_(pool),
+        function_(function),
+        cancellation_(fiber.cancellation),
+        watch_(fiber.pool_watch) {
+    if (watch_ != nullptr) {
+      outer_ = std::exchange(watch_->innermost_, this);
+    }
+  }
+  PoolCall(const PoolCall&) = delete;
+  PoolCall& operator=(const PoolCall&) = delete;
+  ~PoolCall() override {
+    if (watch_ != nullptr) {
+      watch_->innermost_ = outer_;
+    }
+  }
 
   /// On a thread of the pool.
   void Run() noexcept override {
+    if (t_thread_id == 0) {
+      t_thread_id = CurrentThreadId();
+    }
+    thread_.store(t_thread_id, std::memory_order_relaxed);
     t_on_pool = true;
     t_pool_cancellation = cancellation_;
     try {
@@ -217,6 +249,7 @@ class PoolCall final : public IBlockingTask, public IFiberGateway {
     }
     t_on_pool = false;
     t_pool_cancellation = nullptr;
+    thread_.store(0, std::memory_order_relaxed);
   }
 
   /// On a thread of the pool. The last thing: the fiber may destroy this call as soon as it runs.
@@ -262,8 +295,23 @@ class PoolCall final : public IBlockingTask, public IFiberGateway {
     }
   }
 
-  /// On the fiber: serves the gateway until the function has ended.
-  void WaitOnFiber() {
+  /// On the fiber: serves the gateway until the function has ended. With Until::kBegun, and no thread until `give_up`, it
+  /// throws HttpException(503).
+  void WaitOnFiber(Until may_withdraw, FiberEvent::Clock::time_point give_up,
+                   std::chrono::milliseconds queue_timeout) {
+    withdrawable_ = may_withdraw == Until::kBegun;
+    while (!done_ && give_up != FiberEvent::Clock::time_point::max()) {
+      if (ServeOnce(give_up)) {
+        continue;
+      }
+      if (pool_.TryWithdraw(*this)) {
+        throw HttpException(503, {},
+                            "no thread of the blocking pool was free for " +
+                                std::to_string(queue_timeout.count()) + " ms (--queue-timeout)")
+            .WithCause(cause::kQueueTimeout);
+      }
+      give_up = FiberEvent::Clock::time_point::max();  // it has begun
+    }
     ServeUntil(done_);
     if (error_) {
       std::rethrow_exception(error_);
@@ -273,21 +321,47 @@ class PoolCall final : public IBlockingTask, public IFiberGateway {
  private:
   void ServeUntil(const bool& done) {
     while (!done) {
-      event_.Wait();
-      if (request_ != nullptr) {
-        try {
-          (*std::exchange(request_, nullptr))();
-        } catch (...) {
-          request_error_ = std::current_exception();
-        }
-        answered_.release();
-      }
+      static_cast<void>(ServeOnce(FiberEvent::Clock::time_point::max()));
     }
   }
 
+  /// False: the time came.
+  bool ServeOnce(FiberEvent::Clock::time_point until) {
+    if (watch_ != nullptr && watch_->pending_) {
+      watch_->pending_ = false;
+      if (withdrawable_ && cancellation_ != nullptr && cancellation_->IsCancellationRequested() &&
+          pool_.TryWithdraw(*this)) {
+        cancellation_->ThrowIfCancellationRequested();
+      }
+      watch_->OnInterrupted();
+      return true;  // others may have run meanwhile
+    }
+    if (until == FiberEvent::Clock::time_point::max()) {
+      event_.Wait();
+    } else if (!event_.WaitUntil(until)) {
+      return false;
+    }
+    if (request_ != nullptr) {
+      try {
+        (*std::exchange(request_, nullptr))();
+      } catch (...) {
+        request_error_ = std::current_exception();
+      }
+      answered_.release();
+    }
+    return true;
+  }
+
+  friend class PoolWatch;
+
   boost::asio::io_context& io_;
+  BlockingPool& pool_;
   const std::function<void(IFiberGateway&)>& function_;
   const CancellationToken* cancellation_;
+  PoolWatch* const watch_;
+  PoolCall* outer_ = nullptr;  // that this one is inside of, on the same fiber
+  bool withdrawable_ = false;
+  std::atomic<pid_t> thread_{0};
   FiberEvent event_;
   bool done_ = false;
   std::exception_ptr error_;
@@ -298,6 +372,19 @@ class PoolCall final : public IBlockingTask, public IFiberGateway {
   bool back_call_done_ = false;
   std::binary_semaphore answered_{0};
 };
+
+void PoolWatch::Interrupt() noexcept {
+  pending_ = true;
+  if (innermost_ != nullptr) {
+    innermost_->event_.Notify();
+  }
+}
+
+pid_t PoolWatch::Thread() const noexcept {
+  return innermost_ == nullptr ? 0 : innermost_->thread_.load(std::memory_order_relaxed);
+}
+
+namespace {
 
 bool OnFiberOf(const Runtime* runtime) {
   return t_reactor == runtime &&
@@ -315,12 +402,17 @@ void Runtime::RequireFiber(const char* what) const {
 }
 
 void Runtime::Implementation::RunOn(BlockingPool& where, bool begun, const PoolFunction& function) {
-  PoolCall call(io, function, CurrentCancellation());
-  if (!(begun ? where.PostPastBound(call) : where.TryPost(call))) {
+  PoolCall call(io, where, function, CurrentHeader());
+  const auto posted = begun ? where.PostPastBound(call) : where.Post(call);
+  if (posted == BlockingPool::Posted::kRefused) {
     throw HttpException(503, {}, "the queue of the blocking pool is full (--blocking-queue)")
         .WithCause(cause::kOverloaded);
   }
-  call.WaitOnFiber();
+  const bool may_give_up = !begun && posted == BlockingPool::Posted::kQueued;
+  call.WaitOnFiber(
+      begun ? PoolCall::Until::kEnded : PoolCall::Until::kBegun,
+      may_give_up ? FiberEvent::Clock::now() + queue_timeout : FiberEvent::Clock::time_point::max(),
+      queue_timeout);
 }
 
 void Runtime::RunOnPool(const std::function<void(IFiberGateway&)>& function) {
@@ -337,6 +429,10 @@ void Runtime::SetCurrentCancellation(const CancellationToken* token) noexcept {
 
 void Runtime::SetCurrentOffloaded(bool has_offloaded) noexcept {
   implementation_->CurrentHeader().has_offloaded = has_offloaded;
+}
+
+void Runtime::SetCurrentPoolWatch(PoolWatch* watch) noexcept {
+  implementation_->CurrentHeader().pool_watch = watch;
 }
 
 bool Runtime::StackIsShort() const noexcept {
@@ -439,7 +535,7 @@ bool Runtime::TrySpawn(std::shared_ptr<weft::detail::IAsyncTask> task) {
   auto& self = *implementation_;
   if (t_on_pool) {
     auto on_thread = std::make_unique<ThreadTask>(std::move(task));
-    if (!self.offload_pool.TryPost(*on_thread)) {
+    if (self.offload_pool.Post(*on_thread) == BlockingPool::Posted::kRefused) {
       return false;
     }
     static_cast<void>(on_thread.release());
@@ -497,7 +593,7 @@ bool Runtime::TryRunLater(const std::function<void()>& function) noexcept {
   try {
     auto task = std::make_unique<LaterTask>(function);
     // Past the bound: of a request that was let in there is at most one.
-    if (!implementation_->offload_pool.PostPastBound(*task)) {
+    if (implementation_->offload_pool.PostPastBound(*task) == BlockingPool::Posted::kRefused) {
       return false;
     }
     static_cast<void>(task.release());

@@ -9,6 +9,7 @@
 
 #include <weft/cancellation.hpp>
 #include <weft/detail/async_runtime.hpp>
+#include "host/runtime/pool_watch.hpp"
 #include "host/runtime/task.hpp"
 
 namespace weft::host::runtime {
@@ -40,6 +41,8 @@ class Runtime final : public weft::detail::IAsyncRuntime {
     std::size_t blocking_threads = 64;
     std::size_t blocking_queue = 1024;
     std::size_t max_tasks = 20'000;  ///< of weft::Async() on fibers
+    std::chrono::milliseconds blocking_idle{10'000};  ///< a thread without work ends after it
+    std::chrono::milliseconds queue_timeout{10'000};  ///< what waits longer for one is refused
   };
 
   explicit Runtime(const Options& options);
@@ -60,11 +63,13 @@ class Runtime final : public weft::detail::IAsyncRuntime {
   /// Runs `function` on a thread of the pool while this fiber waits, and serves its gateway meanwhile. What it
   /// throws is thrown here. Throws HttpException(503) when the pool's queue is full.
   void RunOnPool(const std::function<void(IFiberGateway&)>& function);
-  /// The same for what ends a request that was let in: the queue's bound does not refuse it.
+  /// The same for what ends a request that was let in: the queue's bounds do not refuse it, and it is not withdrawn.
   void RunOnPoolPastBound(const std::function<void(IFiberGateway&)>& function);
 
   /// What waits of the current fiber obey from now on; null: nothing. Lifetime: until it is set anew.
   void SetCurrentCancellation(const CancellationToken* token) noexcept;
+  /// What watches the current fiber's calls to threads from now on; null: nothing. Lifetime: until it is set anew.
+  void SetCurrentPoolWatch(PoolWatch* watch) noexcept;
   /// Whether the current fiber has used most of its stack: what would go on inside what runs now shall not begin.
   bool StackIsShort() const noexcept;
   /// Whether the current fiber's request was let in before: its next Offload() is not refused.

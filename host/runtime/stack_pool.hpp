@@ -10,11 +10,14 @@
 
 namespace weft::host::runtime {
 
+class PoolWatch;
+
 /// What stands at the top of each stack of a StackPool, above the fiber's own frames.
 struct StackHeader {
   static constexpr std::size_t kLabelBytes = 160;
 
   const CancellationToken* cancellation = nullptr;  ///< what waits on the fiber obey; may be null
+  PoolWatch* pool_watch = nullptr;  ///< of the fiber's calls to threads; may be null
   bool has_offloaded = false;  ///< the task that the fiber runs has had a place in the pool before
   char label[kLabelBytes] = {};  ///< names the work in the report of an overflow
 };

@@ -43,6 +43,8 @@ std::string_view NameOf(WorkerStatus::State state) {
       return "starting";
     case WorkerStatus::State::kReady:
       return "ready";
+    case WorkerStatus::State::kRetiring:
+      return "retiring";
     case WorkerStatus::State::kEnding:
       return "ending";
     case WorkerStatus::State::kEnded:

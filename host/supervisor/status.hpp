@@ -28,6 +28,7 @@ struct WorkerStatus {
     kWaiting,   ///< Nobody is there; a worker will be started.
     kStarting,  ///< It does not accept yet.
     kReady,     ///< It accepts connections.
+    kRetiring,  ///< It finishes what it has; another is in its place, or will be.
     kEnding,    ///< It was told to end.
     kEnded,     ///< It has ended, and no other will be started.
   };

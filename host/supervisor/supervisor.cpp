@@ -76,6 +76,9 @@ struct Place {
   std::uint64_t mappings = 0;  ///< those that it serves with, or began with (Supervisor::mappings_)
   RestartDelay delay;
   std::optional<Clock::time_point> start_at;
+  bool retires = false;  ///< it takes no requests any more, by its own word
+  /// There were too many that retire, and it was told to end, or waits for another that was.
+  bool told_to_hurry = false;
 
   // For the status.
   std::size_t starts = 0;
@@ -111,12 +114,18 @@ class Supervisor {
   void OnSignal(int signal, pid_t sender);
   void ReadMessages(Place& place) noexcept;
   void OnReady(Place& place);
+  void ReplaceRetiring();
+  template <typename F>
+  void ForEachProcess(F function);
+  template <typename F>
+  void ForEachProcess(F function) const;
   void OnReport(Place& place, worker::ReloadReport report);
   static void HaveAdopted(const Place& place);
   void AskForReload();
   void Reap();
   void Collect(pid_t pid);
   void OnDeath(Place& place, int status);
+  void OnRetired(const Place& place, int status) const;
   void GiveUp(int exit_code, const std::string& line);
 
   void Stop(Stage stage);
@@ -142,6 +151,8 @@ class Supervisor {
   ListeningSockets sockets_;
   std::optional<ControlSocket> control_;
   std::vector<Place> places_;
+  /// Workers that retire, and have been replaced; no more than there are places. They never move but when one has ended.
+  std::vector<Place> retiring_;
   FileDescriptor signals_;
   FileDescriptor watch_lock_;     ///< for the workers
   std::uint64_t mappings_ = 0;    ///< The fingerprint of the last new ones; 0: those of the start.
@@ -170,7 +181,8 @@ Supervisor::Supervisor(const options::Settings& settings, ListeningSockets socke
       spawned_(sockets.spawned),
       sockets_(std::move(sockets)),
       places_(std::max<std::size_t>(1, settings.WorkerCount(spawned_))) {
-  events_.reserve(1 + places_.size() + ControlSocket::kMaxEvents);
+  retiring_.reserve(places_.size());
+  events_.reserve(1 + 2 * places_.size() + ControlSocket::kMaxEvents);
   if (sockets_.control) {
     control_.emplace(std::move(*sockets_.control),
                      [this](std::string_view request) { return Answer(request); });
@@ -181,8 +193,25 @@ Supervisor::Supervisor(const options::Settings& settings, ListeningSockets socke
 Supervisor::~Supervisor() {
   // Only an exception finds workers here; they must not outlive the process that answers for them.
   SendToAll(SIGKILL);
-  for (const Place& place : places_) {
-    if (place.pid > 0) ::waitpid(place.pid, nullptr, 0);
+  ForEachProcess([](const Place& place) { ::waitpid(place.pid, nullptr, 0); });
+}
+
+/// Calls `function` with each place that a process fills, and each that retires.
+template <typename F>
+void Supervisor::ForEachProcess(F function) {
+  for (std::vector<Place>* const places : {&places_, &retiring_}) {
+    for (Place& place : *places) {
+      if (place.pid > 0) function(place);
+    }
+  }
+}
+
+template <typename F>
+void Supervisor::ForEachProcess(F function) const {
+  for (const std::vector<Place>* const places : {&places_, &retiring_}) {
+    for (const Place& place : *places) {
+      if (place.pid > 0) function(place);
+    }
   }
 }
 
@@ -192,6 +221,7 @@ int Supervisor::Run() {
   places_.front().start_at = Clock::now();
   while (true) {
     if (stage_ == Stage::kRunning) {
+      ReplaceRetiring();
       StartDueWorkers();
       KillLateStarters();
     } else if (!AnyAlive()) {
@@ -290,6 +320,7 @@ void Supervisor::BecomeWorker(FileDescriptor channel) noexcept {
     }
     sockets_.listeners.clear();
     places_.clear();
+    retiring_.clear();
     signals_.Close();
     exit_code = worker_main_(std::move(start));
   } catch (const std::exception& error) {
@@ -348,6 +379,9 @@ void Supervisor::WaitForEvents() {
     // A negative number (no channel) is what poll() passes over.
     events_.push_back({.fd = place.channel.Number(), .events = POLLIN, .revents = 0});
   }
+  for (const Place& place : retiring_) {
+    events_.push_back({.fd = place.channel.Number(), .events = POLLIN, .revents = 0});
+  }
   const std::size_t of_control = events_.size();
   if (control_) control_->AppendEvents(events_, now);
   if (::poll(events_.data(), events_.size(), PollTimeout(now)) < 0) {
@@ -357,6 +391,9 @@ void Supervisor::WaitForEvents() {
   // Messages first: of a worker that became ready and died, both are known by now.
   for (std::size_t i = 0; i < places_.size(); ++i) {
     if (events_[1 + i].revents != 0) ReadMessages(places_[i]);
+  }
+  for (std::size_t i = 0; i < retiring_.size(); ++i) {
+    if (events_[1 + places_.size() + i].revents != 0) ReadMessages(retiring_[i]);
   }
   if (events_.front().revents != 0) ReadSignals();
   // Last: it tells of all this.
@@ -385,6 +422,9 @@ void Supervisor::ReadMessages(Place& place) noexcept {
         OnReport(place, std::move(*report));
       } else if (auto* const loading = std::get_if<worker::Loading>(&*message)) {
         place.loading = std::move(loading->module);
+      } else if (std::holds_alternative<worker::Retiring>(*message)) {
+        if (place.was_ready && !std::exchange(place.retires, true))
+          place.since = SystemClock::now();
       } else {
         OnReady(place);
       }
@@ -408,6 +448,45 @@ void Supervisor::OnReady(Place& place) {
     }
   }
   log_(LogLevel::kInfo, "worker " + std::to_string(place.pid) + " is ready");
+}
+
+/// Has others begin in the places of workers that retire. These end by themselves, each when the last request has ended that
+/// it holds; as many of them as there are places may do so at once. Beyond that the first of them has the drain time,
+/// and a place waits.
+void Supervisor::ReplaceRetiring() {
+  for (Place& place : places_) {
+    if (place.pid < 0 || !place.retires) continue;
+    if (retiring_.size() == places_.size()) {
+      const auto first = std::find_if(retiring_.begin(), retiring_.end(),
+                                      [](const Place& other) { return !other.told_to_hurry; });
+      if (!std::exchange(place.told_to_hurry, true) && first != retiring_.end()) {
+        first->told_to_hurry = true;
+        log_(LogLevel::kWarning, "worker " + std::to_string(place.pid) + " retires, and " +
+                                     std::to_string(retiring_.size()) +
+                                     " others do so still: worker " + std::to_string(first->pid) +
+                                     " has " + options::FormatDuration(drain_timeout_) + " to end");
+        ::kill(first->pid, SIGTERM);
+      }
+      continue;
+    }
+    const auto lived = std::chrono::duration_cast<milliseconds>(Clock::now() - place.started);
+    Place next;
+    next.starts = place.starts;
+    next.last_end = place.last_end;
+    next.delay = place.delay;
+    const milliseconds delay = next.delay.AfterDeath(/*was_ready=*/true, lived);
+    next.start_at = Clock::now() + delay;
+    log_(LogLevel::kWarning,
+         "worker " + std::to_string(place.pid) +
+             " retires, a handler of it is stuck: starting another" +
+             (delay == milliseconds::zero() ? "" : " in " + options::FormatDuration(delay)));
+    if (place.pid == asked_) {
+      asked_ = -1;
+      AskForReload();
+    }
+    place.told_to_hurry = false;
+    retiring_.push_back(std::exchange(place, std::move(next)));
+  }
 }
 
 void Supervisor::ReadSignals() {
@@ -458,7 +537,7 @@ void Supervisor::OnReport(Place& place, worker::ReloadReport report) {
   if (!is_new_table) return;
   mappings_ = fingerprint;
   for (const Place& other : places_) {
-    if (other.pid > 0 && other.pid != place.pid) HaveAdopted(other);
+    if (other.pid > 0 && other.pid != place.pid && !other.retires) HaveAdopted(other);
   }
   // After them: it takes its time, and they need none of it.
   if (new_mappings_) new_mappings_(fingerprint);
@@ -474,7 +553,7 @@ void Supervisor::HaveAdopted(const Place& place) {
 /// has done so already.
 void Supervisor::AskForReload() {
   const auto ready = std::find_if(places_.begin(), places_.end(), [](const Place& place) {
-    return place.pid > 0 && place.was_ready;
+    return place.pid > 0 && place.was_ready && !place.retires;
   });
   reload_wanted_ = ready == places_.end();
   if (reload_wanted_) return;
@@ -486,14 +565,17 @@ void Supervisor::AskForReload() {
 /// process has some. As process 1 of a container it also inherits orphans of the workers, which
 /// nobody else would collect.
 void Supervisor::Reap() {
-  for (const Place& place : places_) {
+  const auto collect_if_ended = [this](const Place& place) {
     siginfo_t ended{};
     // Left to be collected, so that its number stays its own while its last words are read.
     if (place.pid > 0 &&
         ::waitid(P_PID, static_cast<id_t>(place.pid), &ended, WEXITED | WNOHANG | WNOWAIT) == 0) {
       Collect(ended.si_pid);
     }
-  }
+  };
+  std::for_each(places_.begin(), places_.end(), collect_if_ended);
+  // From the last on: one that has ended goes.
+  for (std::size_t i = retiring_.size(); i-- > 0;) collect_if_ended(retiring_[i]);
   if (own_pid_ != 1) return;
   siginfo_t ended{};
   while (::waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid > 0) {
@@ -504,16 +586,35 @@ void Supervisor::Reap() {
 /// Of a child that has ended; 0: none has.
 void Supervisor::Collect(pid_t pid) {
   if (pid <= 0) return;
-  const auto found = std::find_if(places_.begin(), places_.end(),
-                                  [pid](const Place& place) { return place.pid == pid; });
-  const bool is_worker = found != places_.end();  // else an orphan that process 1 inherited
-  if (is_worker) ReadMessages(*found);
+  Place* found = nullptr;  // none: an orphan that process 1 inherited
+  ForEachProcess([&](Place& place) {
+    if (place.pid == pid) found = &place;
+  });
+  if (found != nullptr) ReadMessages(*found);
   int status = 0;
   ::waitpid(pid, &status, 0);
-  if (is_worker) OnDeath(*found, status);
+  if (found == nullptr) return;
+  const auto retired = std::find_if(retiring_.begin(), retiring_.end(),
+                                    [pid](const Place& place) { return place.pid == pid; });
+  if (retired == retiring_.end()) {
+    OnDeath(*found, status);
+  } else {
+    OnRetired(*retired, status);
+    retiring_.erase(retired);
+  }
+}
+
+/// Of a worker whose place was filled anew before.
+void Supervisor::OnRetired(const Place& place, int status) const {
+  const auto lived = std::chrono::duration_cast<milliseconds>(Clock::now() - place.started);
+  const WorkerExit exit{.status = status, .was_ready = true, .lived = lived};
+  log_(exit.Code() == 0 ? LogLevel::kInfo : LogLevel::kError,
+       "worker " + std::to_string(place.pid) + ", which retired, " + ToString(exit));
 }
 
 void Supervisor::OnDeath(Place& place, int status) {
+  place.retires = false;
+  place.told_to_hurry = false;
   const pid_t pid = std::exchange(place.pid, -1);
   place.channel.Close();
 
@@ -577,31 +678,30 @@ void Supervisor::Stop(Stage stage) {
 
 void Supervisor::KillWhenOverdue() {
   if (stage_ == Stage::kRunning || Clock::now() < kill_at_) return;
-  for (const Place& place : places_) {
-    if (place.pid < 0) continue;
+  ForEachProcess([this](const Place& place) {
     log_(LogLevel::kWarning,
          "worker " + std::to_string(place.pid) + " did not end in time: killing it");
-  }
+  });
   SendToAll(SIGKILL);
   stage_ = Stage::kKilling;
   kill_at_ = Clock::time_point::max();
 }
 
 void Supervisor::SendToAll(int signal) const {
-  for (const Place& place : places_) {
-    // The number cannot be another process's: it stays taken until waitpid() has returned it.
-    if (place.pid > 0) ::kill(place.pid, signal);
-  }
+  // The number cannot be another process's: it stays taken until waitpid() has returned it.
+  ForEachProcess([signal](const Place& place) { ::kill(place.pid, signal); });
 }
 
 bool Supervisor::AnyAlive() const {
-  return std::any_of(places_.begin(), places_.end(),
-                     [](const Place& place) { return place.pid > 0; });
+  bool any = false;
+  ForEachProcess([&any](const Place&) { any = true; });
+  return any;
 }
 
 bool Supervisor::Lives(pid_t pid) const {
-  return pid > 0 && std::any_of(places_.begin(), places_.end(),
-                                [pid](const Place& place) { return place.pid == pid; });
+  bool lives = false;
+  ForEachProcess([&lives, pid](const Place& place) { lives = lives || place.pid == pid; });
+  return lives;
 }
 
 // --- The status ---------------------------------------------------------------------------------
@@ -627,6 +727,7 @@ HostStatus Supervisor::Status() const {
                     .mappings = &mappings_state_};
   for (const Listener& listener : sockets_.listeners) status.listen.push_back(listener.Address());
   for (const Place& place : places_) status.workers.push_back(StatusOf(place));
+  for (const Place& place : retiring_) status.workers.push_back(StatusOf(place));
   return status;
 }
 
@@ -639,7 +740,10 @@ WorkerStatus Supervisor::StatusOf(const Place& place) const {
     return status;
   }
   status.pid = place.pid;
-  status.state = stops ? State::kEnding : place.was_ready ? State::kReady : State::kStarting;
+  status.state = stops             ? State::kEnding
+                 : place.retires   ? State::kRetiring
+                 : place.was_ready ? State::kReady
+                                   : State::kStarting;
   if (status.state == State::kReady) status.newest_mappings = place.mappings == mappings_;
   return status;
 }

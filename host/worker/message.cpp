@@ -99,7 +99,8 @@ std::string Encode(const Message& message) {
   if (const auto* const loading = std::get_if<Loading>(&message)) {
     return Dump(Json::object({{"kind", "loading"}, {"module", Cut(loading->module)}}));
   }
-  return Dump(Json::object({{"kind", "ready"}}));
+  const bool retires = std::holds_alternative<Retiring>(message);
+  return Dump(Json::object({{"kind", retires ? "retiring" : "ready"}}));
 }
 
 std::optional<Message> Decode(std::string_view packet) {
@@ -111,6 +112,9 @@ std::optional<Message> Decode(std::string_view packet) {
     const auto& kind = json.at("kind").get_ref<const std::string&>();
     if (kind == "ready") {
       return Ready{};
+    }
+    if (kind == "retiring") {
+      return Retiring{};
     }
     if (kind == "loading") {
       return Loading{Cut(json.at("module").get<std::string>())};

@@ -21,6 +21,10 @@ struct Loading {
   std::string module{};  ///< Its file; empty: none is being loaded any more.
 };
 
+/// A worker's word that it takes no new requests and ends when those that it has have ended, because a handler holds one of its
+/// threads for good: another worker shall serve in its place at once.
+struct Retiring {};
+
 /// A worker's word about mapping files that it has read.
 struct ReloadReport {
   enum class Cause {
@@ -39,7 +43,7 @@ struct ReloadReport {
 };
 
 /// What a worker tells its supervisor, through a SOCK_SEQPACKET socket of its own: one packet a message.
-using Message = std::variant<Ready, Loading, ReloadReport>;
+using Message = std::variant<Ready, Loading, Retiring, ReloadReport>;
 
 /// The most bytes of a message. 64 KiB: a socket's buffer (net.core.wmem_default) holds three.
 inline constexpr std::size_t kMaxMessageBytes = 65'536;

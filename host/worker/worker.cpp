@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/system/system_error.hpp>
@@ -20,7 +21,9 @@
 #include <mutex>
 #include <new>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -37,6 +40,7 @@
 #include "host/pipeline/pipeline.hpp"
 #include "host/runtime/memory_reserve.hpp"
 #include "host/runtime/runtime.hpp"
+#include "host/runtime/thread_stack.hpp"
 #include "host/worker/mapping_reload.hpp"
 #include "host/worker/message.hpp"
 #include "host/worker/start_watch.hpp"
@@ -59,12 +63,20 @@ constexpr std::chrono::milliseconds kDrainTick{10};
 /// What cancelled requests get to clean up and answer before the process ends without them. The supervisor's
 /// kKillGrace, after which it kills, is longer.
 constexpr std::chrono::milliseconds kCancelGrace{1000};
+/// For a thread that is stuck to write down its stack. It takes it at once, unless it has blocked signals or waits
+/// for a device.
+constexpr std::chrono::milliseconds kStackPatience{200};
 /// Until when after the drain time modules may stop. Longer than kCancelGrace, and shorter than kKillGrace.
 constexpr std::chrono::milliseconds kStopGrace{1500};
 
 runtime::Runtime::Options RuntimeOptions(const options::Settings& settings) {
-  return {settings.stack_size, settings.idle_stacks, settings.blocking_threads,
-          settings.blocking_queue, settings.max_tasks};
+  return {.stack_bytes = settings.stack_size,
+          .idle_stacks = settings.idle_stacks,
+          .blocking_threads = settings.blocking_threads,
+          .blocking_queue = settings.blocking_queue,
+          .max_tasks = settings.max_tasks,
+          .blocking_idle = settings.blocking_idle,
+          .queue_timeout = settings.queue_timeout};
 }
 
 pipeline::Pipeline::Limits PipelineLimits(const options::Settings& settings) {
@@ -87,7 +99,8 @@ pipeline::Pipeline::Limits PipelineLimits(const options::Settings& settings) {
           .max_temporary_bytes = settings.max_temporary_bytes,
           .max_finished = settings.max_finished,
           .finish_timeout = settings.finish_timeout,
-          .response = settings.response};
+          .response = settings.response,
+          .overdue_grace = settings.overdue_grace};
 }
 
 fastcgi::Server::Limits ServerLimits(const options::Settings& settings, bool spawned) {
@@ -154,6 +167,7 @@ class Worker {
 
   int Run() {
     SayLoading({});
+    runtime::PrepareStackCapture();
     log_thread_.emplace();
     PrepareReload();
     if (!LoadHandlers()) {
@@ -176,7 +190,7 @@ class Worker {
     if (resolver_.HasStopHooks()) {
       StopModules();
     }
-    return options::kExitOk;
+    return ExitCode();
   }
 
  private:
@@ -212,16 +226,28 @@ class Worker {
     });
     {
       std::unique_lock lock(state.mutex);
-      if (!state.changed.wait_until(lock, *cancel_at_ + kStopGrace, [&] { return state.ended; })) {
+      if (!state.changed.wait_until(lock, StopModulesUntil(), [&] { return state.ended; })) {
         observe::WriteToStandardError("weft: what module " + state.module +
                                       " gave to OnStop() did not end in time; the process ends "
                                       "without it\n");
         access_log_.Flush();
         log_thread_->Flush();
-        std::_Exit(options::kExitOk);
+        std::_Exit(ExitCode());
       }
     }
     thread.join();
+  }
+
+  Clock::time_point StopModulesUntil() const {
+    const auto latest = Clock::now() + settings_.DrainTimeout(start_.spawned);
+    return std::min(*cancel_at_, latest) + kStopGrace;
+  }
+
+  /// Where nobody watches but a service manager, an end that nobody asked for is told by the exit code.
+  int ExitCode() const {
+    return retires_ && !asked_to_stop_ && start_.supervisor < 0 && !start_.spawned
+               ? options::kExitSoftware
+               : options::kExitOk;
   }
 
   bool LoadHandlers() {
@@ -344,7 +370,13 @@ class Worker {
   }
 
   void Stop(std::chrono::milliseconds drain_time) {
-    const auto cancel_at = Clock::now() + drain_time;
+    asked_to_stop_ = true;
+    BeginToEnd(Clock::now() + drain_time, fastcgi::Server::Backlog::kTake);
+    tick_.expires_after(std::chrono::milliseconds(0));
+    WaitForTick();
+  }
+
+  void BeginToEnd(Clock::time_point cancel_at, fastcgi::Server::Backlog backlog) {
     if (!cancel_at_) {
       if (reload_) {
         reload_->Stop();
@@ -352,13 +384,52 @@ class Worker {
       if (start_.on_stop) {
         start_.on_stop();
       }
-      server_.Drain();
+      server_.Drain(backlog);
       cancel_at_ = cancel_at;
     } else if (cancel_at < *cancel_at_) {
       cancel_at_ = cancel_at;
     }
-    tick_.expires_after(std::chrono::milliseconds(0));
-    WaitForTick();
+  }
+
+  /// A handler holds a thread for good: what it has done to its locks, its module and its memory nobody knows. What else is in
+  /// flight is finished, by its own deadlines.
+  void Retire(const std::vector<pipeline::StuckHandler>& stuck) {
+    for (const auto& handler : stuck) {
+      TellWhereItIsStuck(handler);
+    }
+    if (std::exchange(retires_, true) || cancel_at_) {
+      return;
+    }
+    Log(Level::kWarning,
+        "the worker takes no more requests, and ends when those that it has have ended");
+    const bool is_supervised = start_.supervisor >= 0;
+    retirement_told_ = !is_supervised || TrySend(start_.supervisor, Retiring{});
+    BeginToEnd(Clock::time_point::max(),
+               is_supervised ? fastcgi::Server::Backlog::kLeave : fastcgi::Server::Backlog::kTake);
+  }
+
+  /// Beside the reactor: symbol tables are read from files.
+  void TellWhereItIsStuck(const pipeline::StuckHandler& stuck) {
+    auto tell = [stuck, grace = settings_.overdue_grace] {
+      std::array<void*, runtime::kMaxStackFrames> frames{};
+      const auto count = runtime::CaptureStack(stuck.thread, frames, kStackPatience);
+      Log(Level::kError, stuck.description + ": its handler did not return within " +
+                             std::to_string(grace.count()) +
+                             " ms of its cancellation (--overdue-grace); the request is " +
+                             std::to_string(stuck.age.count()) + " ms old, and its thread " +
+                             std::to_string(stuck.thread) +
+                             (count == 0 ? " does not say where it is" : " is here:"));
+      std::string_view text;
+      const auto lines = runtime::Symbolise(std::span(frames).first(count));
+      for (text = lines; !text.empty(); text.remove_prefix(text.find('\n') + 1)) {
+        Log(Level::kError, text.substr(0, text.find('\n')));
+      }
+    };
+    try {
+      tellers_.emplace_back(tell);
+    } catch (const std::system_error&) {
+      tell();  // no thread to be had
+    }
   }
 
   void Tick() {
@@ -369,7 +440,12 @@ class Worker {
     } catch (const std::bad_alloc&) {
       // The next turn may have more memory.
     }
-    pipeline_.CancelOverdue(now);
+    if (const auto stuck = pipeline_.CancelOverdue(now); !stuck.empty()) {
+      Retire(stuck);
+    }
+    if (!retirement_told_) {
+      retirement_told_ = TrySend(start_.supervisor, Retiring{});
+    }
     if (cancel_at_ && Drain(now)) {
       return;
     }
@@ -387,7 +463,13 @@ class Worker {
 
   /// True when the worker is done.
   bool Drain(Clock::time_point now) {
-    if (runtime_.FibersInUse() == 0 && (server_.Connections() == 0 || now >= *cancel_at_)) {
+    const auto stuck = pipeline_.StuckRequests();
+    const bool is_done =
+        runtime_.FibersInUse() == stuck && (server_.Connections() == 0 || now >= *cancel_at_);
+    if (is_done && stuck != 0) {
+      EndWithoutThem();
+    }
+    if (is_done) {
       server_.Abandon();
       signals_.cancel();
       runtime_.Stop();
@@ -409,13 +491,16 @@ class Worker {
 
   /// Handlers that do not end would hold up every destructor; the kernel takes back what they have.
   [[noreturn]] void EndWithoutThem() {
+    for (auto& teller : tellers_) {
+      teller.join();
+    }
     const auto line = "weft: " + std::to_string(runtime_.FibersInUse()) +
                       " requests did not obey their cancellation; the process ends without them\n";
     observe::WriteToStandardError(line);
     pipeline_.RecordUnfinished();
     access_log_.Flush();
     log_thread_->Flush();
-    std::_Exit(options::kExitOk);
+    std::_Exit(ExitCode());
   }
 
   /// An empty name: no module is being loaded any more. What there is no room for is not waited for.
@@ -457,6 +542,10 @@ class Worker {
   std::optional<Clock::time_point> cancel_at_;
   std::optional<Clock::time_point> cancelled_at_;
   std::optional<MappingReload> reload_;
+  bool asked_to_stop_ = false;
+  bool retires_ = false;
+  bool retirement_told_ = true;
+  std::vector<std::jthread> tellers_;  // of stacks; joined at the end
 };
 
 }  // namespace

@@ -125,6 +125,8 @@ inline constexpr CauseName kRangeNotSatisfiable(
 // Load and time.
 inline constexpr CauseName kOverloaded(
     "overloaded");  ///< 503: a bound of requests, threads or memory
+inline constexpr CauseName kQueueTimeout(
+    "queue_timeout");  ///< 503: no thread was free in time; --queue-timeout
 inline constexpr CauseName kDeadlinePassed("deadline_passed");  ///< 504: executionTimeoutSeconds
 inline constexpr CauseName kShuttingDown(
     "shutting_down");  ///< 503: the worker ends, and did not wait longer

@@ -38,8 +38,10 @@ void RegisterBuiltIn(handling::TypeResolver& resolver) {
 recording::Answer AnswerOf(const recording::Recording& request) {
   const options::Settings settings;
   observe::AccessLog access_log("");
-  runtime::Runtime runtime({settings.stack_size, settings.idle_stacks, settings.blocking_threads,
-                            settings.blocking_queue});
+  runtime::Runtime runtime({.stack_bytes = settings.stack_size,
+                            .idle_stacks = settings.idle_stacks,
+                            .blocking_threads = settings.blocking_threads,
+                            .blocking_queue = settings.blocking_queue});
   handling::TypeResolver resolver({WEFT_MODULES_FOLDER});
   RegisterBuiltIn(resolver);
   const auto loaded = weft::mappings::Load({.directory = "handlers/samples/mappings"});

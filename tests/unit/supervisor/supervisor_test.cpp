@@ -560,6 +560,81 @@ TEST_CASE("Supervisor: as process 1 it collects the orphans of its workers") {
   ::munmap(shared, sizeof(pid_t));
 }
 
+// --- Retiring -----------------------------------------------------------------------------------
+
+/// Serves, then retires, and goes when `end` is open, or when it is told.
+int RetiringWorker(const WorkerStart& start, EventPipe& events, const Gate& end) {
+  ::signal(SIGTERM, [](int) { ::_exit(0); });
+  SayReady(start);
+  if (!worker::TrySend(start.supervisor, worker::Retiring{})) ::_exit(97);
+  events.Say("retiring " + Self());
+  end.Pass();
+  return 0;
+}
+
+TEST_CASE("Supervisor: a worker that retires is replaced before it has ended") {
+  const Gate first;
+  const Gate end;
+  first.Open();
+  SupervisedHost host(Workers(1), [&](const WorkerStart& start, EventPipe& events) {
+    return first.TryPass() ? RetiringWorker(start, events, end) : ServingWorker(start, events);
+  });
+  const pid_t old = ProcessOf(host.events.Await("retiring"));
+  host.events.Await("worker " + std::to_string(old) +
+                    " retires, a handler of it is stuck: starting another");
+  CHECK(ProcessOf(host.events.Await("serving")) != old);
+  end.Open();
+  host.events.Await("worker " + std::to_string(old) + ", which retired, exited with code 0");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+}
+
+TEST_CASE("Supervisor: no more workers retire at once than there are places") {
+  const Gate retiring;
+  const Gate end;
+  retiring.Open(2);
+  SupervisedHost host(Workers(1), [&](const WorkerStart& start, EventPipe& events) {
+    return retiring.TryPass() ? RetiringWorker(start, events, end) : ServingWorker(start, events);
+  });
+  const pid_t first = ProcessOf(host.events.Await("retiring"));
+  const pid_t second = ProcessOf(host.events.Await("retiring"));
+  // The first one is told to end; only then is there a third.
+  host.events.Await("worker " + std::to_string(second) +
+                    " retires, and 1 others do so still: worker " + std::to_string(first) +
+                    " has 10m to end");
+  host.events.Await("worker " + std::to_string(first) + ", which retired, exited with code 0");
+  host.events.Await("serving");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+}
+
+TEST_CASE("Supervisor: a stop is told to workers that retire, and waits for them") {
+  const Gate retiring;
+  const Gate end;
+  retiring.Open();
+  SupervisedHost host(Workers(1), [&](const WorkerStart& start, EventPipe& events) {
+    return retiring.TryPass() ? RetiringWorker(start, events, end) : ServingWorker(start, events);
+  });
+  host.events.Await("retiring");
+  host.events.Await("serving");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+  CHECK(CountOf("which retired, exited with code 0", host.Rest()) == 1);
+}
+
+TEST_CASE("Supervisor: a worker that was never ready cannot retire") {
+  const Gate first;
+  first.Open();
+  SupervisedHost host(Workers(1), [&](const WorkerStart& start, EventPipe& events) {
+    if (first.TryPass() && !worker::TrySend(start.supervisor, worker::Retiring{})) ::_exit(97);
+    return ServingWorker(start, events);
+  });
+  host.events.Await("serving");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+  CHECK(CountOf("retires", host.Rest()) == 0);
+}
+
 // --- Stopping -----------------------------------------------------------------------------------
 
 TEST_CASE("Supervisor: SIGTERM and SIGQUIT let the workers end") {

@@ -38,6 +38,10 @@ TEST_CASE("Message: is read as it was written") {
   REQUIRE(ready.has_value());
   CHECK(std::holds_alternative<Ready>(*ready));
 
+  const auto retiring = Decode(Encode(Retiring{}));
+  REQUIRE(retiring.has_value());
+  CHECK(std::holds_alternative<Retiring>(*retiring));
+
   const auto loading = Decode(Encode(Loading{"/srv/modules/shop.so"}));
   REQUIRE(loading.has_value());
   REQUIRE(std::holds_alternative<Loading>(*loading));
