@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -42,6 +44,8 @@ struct Entry {
   /// No level below the one that it is from may remove, replace or clear it.
   bool locked = false;
   ResourceType resource_type = ResourceType::kUnspecified;
+  /// Requests of it that a worker serves at once; absent: no bound of its own.
+  std::optional<std::uint64_t> max_requests{};
   /// The type is weft::HttpMethodNotAllowedHandler: the entry stands for all verbs not served.
   bool refuses_method = false;
   SourceLocation where;       ///< The `add` itself.

@@ -34,6 +34,8 @@ struct Runtime {
   Setting<std::optional<std::uint64_t>> max_query_string_bytes;
   /// How much of an answer is kept back before its first byte is sent; 0: nothing.
   Setting<std::optional<std::uint64_t>> response_buffer_bytes;
+  /// That a worker serves at once, of all folders that have the setting from the same place.
+  Setting<std::optional<std::uint64_t>> max_requests;
 
   friend bool operator==(const Runtime&, const Runtime&) = default;
 };

@@ -43,16 +43,16 @@ constexpr std::array<Vocabulary::Refused, 2> kLocationRefused = {{
 }};
 constexpr Vocabulary kLocation = {"a location", std::span(kFileNames).first<5>(), kLocationRefused};
 
-constexpr std::array<std::string_view, 5> kRuntimeNames = {
-    "executionTimeoutSeconds", "maxRequestBytes", "maxUrlBytes", "maxQueryStringBytes",
-    "responseBufferBytes"};
+constexpr std::array<std::string_view, 6> kRuntimeNames = {
+    "executionTimeoutSeconds", "maxRequestBytes",     "maxUrlBytes",
+    "maxQueryStringBytes",     "responseBufferBytes", "maxRequests"};
 constexpr Vocabulary kRuntime = {"\"httpRuntime\"", kRuntimeNames, {}};
 
 constexpr std::array<std::string_view, 3> kDirectiveNames = {"add", "remove", "clear"};
 constexpr Vocabulary kDirective = {"a directive", kDirectiveNames, {}};
 
-constexpr std::array<std::string_view, 7> kAddNames = {"verb", "path", "type",        "validate",
-                                                       "name", "lock", "resourceType"};
+constexpr std::array<std::string_view, 8> kAddNames = {
+    "verb", "path", "type", "validate", "name", "lock", "resourceType", "maxRequests"};
 constexpr Vocabulary kAdd = {"\"add\"", kAddNames, {}};
 
 // In the order of ResourceType.
@@ -366,6 +366,7 @@ class LevelReader {
     read(2, "bytes", 1, kMaxBytesSetting, runtime.max_url_bytes);
     read(3, "bytes", 0, kMaxBytesSetting, runtime.max_query_string_bytes);
     read(4, "bytes", 0, kMaxBytesSetting, runtime.response_buffer_bytes);
+    read(5, "requests", 1, kMaxRequestsSetting, runtime.max_requests);
   }
 
   std::optional<std::uint64_t> ReadNumber(const JsonValue* value, std::string_view name,
@@ -461,8 +462,10 @@ class LevelReader {
     const bool lock_is_good =
         members[5] == nullptr || Is(JsonKind::kBoolean, *members[5], Quoted(kAddNames[5]));
     const std::optional<ResourceType> resource_type = ReadResourceType(members[6]);
+    const auto max_requests =
+        ReadNumber(members[7], kAddNames[7], "requests", 1, kMaxRequestsSetting);
     if (!type_name || !verb_is_good || !path_is_good || !validate_is_good || !name_is_good ||
-        !lock_is_good || !resource_type) {
+        !lock_is_good || !resource_type || (members[7] != nullptr && !max_requests)) {
       return;
     }
     auto entry = std::make_unique<Entry>(verb->text, path->text);
@@ -472,6 +475,7 @@ class LevelReader {
     entry->validate = members[3] == nullptr || members[3]->boolean;
     entry->locked = members[5] != nullptr && members[5]->boolean;
     entry->resource_type = *resource_type;
+    entry->max_requests = max_requests;
     entry->refuses_method =
         type_name->class_name == kMethodNotAllowedClass && type_name->module.empty();
     entry->where = locator_.At(value.key_offset);

@@ -72,6 +72,9 @@ inline constexpr std::uint64_t kMaxRequestBytesLimit = 9'007'199'254'740'991;
 /// The largest `maxUrlBytes`, `maxQueryStringBytes` and `responseBufferBytes`: 1 GiB is none of them by intent.
 inline constexpr std::uint64_t kMaxBytesSetting = 1'073'741'824;
 
+/// The largest `maxRequests`, that of --max-requests: more is no bound.
+inline constexpr std::uint64_t kMaxRequestsSetting = 1'000'000;
+
 /// The most `defaultDocuments`: for each one the disk is asked.
 inline constexpr std::size_t kMaxDefaultDocuments = 16;
 

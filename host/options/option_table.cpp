@@ -565,6 +565,12 @@ void AppendThreads(std::vector<Option>& table) {
                                   "beyond it a handler that begins one answers 503."));
   table.push_back(Quantity<Duration>(kGroup, "queue-timeout", &Settings::queue_timeout, {1ms, 24h},
                                      "Wait of a call for one of these threads; then 503."));
+  table.push_back(Quantity<Duration>(
+      kGroup, "shed-target", &Settings::shed_target, {0ms, 1h},
+      "Wait for a thread, or for the reactor, that is borne; requests that would wait longer are "
+      "refused with 503 once all have done so for --shed-interval. 0ms: none is refused for it."));
+  table.push_back(Quantity<Duration>(kGroup, "shed-interval", &Settings::shed_interval, {1ms, 1h},
+                                     "How long a burst of requests may be."));
   table.push_back(Quantity<Duration>(kGroup, "blocking-idle", &Settings::blocking_idle, {10ms, 24h},
                                      "A thread that had nothing to do for so long ends."));
   Option stack_size =

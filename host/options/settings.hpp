@@ -233,6 +233,12 @@ struct Settings {
   /// How long a call may wait for one of these threads; then 503. 10s: who waited longer has most likely gone, and an answer
   /// for nobody takes a thread from those who still wait.
   std::chrono::milliseconds queue_timeout{10'000};
+  /// How long requests may wait for a thread, or for the reactor, when they do so for longer than `shed_interval`: what would wait
+  /// longer is refused, 503, before it waits. 0: nothing is. 50ms: nobody notices, and it is far beyond what a load
+  /// that can be borne makes of it.
+  std::chrono::milliseconds shed_target{50};
+  /// What is a burst. 100ms, as in CoDel (RFC 8289): some times what a usual request takes.
+  std::chrono::milliseconds shed_interval{100};
   /// A thread that had nothing to do for so long ends. 10s: a load that comes in waves finds its threads, and the stacks and
   /// thread-local memory of a peak do not stay for days.
   std::chrono::milliseconds blocking_idle{10'000};

@@ -1,5 +1,6 @@
 #include "host/pipeline/pipeline.hpp"
 
+#include <algorithm>
 #include <exception>
 #include <string>
 #include <utility>
@@ -105,6 +106,7 @@ void Pipeline::Process(IExchange& exchange, ServerVariableCollection variables,
     if (flight->stuck) {
       --stuck_;
     }
+    LeaveMapping(*flight);
     flight->own_cancellation.reset();
     flight->handlers.reset();
     spare_flights_.splice(spare_flights_.end(), in_flight_, flight);
@@ -381,7 +383,7 @@ std::string_view Pipeline::CauseOfFailure(const Flight& flight) {
 }
 
 void Pipeline::Serve(HttpContext& context, RequestIo& io, Flight& flight) {
-  Admit();
+  Admit(flight);
   if (!Map(context, io, flight)) {
     return;
   }
@@ -444,21 +446,82 @@ void Pipeline::FindClient(const HttpRequest& request, const Flight& flight) cons
   }
 }
 
-void Pipeline::Admit() const {
+void Pipeline::Admit(const Flight& flight) const {
   if (in_flight_.size() > limits_.max_requests) {
     throw HttpException(503, {},
                         "more than " + std::to_string(limits_.max_requests) +
                             " requests in flight (--max-requests)")
         .WithCause(cause::kOverloaded);
   }
+  if (runtime_.ShedsArrivals(flight.started)) {
+    throw HttpException(
+        503, {},
+        "requests come faster than the reactor serves them, and wait for it for too "
+        "long (--shed-target)")
+        .WithCause(cause::kLoadShed);
+  }
 }
 
-bool Pipeline::Map(HttpContext& context, RequestIo& io, Flight& flight) const {
+void Pipeline::AdmitToMapping(Flight& flight, const mappings::FolderSettings& settings) {
+  const auto take = [&](const void* of, std::uint64_t bound, const mappings::SourceLocation& where,
+                        std::string_view what, const void*& counted) {
+    auto& count = requests_of_[of];
+    if (count >= bound) {
+      throw HttpException(503, {},
+                          "more than " + std::to_string(bound) + " requests in flight of " +
+                              std::string(what) + " at " + where.ToString() + " (maxRequests)")
+          .WithCause(cause::kMappingOverloaded);
+    }
+    ++count;
+    counted = of;
+  };
+  const auto& entry = *flight.entry;
+  if (entry.max_requests) {
+    take(&entry, *entry.max_requests, entry.where, "the entry", flight.counted_for[0]);
+  }
+  if (const auto& of_folder = settings.runtime.max_requests; of_folder.value && of_folder.where) {
+    take(of_folder.where.get(), *of_folder.value, *of_folder.where, "the folders bounded",
+         flight.counted_for[1]);
+  }
+}
+
+void Pipeline::LeaveMapping(const Flight& flight) noexcept {
+  for (const void* const of : flight.counted_for) {
+    if (of == nullptr) {
+      continue;
+    }
+    // By its address: it goes with the last request, and another may come to lie there.
+    if (const auto found = requests_of_.find(of); --found->second == 0) {
+      requests_of_.erase(found);
+    }
+  }
+}
+
+std::optional<std::uint64_t> Pipeline::CountRefusal(std::string_view cause) {
+  /// So often at most a cause is logged.
+  constexpr std::chrono::seconds kLogInterval{1};
+  auto found = std::find_if(refusals_.begin(), refusals_.end(),
+                            [&](const Refusals& refusals) { return refusals.cause == cause; });
+  if (found == refusals_.end()) {
+    found = refusals_.insert(refusals_.end(), {.cause = cause});
+  }
+  ++found->count;
+  const auto now = Clock::now();
+  if (now - found->logged_at < kLogInterval) {
+    ++found->not_logged;
+    return std::nullopt;
+  }
+  found->logged_at = now;
+  return std::exchange(found->not_logged, 0);
+}
+
+bool Pipeline::Map(HttpContext& context, RequestIo& io, Flight& flight) {
   const auto mapped = MapRequest(context, *flight.handlers, flight.cause);
   if (mapped.entry == nullptr) {
     return false;
   }
   flight.entry = mapped.entry;
+  AdmitToMapping(flight, *mapped.settings);
   context.SetSections(mapped.settings->sections.get());
   const auto& runtime = mapped.settings->runtime;
   // The built-in defaults set it.
@@ -496,11 +559,16 @@ void Pipeline::RunHandler(handling::HandlerLease& lease, HttpContext& context, R
 }
 
 void Pipeline::AnswerError(HttpContext& context, RequestIo& io, Flight& flight, int status,
-                           const std::string& text, const std::string& detail) const {
+                           const std::string& text, const std::string& detail) {
   const auto* const nested_failure = flight.nested->FailureOf(std::current_exception());
   const auto level =
       status >= 500 && status != 503 ? observe::Level::kError : observe::Level::kInfo;
-  if (observe::LogsAt(level)) {
+  // What is refused for there is too much of it would fill the log, too.
+  std::optional<std::uint64_t> not_logged = 0;
+  if (status == 503 && !flight.called) {
+    not_logged = CountRefusal(flight.cause);
+  }
+  if (not_logged && observe::LogsAt(level)) {
     const auto& request = context.Request();
     std::string line = "request " + context.RequestId() + " " + std::string(request.HttpMethod()) +
                        " " + std::string(request.RawUrl()) + ": ";
@@ -512,7 +580,11 @@ void Pipeline::AnswerError(HttpContext& context, RequestIo& io, Flight& flight, 
     if (nested_failure != nullptr) {
       line.append(nested_failure->chain).append(": ");
     }
-    observe::Log(level, line + detail);
+    line += detail;
+    if (*not_logged != 0) {
+      line += "; " + std::to_string(*not_logged) + " more were refused so since the last such line";
+    }
+    observe::Log(level, line);
   }
   flight.error_status = status;
   if (io.HeadersSent()) {
@@ -553,7 +625,7 @@ void Pipeline::AnswerError(HttpContext& context, RequestIo& io, Flight& flight, 
 }
 
 void Pipeline::AnswerCancelled(HttpContext& context, RequestIo& io, Flight& flight,
-                               CancellationReason reason) const {
+                               CancellationReason reason) {
   if (reason == CancellationReason::kClientGone) {
     flight.cause = cause::kClientGone.Text();
     flight.error_status = kClientClosedRequest;
@@ -628,8 +700,10 @@ void Pipeline::RecordUnfinished() noexcept {
 
 void Pipeline::RecordRefusal(int status, std::string_view detail) noexcept {
   try {
-    observe::Log(observe::Level::kInfo, "a request was refused with " + std::to_string(status) +
-                                            ": " + std::string(detail));
+    if (status != 503 || CountRefusal(CauseOfRefusal(status).Text())) {
+      observe::Log(observe::Level::kInfo, "a request was refused with " + std::to_string(status) +
+                                              ": " + std::string(detail));
+    }
     if (access_log_.Enabled()) {
       observe::RequestRecord record;
       record.id = ++last_request_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <typeinfo>
+#include <unordered_map>
 #include <vector>
 
 #include <weft/cancellation.hpp>
@@ -82,6 +84,16 @@ class Pipeline {
   /// For bodies that wait before a request reads them.
   BodyBudget& Bodies() noexcept { return budget_; }
 
+  /// Requests that were refused with 503 for one cause before their handler was called.
+  struct Refusals {
+    std::string_view cause;  ///< of <weft/cause.hpp>, or of a handler's factory
+    std::uint64_t count = 0;
+    std::uint64_t not_logged = 0;  ///< since `logged_at`
+    std::chrono::steady_clock::time_point logged_at{};
+  };
+  /// So far, in the order in which they came up first.
+  const std::vector<Refusals>& RefusedRequests() const noexcept { return refusals_; }
+
   std::size_t RequestsInFlight() const noexcept { return in_flight_.size(); }
 
  private:
@@ -98,7 +110,9 @@ class Pipeline {
     std::uint64_t id = 0;
     /// The tables that it began with, whatever is swapped in meanwhile; `entry` is of them.
     std::shared_ptr<const handling::HandlerTable> handlers{};
-    const mappings::Entry* entry = nullptr;   // null until it is mapped
+    const mappings::Entry* entry = nullptr;  // null until it is mapped
+    /// What it counts for in `requests_of_`; null where there is no bound. `handlers` keeps them.
+    std::array<const void*, 2> counted_for{};
     const std::type_info* handler = nullptr;  // the leased instance's class; null until then
     const HttpContext* context = nullptr;     // for RecordUnfinished()
     const HttpContext* request = nullptr;     // while there is a watch
@@ -125,9 +139,15 @@ class Pipeline {
   static std::string_view CauseOfFailure(const Flight& flight);
   void FindClient(const HttpRequest& request, const Flight& flight) const;
   void Serve(HttpContext& context, RequestIo& io, Flight& flight);
-  void Admit() const;
+  void Admit(const Flight& flight) const;
+  /// The bounds of the entry, and of the folder.
+  void AdmitToMapping(Flight& flight, const mappings::FolderSettings& settings);
+  void LeaveMapping(const Flight& flight) noexcept;
+  /// Counts a request that was refused for there is too much of something. Returns whether the log is to have it, and how many
+  /// it had not since the last one.
+  std::optional<std::uint64_t> CountRefusal(std::string_view cause);
   /// False: it was answered with a redirect.
-  [[nodiscard]] bool Map(HttpContext& context, RequestIo& io, Flight& flight) const;
+  [[nodiscard]] bool Map(HttpContext& context, RequestIo& io, Flight& flight);
   void RunHandler(handling::HandlerLease& lease, HttpContext& context, RequestIo& io,
                   Flight& flight);
   /// Ends the exchange, whose answer is whole, before the request. False: it cannot.
@@ -143,9 +163,9 @@ class Pipeline {
   void RunRequestCompleted(HttpContext& context, RequestIo& io, Flight& flight);
   /// Called while an exception is handled.
   void AnswerError(HttpContext& context, RequestIo& io, Flight& flight, int status,
-                   const std::string& text, const std::string& detail) const;
+                   const std::string& text, const std::string& detail);
   void AnswerCancelled(HttpContext& context, RequestIo& io, Flight& flight,
-                       CancellationReason reason) const;
+                       CancellationReason reason);
   void Record(const Flight& flight, const HttpContext& context, std::uint64_t body_bytes_sent);
 
   runtime::Runtime& runtime_;
@@ -157,8 +177,11 @@ class Pipeline {
   BodyBudget file_budget_;
   std::list<Flight> in_flight_;
   std::list<Flight> spare_flights_;  // nodes for reuse
-  std::size_t finished_ = 0;         // of those in flight
-  std::size_t stuck_ = 0;            // of those in flight
+  /// Requests in flight of the entries, and of the folders' settings, that have a bound; each by its address.
+  std::unordered_map<const void*, std::size_t> requests_of_;
+  std::vector<Refusals> refusals_;
+  std::size_t finished_ = 0;  // of those in flight
+  std::size_t stuck_ = 0;     // of those in flight
   std::uint64_t last_request_ = 0;
 };
 

@@ -6,7 +6,7 @@
 
 namespace weft::host::runtime {
 
-BlockingPool::BlockingPool(const Options& options) : options_(options) {
+BlockingPool::BlockingPool(const Options& options) : options_(options), codel_(options.shed) {
   // What a thread needs to end must not fail.
   slots_.reserve(options_.max_threads);
   unused_.reserve(options_.max_threads);
@@ -39,6 +39,7 @@ BlockingPool::Posted BlockingPool::Post(IBlockingTask& task, std::size_t max_que
     idle_.pop_back();
     slot.task = &task;
     slot.wake.notify_one();
+    codel_.ObserveNoDelay();
     return Posted::kGiven;
   }
   if (unused_.empty() && slots_.size() < options_.max_threads) {
@@ -63,13 +64,18 @@ BlockingPool::Posted BlockingPool::Post(IBlockingTask& task, std::size_t max_que
   if (queue_.size() >= max_queue) {
     return Posted::kRefused;
   }
-  queue_.push_back(&task);
+  const bool may_be_refused = max_queue == options_.max_queue;
+  if (may_be_refused && codel_.IsOn() && codel_.Refuses(codel_.DelayOf(queue_.size()))) {
+    return Posted::kShed;
+  }
+  queue_.push_back({&task, Clock::now()});
   return Posted::kQueued;
 }
 
 bool BlockingPool::TryWithdraw(IBlockingTask& task) noexcept {
   const std::lock_guard lock(mutex_);
-  const auto found = std::find(queue_.begin(), queue_.end(), &task);
+  const auto found = std::find_if(queue_.begin(), queue_.end(),
+                                  [&](const Waiting& waiting) { return waiting.task == &task; });
   if (found == queue_.end()) {
     return false;
   }
@@ -92,8 +98,13 @@ void BlockingPool::TakeNext(Slot& slot) {
     slot.task = nullptr;
     idle_.push_back(&slot);
   } else {
-    slot.task = queue_.front();
+    const auto next = queue_.front();
     queue_.pop_front();
+    slot.task = next.task;
+    if (codel_.IsOn()) {
+      const auto now = Clock::now();
+      codel_.Observe(now, now - next.since);
+    }
   }
 }
 

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "host/runtime/codel.hpp"
 #include "host/runtime/task.hpp"
 
 namespace weft::host::runtime {
@@ -28,8 +29,9 @@ class BlockingPool {
   /// What became of a task.
   enum class Posted {
     kRefused,  ///< the queue is full
-    kGiven,    ///< a thread has it
-    kQueued,   ///< it waits for one
+    kShed,  ///< the queue is too long for good, and the task would wait beyond Codel::Options::target
+    kGiven,   ///< a thread has it
+    kQueued,  ///< it waits for one
   };
 
   struct Options {
@@ -37,6 +39,7 @@ class BlockingPool {
     std::size_t max_queue = 1024;
     /// How long a thread waits for a task before it ends.
     std::chrono::milliseconds idle_timeout{10'000};
+    Codel::Options shed{.target = std::chrono::milliseconds(0)};
   };
 
   explicit BlockingPool(const Options& options);
@@ -45,7 +48,7 @@ class BlockingPool {
   /// Waits for every task that was accepted.
   ~BlockingPool();
 
-  /// Hands a task over, or queues it. `task` must live until its Ended(), unless it is refused.
+  /// Hands a task over, or queues it. `task` must live until its Ended(), unless it is refused or shed.
   [[nodiscard]] Posted Post(IBlockingTask& task) { return Post(task, options_.max_queue); }
   /// The same however full the queue is; kRefused only when the system has no thread to run it.
   [[nodiscard]] Posted PostPastBound(IBlockingTask& task) {
@@ -67,6 +70,11 @@ class BlockingPool {
     std::thread thread;             // until it ends
   };
 
+  struct Waiting {
+    IBlockingTask* task;
+    Clock::time_point since;
+  };
+
   Posted Post(IBlockingTask& task, std::size_t max_queue);
   void RunThread(Slot& slot);
   /// With the lock: takes the next task, or becomes idle.
@@ -74,7 +82,8 @@ class BlockingPool {
 
   const Options options_;
   mutable std::mutex mutex_;
-  std::deque<IBlockingTask*> queue_;
+  std::deque<Waiting> queue_;
+  Codel codel_;
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<Slot*> unused_;  // without a thread
   std::vector<Slot*> idle_;    // whose thread has nothing to do; the last one was busy last

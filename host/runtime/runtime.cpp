@@ -26,6 +26,7 @@
 #include "host/runtime/current_stack.hpp"
 #include "host/runtime/descriptor_watch.hpp"
 #include "host/runtime/fiber_event.hpp"
+#include "host/runtime/readiness_probe.hpp"
 #include "host/runtime/scheduler.hpp"
 #include "host/runtime/stack_pool.hpp"
 #include "host/runtime/thread_stack.hpp"
@@ -72,6 +73,7 @@ struct Runtime::Implementation {
   Implementation(const Options& options)
       : io(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO),
         work(io.get_executor()),
+        probe(io, options.shed),
         stacks(options.stack_bytes, options.idle_stacks / 2),
         max_idle_lanes(options.idle_stacks - options.idle_stacks / 2),
         max_tasks(options.max_tasks),
@@ -83,7 +85,8 @@ struct Runtime::Implementation {
   static BlockingPool::Options PoolOptions(const Options& options) {
     return {.max_threads = options.blocking_threads,
             .max_queue = options.blocking_queue,
-            .idle_timeout = options.blocking_idle};
+            .idle_timeout = options.blocking_idle,
+            .shed = options.shed};
   }
 
   void RunLane(Lane& lane) {
@@ -120,6 +123,7 @@ struct Runtime::Implementation {
 
   boost::asio::io_context io;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work;
+  ReadinessProbe probe;
   StackPool stacks;
   std::vector<Lane*> idle_lanes;
   std::size_t max_idle_lanes;
@@ -408,6 +412,13 @@ void Runtime::Implementation::RunOn(BlockingPool& where, bool begun, const PoolF
     throw HttpException(503, {}, "the queue of the blocking pool is full (--blocking-queue)")
         .WithCause(cause::kOverloaded);
   }
+  if (posted == BlockingPool::Posted::kShed) {
+    throw HttpException(
+        503, {},
+        "calls for a thread of the blocking pool come faster than they end, and wait "
+        "for too long (--shed-target)")
+        .WithCause(cause::kLoadShed);
+  }
   const bool may_give_up = !begun && posted == BlockingPool::Posted::kQueued;
   call.WaitOnFiber(
       begun ? PoolCall::Until::kEnded : PoolCall::Until::kBegun,
@@ -433,6 +444,10 @@ void Runtime::SetCurrentOffloaded(bool has_offloaded) noexcept {
 
 void Runtime::SetCurrentPoolWatch(PoolWatch* watch) noexcept {
   implementation_->CurrentHeader().pool_watch = watch;
+}
+
+bool Runtime::ShedsArrivals(std::chrono::steady_clock::time_point now) noexcept {
+  return implementation_->probe.OnArrival(now);
 }
 
 bool Runtime::StackIsShort() const noexcept {
@@ -535,7 +550,8 @@ bool Runtime::TrySpawn(std::shared_ptr<weft::detail::IAsyncTask> task) {
   auto& self = *implementation_;
   if (t_on_pool) {
     auto on_thread = std::make_unique<ThreadTask>(std::move(task));
-    if (self.offload_pool.Post(*on_thread) == BlockingPool::Posted::kRefused) {
+    const auto posted = self.offload_pool.Post(*on_thread);
+    if (posted == BlockingPool::Posted::kRefused || posted == BlockingPool::Posted::kShed) {
       return false;
     }
     static_cast<void>(on_thread.release());

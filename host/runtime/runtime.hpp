@@ -9,6 +9,7 @@
 
 #include <weft/cancellation.hpp>
 #include <weft/detail/async_runtime.hpp>
+#include "host/runtime/codel.hpp"
 #include "host/runtime/pool_watch.hpp"
 #include "host/runtime/task.hpp"
 
@@ -43,6 +44,8 @@ class Runtime final : public weft::detail::IAsyncRuntime {
     std::size_t max_tasks = 20'000;  ///< of weft::Async() on fibers
     std::chrono::milliseconds blocking_idle{10'000};  ///< a thread without work ends after it
     std::chrono::milliseconds queue_timeout{10'000};  ///< what waits longer for one is refused
+    /// When new calls for a thread are refused though the queue has room, and ShedsArrivals().
+    Codel::Options shed{.target = std::chrono::milliseconds(0)};
   };
 
   explicit Runtime(const Options& options);
@@ -70,6 +73,9 @@ class Runtime final : public weft::detail::IAsyncRuntime {
   void SetCurrentCancellation(const CancellationToken* token) noexcept;
   /// What watches the current fiber's calls to threads from now on; null: nothing. Lifetime: until it is set anew.
   void SetCurrentPoolWatch(PoolWatch* watch) noexcept;
+  /// Whether work that begins now is to be refused: what becomes ready waits for its turn on this thread for too long, and has
+  /// done so for a while. Called for each request; now and then it has the delay measured.
+  bool ShedsArrivals(std::chrono::steady_clock::time_point now) noexcept;
   /// Whether the current fiber has used most of its stack: what would go on inside what runs now shall not begin.
   bool StackIsShort() const noexcept;
   /// Whether the current fiber's request was let in before: its next Offload() is not refused.

@@ -101,8 +101,11 @@ Json Place(const mappings::SourceLocation& where) {
 }
 
 Json ToJson(const Entry& entry) {
-  Json json = {
-      {"name", entry.name}, {"verb", entry.verb}, {"path", entry.path}, {"type", entry.type_text}};
+  Json json = {{"name", entry.name},
+               {"verb", entry.verb},
+               {"path", entry.path},
+               {"type", entry.type_text},
+               {"maxRequests", entry.max_requests ? Json(*entry.max_requests) : Json(nullptr)}};
   json.update(Place(entry.where));
   return json;
 }
@@ -142,6 +145,8 @@ Json Limits(const mappings::FolderSettings* folder, const options::Settings& set
   limits["maxQueryStringBytes"] = LimitToJson(runtime.max_query_string_bytes, {}, "");
   limits["responseBufferBytes"] = LimitToJson(
       runtime.response_buffer_bytes, settings.output_buffer_bytes, "--output-buffer-bytes");
+  limits["maxRequests"] =
+      LimitToJson(runtime.max_requests, settings.max_requests, "--max-requests");
   return limits;
 }
 

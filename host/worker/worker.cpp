@@ -76,7 +76,8 @@ runtime::Runtime::Options RuntimeOptions(const options::Settings& settings) {
           .blocking_queue = settings.blocking_queue,
           .max_tasks = settings.max_tasks,
           .blocking_idle = settings.blocking_idle,
-          .queue_timeout = settings.queue_timeout};
+          .queue_timeout = settings.queue_timeout,
+          .shed = {.target = settings.shed_target, .interval = settings.shed_interval}};
 }
 
 pipeline::Pipeline::Limits PipelineLimits(const options::Settings& settings) {

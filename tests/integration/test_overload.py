@@ -109,6 +109,52 @@ def test_what_waits_too_long_for_a_thread_is_503_before_it_runs(start):
     assert host.get("/sleep.ashx?ms=1").status == 200
 
 
+def test_an_entry_and_a_site_have_bounds_of_their_own(start, run_dir):
+    mappings = run_dir / "mappings"
+    for site in ("default", "busy.example"):
+        (mappings / site).mkdir(parents=True)
+    (mappings / "busy.example" / "mapping.json").write_text(json.dumps({"httpRuntime": {"maxRequests": 2}}))
+    host = start(mappings=mappings)
+    begun = []
+    try:
+        for _ in range(2):
+            begun.append(host.connect(timeout=30))
+            begun[-1].send(fcgi.request(host.variables("/wait.ashx?ms=2000", HTTP_HOST="busy.example")))
+        time.sleep(0.3)  # both are in flight
+        refused = host.get("/hello.ashx", HTTP_HOST="busy.example")
+        assert refused.status == 503
+        assert int(refused.header("Retry-After")) >= 1
+        assert says_hello(host.get("/hello.ashx", HTTP_HOST="other.example"))
+        assert [connection.read_response()[1].status for connection in begun] == [200] * 2
+    finally:
+        for connection in begun:
+            connection.close()
+    assert says_hello(host.get("/hello.ashx", HTTP_HOST="busy.example"))
+    assert "cause=mapping_overloaded" in host.wait_for_access_line("status=503")
+    assert f"{mappings}/busy.example/mapping.json:1:" in host.log.read_text()
+
+
+def test_a_queue_that_stays_too_long_is_shed_and_those_let_in_are_answered(start):
+    """One thread has work for 4 s in its queue: whoever comes then is refused, whoever waits is served."""
+    host = start("--blocking-threads", 1, "--queue-timeout", "60s")
+    first = [host.begin("/sleep.ashx?ms=20") for _ in range(200)]
+    late = []
+    try:
+        time.sleep(0.6)  # some intervals
+        late = [host.begin("/sleep.ashx?ms=20") for _ in range(20)]
+        refused = [connection.read_response()[1] for connection in late]
+        assert [response.status for response in refused] == [503] * 20
+        assert all(int(response.header("Retry-After")) >= 1 for response in refused)
+        assert says_hello(host.get("/hello-async.ashx"))  # it needs no thread
+        assert [connection.read_response()[1].status for connection in first] == [200] * 200
+    finally:
+        for connection in first + late:
+            connection.close()
+    wait_for("the records", lambda: len(host.access_lines("cause=load_shed", "outcome=refused")) == 20)
+    assert host.log.read_text().count("(--shed-target)") < 20  # a line a second
+    assert host.get("/sleep.ashx?ms=1").status == 200
+
+
 def threads_of(pid):
     return int(next(line for line in open(f"/proc/{pid}/status") if line.startswith("Threads:")).split()[1])
 

@@ -125,6 +125,10 @@ inline constexpr CauseName kRangeNotSatisfiable(
 // Load and time.
 inline constexpr CauseName kOverloaded(
     "overloaded");  ///< 503: a bound of requests, threads or memory
+inline constexpr CauseName kMappingOverloaded(
+    "mapping_overloaded");  ///< 503: a bound of its mapping, maxRequests
+inline constexpr CauseName kLoadShed(
+    "load_shed");  ///< 503: more comes in than the worker does; --shed-target
 inline constexpr CauseName kQueueTimeout(
     "queue_timeout");  ///< 503: no thread was free in time; --queue-timeout
 inline constexpr CauseName kDeadlinePassed("deadline_passed");  ///< 504: executionTimeoutSeconds

@@ -59,10 +59,11 @@ TEST_CASE("mapping.schema.json: its keys are the ones that the loader lists") {
                                                                  "sections"});
   CHECK(Properties(defs.at("httpRuntime")) ==
         std::set<std::string>{"executionTimeoutSeconds", "maxQueryStringBytes", "maxRequestBytes",
-                              "maxUrlBytes", "responseBufferBytes"});
+                              "maxRequests", "maxUrlBytes", "responseBufferBytes"});
   CHECK(Properties(defs.at("directive")) == std::set<std::string>{"add", "clear", "remove"});
-  CHECK(Properties(defs.at("add")) ==
-        std::set<std::string>{"lock", "name", "path", "resourceType", "type", "validate", "verb"});
+  CHECK(Properties(defs.at("add")) == std::set<std::string>{"lock", "maxRequests", "name", "path",
+                                                            "resourceType", "type", "validate",
+                                                            "verb"});
   CHECK(Properties(defs.at("remove")) == std::set<std::string>{"path", "verb"});
 }
 
@@ -76,6 +77,11 @@ TEST_CASE("mapping.schema.json: its bounds are the loader's") {
   CHECK(runtime.at("maxRequestBytes").at("maximum") == weft::mappings::kMaxRequestBytesLimit);
   for (const char* name : {"maxUrlBytes", "maxQueryStringBytes", "responseBufferBytes"}) {
     CHECK(runtime.at(name).at("maximum") == weft::mappings::kMaxBytesSetting);
+  }
+  for (const char* owner : {"httpRuntime", "add"}) {
+    const json& bound = schema.at("$defs").at(owner).at("properties").at("maxRequests");
+    CHECK(bound.at("minimum") == 1);
+    CHECK(bound.at("maximum") == weft::mappings::kMaxRequestsSetting);
   }
   CHECK(schema.at("$defs").at("defaultDocuments").at("maxItems") ==
         weft::mappings::kMaxDefaultDocuments);

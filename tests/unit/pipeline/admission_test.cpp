@@ -59,6 +59,85 @@ TEST_CASE(
   CHECK(lines.size() == 5);
 }
 
+TEST_CASE("Pipeline: an entry's maxRequests is a bound of its own, and names its place") {
+  const auto lines = PipelineHost::Run([](PipelineHost& host) {
+    Signal entered(host.Runtime());
+    host::runtime::FiberEvent leave;
+    host.Serve({{.path = "/x",
+                 .kind = Kind::kAsync,
+                 .function =
+                     [&](HttpContext& context) {
+                       if (context.Request().QueryStringText() == "hold") {
+                         entered.Set();
+                         leave.Wait();
+                       }
+                     },
+                 .attributes = R"(, "maxRequests": 1)"},
+                {"/y", Kind::kAsync, [](HttpContext&) {}}});
+    TestRequest held("GET", "/x", {{"QUERY_STRING", "hold"}});
+    SideFiber side(host.Runtime(), [&] { host.Process(held); });
+    entered.Wait();
+    const auto refused = host.Get("/x");
+    CHECK(refused->exchange.status == 503);
+    CHECK(refused->exchange.Header("Retry-After") == "1");
+    CHECK(host.Log().find("more than 1 requests in flight of the entry at ") != std::string::npos);
+    CHECK(host.Log().find(".json:1:") != std::string::npos);
+    CHECK(host.Get("/y")->exchange.status == 200);  // the others are served
+    leave.Notify();
+    side.Join();
+    CHECK(host.Get("/x")->exchange.status == 200);
+  });
+  REQUIRE(lines.size() == 4);
+  CHECK(FieldOf(lines[0], "cause") == "mapping_overloaded");
+  CHECK(FieldOf(lines[0], "outcome") == "refused");
+}
+
+TEST_CASE("Pipeline: a folder's maxRequests counts all below it that has no bound of its own") {
+  PipelineHost::Run([](PipelineHost& host) {
+    Signal entered(host.Runtime());
+    host::runtime::FiberEvent leave;
+    const auto answer = [](HttpContext&) {};
+    host.Serve({{"/a/hold", Kind::kAsync,
+                 [&](HttpContext&) {
+                   entered.Set();
+                   leave.Wait();
+                 }},
+                {"/a/x", Kind::kAsync, answer},
+                {"/a/own/x", Kind::kAsync, answer},
+                {"/b/x", Kind::kAsync, answer}},
+               R"("locations": { "a": { "httpRuntime": { "maxRequests": 1 } },
+                                 "a/own": { "httpRuntime": { "maxRequests": 2 } } }, )");
+    TestRequest held("GET", "/a/hold");
+    SideFiber side(host.Runtime(), [&] { host.Process(held); });
+    entered.Wait();
+    CHECK(host.Get("/a/x")->exchange.status == 503);
+    CHECK(host.Get("/a/own/x")->exchange.status == 200);
+    CHECK(host.Get("/b/x")->exchange.status == 200);
+    leave.Notify();
+    side.Join();
+    CHECK(host.Get("/a/x")->exchange.status == 200);
+  });
+}
+
+TEST_CASE(
+    "Pipeline: of refused requests the log has a line a second for each cause, and all are "
+    "counted") {
+  PipelineOptions options;
+  options.limits.max_requests = 0;
+  const auto lines = PipelineHost::Run(options, [](PipelineHost& host) {
+    host.Serve({});
+    for (int i = 0; i < 100; ++i) {
+      CHECK(host.Get("/x")->exchange.status == 503);
+    }
+    REQUIRE(host.Pipeline().RefusedRequests().size() == 1);
+    const auto& refused = host.Pipeline().RefusedRequests()[0];
+    CHECK(refused.cause == "overloaded");
+    CHECK(refused.count == 100);
+    CHECK(refused.not_logged > 0);
+  });
+  CHECK(lines.size() == 100);
+}
+
 TEST_CASE("Pipeline: a refused request is not an error of the host's") {
   PipelineOptions options;
   options.limits.max_requests = 0;

@@ -187,6 +187,46 @@ TEST_CASE("BlockingPool: the thread that was busy last is the next") {
   CHECK(pool.Threads() == 8);
 }
 
+TEST_CASE(
+    "BlockingPool: what would wait too long is shed once all did, but not what must not be "
+    "refused") {
+  std::counting_semaphore<> begun(0);
+  std::counting_semaphore<> may_end(0);
+  std::vector<std::unique_ptr<Held>> tasks;
+  {
+    BlockingPool pool({.max_threads = 1,
+                       .max_queue = 1'000'000,
+                       .shed = {.target = std::chrono::milliseconds(1),
+                                .interval = std::chrono::milliseconds(2)}});
+    const auto post = [&] {
+      tasks.push_back(std::make_unique<Held>(begun, may_end));
+      return pool.Post(*tasks.back());
+    };
+    REQUIRE(post() == Posted::kGiven);
+    begun.acquire();
+    // Each round two come and one goes, after more than the target.
+    auto posted = Posted::kQueued;
+    while (posted == Posted::kQueued) {
+      REQUIRE(post() != Posted::kRefused);
+      posted = post();
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      may_end.release();
+      begun.acquire();
+    }
+    CHECK(posted == Posted::kShed);
+    tasks.push_back(std::make_unique<Held>(begun, may_end));
+    CHECK(pool.PostPastBound(*tasks.back()) == Posted::kQueued);
+    may_end.release(1'000'000);
+    while (!tasks.back()->ran) {
+      std::this_thread::yield();
+    }
+    // Nobody waits any more.
+    while (post() != Posted::kGiven) {
+      std::this_thread::yield();
+    }
+  }
+}
+
 TEST_CASE("BlockingPool: a task that no thread has is taken back, and never runs") {
   std::counting_semaphore<> begun(0);
   std::counting_semaphore<> may_end(0);
