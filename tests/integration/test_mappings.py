@@ -195,7 +195,7 @@ def test_a_url_is_explained(explain):
     told = explain("/a/b.page/tail?x=1", code=0)
     assert (told["status"], told["cause"]) == (200, "mapped")
     assert told["entry"] == {"name": "pages", "verb": "GET,HEAD", "path": "*.page", "type": "samples::Hello, hello",
-                             "file": str(explain.folder / "machine.json"), "line": 3}
+                             "maxRequests": None, "file": str(explain.folder / "machine.json"), "line": 3}
     assert (told["filePath"], told["pathInfo"], told["allow"]) == ("/a/b.page", "/tail", "")
     assert results(told) == [("/files/*", "path"), ("/gone", "path"), ("*.page", "chosen")]
     assert told["chain"] == [{"file": "<built-in defaults>", "location": None},

@@ -566,8 +566,8 @@ TEST_CASE("Supervisor: as process 1 it collects the orphans of its workers") {
 int RetiringWorker(const WorkerStart& start, EventPipe& events, const Gate& end) {
   ::signal(SIGTERM, [](int) { ::_exit(0); });
   SayReady(start);
-  if (!worker::TrySend(start.supervisor, worker::Retiring{})) ::_exit(97);
   events.Say("retiring " + Self());
+  if (!worker::TrySend(start.supervisor, worker::Retiring{})) ::_exit(97);
   end.Pass();
   return 0;
 }
@@ -601,7 +601,7 @@ TEST_CASE("Supervisor: no more workers retire at once than there are places") {
   // The first one is told to end; only then is there a third.
   host.events.Await("worker " + std::to_string(second) +
                     " retires, and 1 others do so still: worker " + std::to_string(first) +
-                    " has 10m to end");
+                    " has 600s to end");
   host.events.Await("worker " + std::to_string(first) + ", which retired, exited with code 0");
   host.events.Await("serving");
   host.Signal(SIGTERM);
