@@ -41,7 +41,7 @@ class Runtime final : public weft::detail::IAsyncRuntime {
     std::size_t idle_stacks = 256;
     std::size_t blocking_threads = 64;
     std::size_t blocking_queue = 1024;
-    std::size_t max_tasks = 20'000;  ///< of weft::Async() on fibers
+    std::size_t max_tasks = 20'000;                   ///< of weft::Async() on fibers
     std::chrono::milliseconds blocking_idle{10'000};  ///< a thread without work ends after it
     std::chrono::milliseconds queue_timeout{10'000};  ///< what waits longer for one is refused
     /// When new calls for a thread are refused though the queue has room, and ShedsArrivals().
