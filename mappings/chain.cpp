@@ -198,6 +198,7 @@ FolderSettings Extend(const FolderSettings& inherited, const Block& block) {
   extend(&Runtime::max_query_string_bytes);
   extend(&Runtime::response_buffer_bytes);
   extend(&Runtime::max_requests);
+  extend(&Runtime::stack_bytes);
   if (block.settings.default_documents) {
     settings.default_documents = *block.settings.default_documents;
   }

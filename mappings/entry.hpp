@@ -46,6 +46,9 @@ struct Entry {
   ResourceType resource_type = ResourceType::kUnspecified;
   /// Requests of it that a worker serves at once; absent: no bound of its own.
   std::optional<std::uint64_t> max_requests{};
+  /// The least stack of an async handler, in place of what its folder has (Runtime::stack_bytes).
+  std::optional<std::uint64_t> stack_bytes;
+  SourceLocation stack_bytes_where;  ///< Where that stands.
   /// The type is weft::HttpMethodNotAllowedHandler: the entry stands for all verbs not served.
   bool refuses_method = false;
   SourceLocation where;       ///< The `add` itself.

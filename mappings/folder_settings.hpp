@@ -36,6 +36,8 @@ struct Runtime {
   Setting<std::optional<std::uint64_t>> response_buffer_bytes;
   /// That a worker serves at once, of all folders that have the setting from the same place.
   Setting<std::optional<std::uint64_t>> max_requests;
+  /// The least stack of an async handler. An entry may say otherwise (Entry::stack_bytes).
+  Setting<std::optional<std::uint64_t>> stack_bytes;
 
   friend bool operator==(const Runtime&, const Runtime&) = default;
 };

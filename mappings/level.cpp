@@ -43,16 +43,17 @@ constexpr std::array<Vocabulary::Refused, 2> kLocationRefused = {{
 }};
 constexpr Vocabulary kLocation = {"a location", std::span(kFileNames).first<5>(), kLocationRefused};
 
-constexpr std::array<std::string_view, 6> kRuntimeNames = {
-    "executionTimeoutSeconds", "maxRequestBytes",     "maxUrlBytes",
-    "maxQueryStringBytes",     "responseBufferBytes", "maxRequests"};
+constexpr std::array<std::string_view, 7> kRuntimeNames = {
+    "executionTimeoutSeconds", "maxRequestBytes", "maxUrlBytes", "maxQueryStringBytes",
+    "responseBufferBytes",     "maxRequests",     "stackBytes"};
 constexpr Vocabulary kRuntime = {"\"httpRuntime\"", kRuntimeNames, {}};
 
 constexpr std::array<std::string_view, 3> kDirectiveNames = {"add", "remove", "clear"};
 constexpr Vocabulary kDirective = {"a directive", kDirectiveNames, {}};
 
-constexpr std::array<std::string_view, 8> kAddNames = {
-    "verb", "path", "type", "validate", "name", "lock", "resourceType", "maxRequests"};
+constexpr std::array<std::string_view, 9> kAddNames = {"verb",         "path",        "type",
+                                                       "validate",     "name",        "lock",
+                                                       "resourceType", "maxRequests", "stackBytes"};
 constexpr Vocabulary kAdd = {"\"add\"", kAddNames, {}};
 
 // In the order of ResourceType.
@@ -367,6 +368,7 @@ class LevelReader {
     read(3, "bytes", 0, kMaxBytesSetting, runtime.max_query_string_bytes);
     read(4, "bytes", 0, kMaxBytesSetting, runtime.response_buffer_bytes);
     read(5, "requests", 1, kMaxRequestsSetting, runtime.max_requests);
+    read(6, "bytes", kMinStackBytes, kMaxStackBytes, runtime.stack_bytes);
   }
 
   std::optional<std::uint64_t> ReadNumber(const JsonValue* value, std::string_view name,
@@ -464,8 +466,12 @@ class LevelReader {
     const std::optional<ResourceType> resource_type = ReadResourceType(members[6]);
     const auto max_requests =
         ReadNumber(members[7], kAddNames[7], "requests", 1, kMaxRequestsSetting);
+    const auto stack_bytes =
+        ReadNumber(members[8], kAddNames[8], "bytes", kMinStackBytes, kMaxStackBytes);
+    const bool numbers_are_good =
+        (members[7] == nullptr || max_requests) && (members[8] == nullptr || stack_bytes);
     if (!type_name || !verb_is_good || !path_is_good || !validate_is_good || !name_is_good ||
-        !lock_is_good || !resource_type || (members[7] != nullptr && !max_requests)) {
+        !lock_is_good || !resource_type || !numbers_are_good) {
       return;
     }
     auto entry = std::make_unique<Entry>(verb->text, path->text);
@@ -476,6 +482,10 @@ class LevelReader {
     entry->locked = members[5] != nullptr && members[5]->boolean;
     entry->resource_type = *resource_type;
     entry->max_requests = max_requests;
+    if (stack_bytes) {
+      entry->stack_bytes = stack_bytes;
+      entry->stack_bytes_where = locator_.At(members[8]->key_offset);
+    }
     entry->refuses_method =
         type_name->class_name == kMethodNotAllowedClass && type_name->module.empty();
     entry->where = locator_.At(value.key_offset);

@@ -74,6 +74,9 @@ inline constexpr std::uint64_t kMaxBytesSetting = 1'073'741'824;
 
 /// The largest `maxRequests`, that of --max-requests: more is no bound.
 inline constexpr std::uint64_t kMaxRequestsSetting = 1'000'000;
+/// The least and the largest `stackBytes`: those of the host's --stack-size.
+inline constexpr std::uint64_t kMinStackBytes = 65'536;
+inline constexpr std::uint64_t kMaxStackBytes = 16'777'216;
 
 /// The most `defaultDocuments`: for each one the disk is asked.
 inline constexpr std::size_t kMaxDefaultDocuments = 16;

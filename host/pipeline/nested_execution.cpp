@@ -82,7 +82,9 @@ void NestedExecution::RequireHandlersThread() const {
 void NestedExecution::RequireStack() const {
   if (runtime_.StackIsShort()) {
     throw HttpException(500, {},
-                        Chain() + ": three quarters of the stack are used up (--stack-size)")
+                        Chain() +
+                            ": three quarters of the stack are used up (--stack-size, or "
+                            "\"stackBytes\" in its mapping)")
         .WithCause(cause::kExecutionRefused);
   }
 }

@@ -162,7 +162,7 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
     FindClient(context.Request(), flight);
     try {
       Serve(context, io, flight);
-      context.Response().Complete();
+      OnItsStack(flight, [&] { context.Response().Complete(); });
     } catch (...) {
       if (!flight.answered) {
         throw;
@@ -360,7 +360,12 @@ void Pipeline::RunRequestCompleted(HttpContext& context, RequestIo& io, Flight& 
     }
   }
   if (!flight.on_pool) {
-    context.RunRequestCompleted(log);
+    try {
+      OnItsStack(flight, [&] { context.RunRequestCompleted(log); });
+    } catch (...) {
+      // No memory for another stack, and nothing was called; it throws nothing itself.
+      context.RunRequestCompleted(log);
+    }
     return;
   }
   try {
@@ -384,9 +389,20 @@ std::string_view Pipeline::CauseOfFailure(const Flight& flight) {
 
 void Pipeline::Serve(HttpContext& context, RequestIo& io, Flight& flight) {
   Admit(flight);
-  if (!Map(context, io, flight)) {
-    return;
+  if (Map(context, io, flight)) {
+    OnItsStack(flight, [&] { ServeMapped(context, io, flight); });
   }
+}
+
+void Pipeline::OnItsStack(const Flight& flight, const std::function<void()>& function) {
+  if (flight.stack_bytes == 0) {
+    function();
+  } else {
+    runtime_.RunOnStackOf(flight.stack_bytes, function);
+  }
+}
+
+void Pipeline::ServeMapped(HttpContext& context, RequestIo& io, Flight& flight) {
   auto& handler_class = flight.handlers->ClassOf(*flight.entry);
   // What makes a handler may give the answer, and counts as one then.
   flight.called = true;
@@ -524,6 +540,7 @@ bool Pipeline::Map(HttpContext& context, RequestIo& io, Flight& flight) {
   AdmitToMapping(flight, *mapped.settings);
   context.SetSections(mapped.settings->sections.get());
   const auto& runtime = mapped.settings->runtime;
+  flight.stack_bytes = mapped.entry->stack_bytes.value_or(runtime.stack_bytes.value.value_or(0));
   // The built-in defaults set it.
   flight.deadline = flight.started + runtime.execution_timeout.value.value();
   io.SetBodyBounds(context.Request().ServerVariables().Get("CONTENT_LENGTH"),

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <list>
 #include <memory>
@@ -113,6 +114,7 @@ class Pipeline {
     const mappings::Entry* entry = nullptr;  // null until it is mapped
     /// What it counts for in `requests_of_`; null where there is no bound. `handlers` keeps them.
     std::array<const void*, 2> counted_for{};
+    std::size_t stack_bytes = 0;  // of the entry's handler at least; 0: what the fiber has
     const std::type_info* handler = nullptr;  // the leased instance's class; null until then
     const HttpContext* context = nullptr;     // for RecordUnfinished()
     const HttpContext* request = nullptr;     // while there is a watch
@@ -148,6 +150,10 @@ class Pipeline {
   std::optional<std::uint64_t> CountRefusal(std::string_view cause);
   /// False: it was answered with a redirect.
   [[nodiscard]] bool Map(HttpContext& context, RequestIo& io, Flight& flight);
+  /// Once it is mapped.
+  void ServeMapped(HttpContext& context, RequestIo& io, Flight& flight);
+  /// Calls what runs code of the handler's on a fiber that has the stack for it.
+  void OnItsStack(const Flight& flight, const std::function<void()>& function);
   void RunHandler(handling::HandlerLease& lease, HttpContext& context, RequestIo& io,
                   Flight& flight);
   /// Ends the exchange, whose answer is whole, before the request. False: it cannot.

@@ -7,13 +7,14 @@
 
 #include <boost/fiber/context.hpp>
 #include <boost/fiber/type.hpp>
-#include <cstdint>
+#include <cstddef>
+
+#include "host/runtime/current_fiber.hpp"
+#include "host/runtime/stack_pool.hpp"
 
 namespace weft::host::runtime {
 
 namespace {
-
-const StackPool* g_pool = nullptr;
 
 void Announce(const char* bottom, std::size_t bytes) noexcept {
   // As if switched to, and arrived.
@@ -24,17 +25,13 @@ void Announce(const char* bottom, std::size_t bytes) noexcept {
 
 }  // namespace
 
-void SetAnnouncedPool(const StackPool* pool) noexcept { g_pool = pool; }
-
 void AnnounceCurrentStack() noexcept {
-  if (g_pool == nullptr) {
-    return;
-  }
   auto* const here = static_cast<const char*>(__builtin_frame_address(0));
   const auto& self = *boost::fibers::context::active();
   if (self.is_context(boost::fibers::type::worker_context)) {
-    const auto offset = reinterpret_cast<std::uintptr_t>(here) & (g_pool->StackBytes() - 1);
-    Announce(here - offset, g_pool->StackBytes());
+    if (const auto* const header = CurrentFiber()) {
+      Announce(header->lowest, header->usable_bytes + sizeof *header);
+    }
   } else if (self.is_context(boost::fibers::type::main_context)) {
     pthread_attr_t attributes;
     void* bottom = nullptr;

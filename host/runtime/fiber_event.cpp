@@ -3,12 +3,32 @@
 #include <boost/fiber/context.hpp>
 #include <utility>
 
+#include "host/runtime/current_fiber.hpp"
 #include "host/runtime/current_stack.hpp"
 #include "host/runtime/exception_state.hpp"
 
 namespace weft::host::runtime {
 
 using boost::fibers::context;
+
+namespace {
+
+/// Every suspension of a fiber is inside one of these.
+class Suspension {
+ public:
+  Suspension() noexcept : fiber_(CurrentFiber()) {}
+  Suspension(const Suspension&) = delete;
+  Suspension& operator=(const Suspension&) = delete;
+  ~Suspension() {
+    SetCurrentFiber(fiber_);
+    AnnounceCurrentStack();
+  }
+
+ private:
+  StackHeader* const fiber_;
+};
+
+}  // namespace
 
 void FiberEvent::Wait() noexcept {
   if (std::exchange(notified_, false)) {
@@ -20,8 +40,10 @@ void FiberEvent::Wait() noexcept {
     static_cast<void>(self->create_waker());
     epoch_ = self->waker_epoch_.load(std::memory_order_relaxed);
     waiter_ = self;
-    self->suspend();
-    AnnounceCurrentStack();
+    {
+      const Suspension suspension;
+      self->suspend();
+    }
     waiter_ = nullptr;
   }
   notified_ = false;
@@ -42,8 +64,10 @@ bool FiberEvent::WaitUntil(Clock::time_point time) noexcept {
     waiter_ = self;
     boost::fibers::detail::spinlock unused;
     boost::fibers::detail::spinlock_lock lock(unused);
-    self->wait_until(time, lock, std::move(waker));
-    AnnounceCurrentStack();
+    {
+      const Suspension suspension;
+      self->wait_until(time, lock, std::move(waker));
+    }
     waiter_ = nullptr;
   }
   notified_ = false;
@@ -62,8 +86,8 @@ void FiberEvent::Notify() noexcept {
 
 void YieldFiber() noexcept {
   const ExceptionState own_exceptions;
+  const Suspension suspension;
   context::active()->yield();
-  AnnounceCurrentStack();
 }
 
 }  // namespace weft::host::runtime

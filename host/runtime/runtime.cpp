@@ -1,10 +1,13 @@
 #include "host/runtime/runtime.hpp"
 
+#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <bit>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/fiber/algo/round_robin.hpp>
@@ -23,6 +26,7 @@
 #include <weft/http_exception.hpp>
 #include "host/observe/log.hpp"
 #include "host/runtime/blocking_pool.hpp"
+#include "host/runtime/current_fiber.hpp"
 #include "host/runtime/current_stack.hpp"
 #include "host/runtime/descriptor_watch.hpp"
 #include "host/runtime/fiber_event.hpp"
@@ -39,23 +43,99 @@ namespace {
 /// What a thread of the pool runs, as far as <weft/async.hpp> must know; null on other threads.
 thread_local const CancellationToken* t_pool_cancellation = nullptr;
 thread_local bool t_on_pool = false;
-/// Asked for once a thread.
-thread_local pid_t t_thread_id = 0;
 /// The runtime whose reactor this thread is.
 thread_local const Runtime* t_reactor = nullptr;
 
-StackPool* g_stacks = nullptr;  // for the signal handler
+/// Sizes of stacks: powers of two from 64 KiB on.
+constexpr std::size_t kStackSizes = 12;
+constexpr std::size_t kLeastStackBytes = 64 * 1024;
+
+std::size_t SizeNumberOf(std::size_t stack_bytes) {
+  const auto rounded = std::bit_ceil(std::max(stack_bytes, kLeastStackBytes));
+  return std::min<std::size_t>(
+      static_cast<std::size_t>(std::countr_zero(rounded / kLeastStackBytes)), kStackSizes - 1);
+}
+
+/// For the signal handler: the pool of each size, and the number of the one that --stack-size made.
+std::array<std::atomic<const StackPool*>, kStackSizes> g_stacks{};
+std::atomic<std::size_t> g_usual_size{0};
 
 constexpr std::size_t kSignalStackBytes = 64 * 1024;
 
+/// A thread of a pool, as far as the report of a stack overflow must know: it has a stack for signals, and the fiber that
+/// waits for it has the label.
+class PoolThread {
+ public:
+  PoolThread() : id_(CurrentThreadId()), signal_stack_(new char[kSignalStackBytes]) {
+    stack_t stack = {};
+    stack.ss_sp = signal_stack_.get();
+    stack.ss_size = kSignalStackBytes;
+    sigaltstack(&stack, &old_signal_stack_);
+    pthread_attr_t attributes;
+    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+      void* lowest = nullptr;
+      std::size_t bytes = 0;
+      pthread_attr_getstack(&attributes, &lowest, &bytes);
+      pthread_attr_getguardsize(&attributes, &guard_bytes_);
+      pthread_attr_destroy(&attributes);
+      lowest_ = static_cast<const char*>(lowest);
+    }
+  }
+  PoolThread(const PoolThread&) = delete;
+  PoolThread& operator=(const PoolThread&) = delete;
+  ~PoolThread() { sigaltstack(&old_signal_stack_, nullptr); }
+
+  /// Of the caller, made when it first asks.
+  static const PoolThread& Current() {
+    thread_local const PoolThread self;
+    return self;
+  }
+
+  /// Whether `address` is where this thread's stack ends. Async-signal-safe.
+  bool Overflows(const void* address) const noexcept {
+    // Whether the guard counts for the stack is not the same in all versions of glibc.
+    const auto* const at = static_cast<const char*>(address);
+    return lowest_ != nullptr && at >= lowest_ - guard_bytes_ && at < lowest_ + guard_bytes_;
+  }
+
+  /// As the system knows it.
+  pid_t Id() const noexcept { return id_; }
+
+ private:
+  const pid_t id_;
+  std::unique_ptr<char[]> signal_stack_;
+  stack_t old_signal_stack_ = {};
+  const char* lowest_ = nullptr;
+  std::size_t guard_bytes_ = 0;
+};
+
+/// Null until this thread has run something of a fiber's.
+thread_local const PoolThread* t_pool_thread = nullptr;
+/// Of the fiber that this thread runs something for, or of the task; null: it runs neither.
+thread_local const WorkHeader* t_served_fiber = nullptr;
+
+void ReportOverflow(const char* label, const char* advice) noexcept {
+  observe::WriteToStandardError("weft: fatal: stack overflow in ");
+  observe::WriteToStandardError(*label == '\0' ? "a fiber" : label);
+  observe::WriteToStandardError("; a larger ");
+  observe::WriteToStandardError(advice);
+  observe::WriteToStandardError(", or a handler that uses less of it\n");
+}
+
 /// Names the handler whose stack ran into its guard page, then lets the process die as it would have.
 void OnSegmentationFault(int signal, siginfo_t* info, void*) noexcept {
-  if (const char* const label =
-          g_stacks == nullptr ? nullptr : g_stacks->OverflowedLabel(info->si_addr)) {
-    observe::WriteToStandardError("weft: fatal: stack overflow in ");
-    observe::WriteToStandardError(*label == '\0' ? "a fiber" : label);
-    observe::WriteToStandardError(
-        "; a larger --stack-size helps, or a handler that uses less of it\n");
+  for (std::size_t i = 0; i < kStackSizes; ++i) {
+    const auto* const pool = g_stacks[i].load(std::memory_order_relaxed);
+    const char* const label = pool == nullptr ? nullptr : pool->OverflowedLabel(info->si_addr);
+    if (label != nullptr) {
+      ReportOverflow(label, i == g_usual_size.load(std::memory_order_relaxed)
+                                ? "--stack-size helps, or \"stackBytes\" in its mapping alone"
+                                : "\"stackBytes\" in its mapping helps");
+    }
+  }
+  if (t_pool_thread != nullptr && t_served_fiber != nullptr &&
+      t_pool_thread->Overflows(info->si_addr)) {
+    ReportOverflow(t_served_fiber->label, "stack of its threads helps (ulimit -s)");
   }
   ::signal(signal, SIG_DFL);
   raise(signal);
@@ -64,9 +144,29 @@ void OnSegmentationFault(int signal, siginfo_t* info, void*) noexcept {
 }  // namespace
 
 struct Runtime::Implementation {
+  struct Lane;
+
+  /// What a fiber runs: work of its own, or a part of another's.
+  enum class WorkKind { kSpawned, kVisit };
+
+  /// The stacks of one size, and the fibers on them that wait for work.
+  struct StackClass {
+    StackClass(std::size_t stack_bytes, std::size_t idle)
+        : stacks(stack_bytes, idle / 2), max_idle_lanes(idle - idle / 2) {}
+
+    StackPool stacks;
+    std::vector<Lane*> idle_lanes;
+    std::size_t max_idle_lanes;
+    std::size_t lanes = 0;
+  };
+
   /// A fiber that runs one task after another.
   struct Lane {
+    explicit Lane(StackClass& of) noexcept : stack_class(of) {}
+
+    StackClass& stack_class;
     ITask* task = nullptr;
+    WorkKind kind = WorkKind::kSpawned;
     FiberEvent wake;
   };
 
@@ -74,13 +174,64 @@ struct Runtime::Implementation {
       : io(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO),
         work(io.get_executor()),
         probe(io, options.shed),
-        stacks(options.stack_bytes, options.idle_stacks / 2),
-        max_idle_lanes(options.idle_stacks - options.idle_stacks / 2),
+        idle_stacks(options.idle_stacks),
         max_tasks(options.max_tasks),
         queue_timeout(options.queue_timeout),
         pool(PoolOptions(options)),
         offload_pool(PoolOptions(options)),
-        signal_stack(new char[kSignalStackBytes]) {}
+        signal_stack(new char[kSignalStackBytes]) {
+    usual = &ClassOf(options.stack_bytes);
+  }
+
+  /// Makes it when it is first asked for.
+  StackClass& ClassOf(std::size_t stack_bytes) {
+    const auto number = SizeNumberOf(stack_bytes);
+    auto& stack_class = classes[number];
+    if (!stack_class) {
+      // As much memory at most as those of the usual size keep, and one of them at least.
+      const auto idle =
+          usual == nullptr
+              ? idle_stacks
+              : std::max<std::size_t>(1, idle_stacks * usual->stacks.StackBytes() /
+                                             std::max(usual->stacks.StackBytes(), stack_bytes));
+      stack_class = std::make_unique<StackClass>(stack_bytes, idle);
+      g_stacks[number].store(&stack_class->stacks, std::memory_order_relaxed);
+      if (usual == nullptr) {
+        g_usual_size.store(number, std::memory_order_relaxed);
+      }
+    }
+    return *stack_class;
+  }
+
+  /// Runs `task` on a fiber with a stack of this class, soon.
+  void Start(StackClass& stack_class, ITask& task, WorkKind kind) {
+    if (!stack_class.idle_lanes.empty()) {
+      auto* const lane = stack_class.idle_lanes.back();
+      stack_class.idle_lanes.pop_back();
+      lane->task = &task;
+      lane->kind = kind;
+      lane->wake.Notify();
+      return;
+    }
+    boost::fibers::fiber(
+        boost::fibers::launch::post, std::allocator_arg, PooledStack(stack_class.stacks),
+        [this, &stack_class, &task, kind] {
+          SetCurrentFiber(&stack_class.stacks.HeaderOf(__builtin_frame_address(0)));
+          AnnounceCurrentStack();
+          Lane lane(stack_class);
+          lane.task = &task;
+          lane.kind = kind;
+          RunLane(lane);
+        })
+        .detach();
+    ++lanes;
+    ++stack_class.lanes;
+  }
+
+  void Spawn(StackClass& stack_class, ITask& task) {
+    Start(stack_class, task, WorkKind::kSpawned);
+    ++lanes_in_use;
+  }
 
   static BlockingPool::Options PoolOptions(const Options& options) {
     return {.max_threads = options.blocking_threads,
@@ -90,20 +241,24 @@ struct Runtime::Implementation {
   }
 
   void RunLane(Lane& lane) {
+    auto& stack_class = lane.stack_class;
     for (;;) {
       CurrentHeader().has_offloaded = false;
       lane.task->Run();
       lane.task = nullptr;
-      --lanes_in_use;
-      if (stopping || idle_lanes.size() >= max_idle_lanes) {
+      if (lane.kind == WorkKind::kSpawned) {
+        --lanes_in_use;
+      }
+      if (stopping || stack_class.idle_lanes.size() >= stack_class.max_idle_lanes) {
         break;
       }
-      idle_lanes.push_back(&lane);
+      stack_class.idle_lanes.push_back(&lane);
       lane.wake.Wait();
       if (lane.task == nullptr) {
         break;
       }
     }
+    --stack_class.lanes;
     if (--lanes == 0 && stopping) {
       all_ended.Notify();
     }
@@ -114,19 +269,17 @@ struct Runtime::Implementation {
   void RunOn(BlockingPool& where, bool begun, const PoolFunction& function);
 
   /// Only on a fiber.
-  StackHeader& CurrentHeader() const noexcept {
-    return stacks.HeaderOf(__builtin_frame_address(0));
-  }
-  const CancellationToken* CurrentCancellation() const noexcept {
+  static StackHeader& CurrentHeader() noexcept { return *CurrentFiber(); }
+  static const CancellationToken* CurrentCancellation() noexcept {
     return CurrentHeader().cancellation;
   }
 
   boost::asio::io_context io;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work;
   ReadinessProbe probe;
-  StackPool stacks;
-  std::vector<Lane*> idle_lanes;
-  std::size_t max_idle_lanes;
+  std::size_t idle_stacks;
+  std::array<std::unique_ptr<StackClass>, kStackSizes> classes;
+  StackClass* usual = nullptr;  // while it is made, null
   std::size_t lanes = 0;
   std::size_t lanes_in_use = 0;
   std::size_t tasks = 0;
@@ -145,8 +298,6 @@ struct Runtime::Implementation {
 Runtime::Runtime(const Options& options) : implementation_(new Implementation(options)) {
   boost::fibers::use_scheduling_algorithm<Scheduler>(implementation_->io);
   t_reactor = this;
-  g_stacks = &implementation_->stacks;
-  SetAnnouncedPool(g_stacks);
   stack_t signal_stack = {};
   signal_stack.ss_sp = implementation_->signal_stack.get();
   signal_stack.ss_size = kSignalStackBytes;
@@ -162,8 +313,9 @@ Runtime::~Runtime() {
   weft::detail::SetAsyncRuntime(nullptr);
   sigaction(SIGSEGV, &implementation_->old_action, nullptr);
   sigaltstack(&implementation_->old_signal_stack, nullptr);
-  g_stacks = nullptr;
-  SetAnnouncedPool(nullptr);
+  for (auto& pool : g_stacks) {
+    pool.store(nullptr, std::memory_order_relaxed);
+  }
   t_reactor = nullptr;
   // The io_context dies with this object; the thread's scheduler lives until the thread ends.
   boost::fibers::use_scheduling_algorithm<boost::fibers::algo::round_robin>();
@@ -177,8 +329,13 @@ void Runtime::Run() {
   auto& self = *implementation_;
   self.stop.Wait();
   self.stopping = true;
-  for (auto* const lane : std::exchange(self.idle_lanes, {})) {
-    lane->wake.Notify();
+  for (const auto& stack_class : self.classes) {
+    if (!stack_class) {
+      continue;
+    }
+    for (auto* const lane : std::exchange(stack_class->idle_lanes, {})) {
+      lane->wake.Notify();
+    }
   }
   if (self.lanes != 0) {
     self.all_ended.Wait();
@@ -191,27 +348,70 @@ void Runtime::Stop() noexcept { implementation_->stop.Notify(); }
 
 void Runtime::Spawn(ITask& task) {
   auto& self = *implementation_;
-  if (!self.idle_lanes.empty()) {
-    auto* const lane = self.idle_lanes.back();
-    self.idle_lanes.pop_back();
-    lane->task = &task;
-    ++self.lanes_in_use;
-    lane->wake.Notify();
-    return;
-  }
-  boost::fibers::fiber(boost::fibers::launch::post, std::allocator_arg, PooledStack(self.stacks),
-                       [&self, &task] {
-                         AnnounceCurrentStack();
-                         Implementation::Lane lane;
-                         lane.task = &task;
-                         self.RunLane(lane);
-                       })
-      .detach();
-  ++self.lanes;
-  ++self.lanes_in_use;
+  self.Spawn(*self.usual, task);
 }
 
 std::size_t Runtime::FibersInUse() const noexcept { return implementation_->lanes_in_use; }
+
+void Runtime::RunOnStackOf(std::size_t stack_bytes, const std::function<void()>& function) {
+  auto& self = *implementation_;
+  auto& own = self.CurrentHeader();
+  auto& stack_class = self.ClassOf(stack_bytes);
+  if (own.usable_bytes >= stack_class.stacks.UsableBytes()) {
+    function();
+    return;
+  }
+  struct Visit final : ITask {
+    Visit(const std::function<void()>& with_function, StackHeader& of)
+        : function(with_function), caller(of) {}
+
+    void Run() noexcept override {
+      auto& header = Implementation::CurrentHeader();
+      header.Work() = caller.Work();
+      try {
+        function();
+      } catch (...) {
+        error = std::current_exception();
+      }
+      caller.Work() = std::exchange(header.Work(), {});
+      done = true;
+      ended.Notify();
+    }
+
+    const std::function<void()>& function;
+    StackHeader& caller;
+    std::exception_ptr error;
+    bool done = false;
+    FiberEvent ended;
+  } visit(function, own);
+  self.Start(stack_class, visit, Implementation::WorkKind::kVisit);
+  while (!visit.done) {
+    visit.ended.Wait();
+  }
+  if (visit.error) {
+    std::rethrow_exception(visit.error);
+  }
+}
+
+std::vector<Runtime::StackUse> Runtime::StackUses() const {
+  std::vector<StackUse> uses;
+  for (const auto& stack_class : implementation_->classes) {
+    if (stack_class && (stack_class->lanes != 0 || stack_class->stacks.MostUsedBytes() != 0)) {
+      const auto& stacks = stack_class->stacks;
+      uses.push_back(
+          {stacks.StackBytes(), stacks.UsableBytes(), stack_class->lanes, stacks.MostUsedBytes()});
+    }
+  }
+  return uses;
+}
+
+void Runtime::SurveyStacks() noexcept {
+  for (const auto& stack_class : implementation_->classes) {
+    if (stack_class) {
+      stack_class->stacks.Survey();
+    }
+  }
+}
 
 /// One call from a fiber to a thread of the pool, and the calls back.
 class PoolCall final : public IBlockingTask, public IFiberGateway {
@@ -224,6 +424,7 @@ class PoolCall final : public IBlockingTask, public IFiberGateway {
       : io_(io),
         pool_(pool),
         function_(function),
+        fiber_(fiber),
         cancellation_(fiber.cancellation),
         watch_(fiber.pool_watch) {
     if (watch_ != nullptr) {
@@ -240,10 +441,9 @@ class PoolCall final : public IBlockingTask, public IFiberGateway {
 
   /// On a thread of the pool.
   void Run() noexcept override {
-    if (t_thread_id == 0) {
-      t_thread_id = CurrentThreadId();
-    }
-    thread_.store(t_thread_id, std::memory_order_relaxed);
+    t_pool_thread = &PoolThread::Current();
+    t_served_fiber = &fiber_;
+    thread_.store(t_pool_thread->Id(), std::memory_order_relaxed);
     t_on_pool = true;
     t_pool_cancellation = cancellation_;
     try {
@@ -254,6 +454,7 @@ class PoolCall final : public IBlockingTask, public IFiberGateway {
     t_on_pool = false;
     t_pool_cancellation = nullptr;
     thread_.store(0, std::memory_order_relaxed);
+    t_served_fiber = nullptr;
   }
 
   /// On a thread of the pool. The last thing: the fiber may destroy this call as soon as it runs.
@@ -361,6 +562,7 @@ class PoolCall final : public IBlockingTask, public IFiberGateway {
   boost::asio::io_context& io_;
   BlockingPool& pool_;
   const std::function<void(IFiberGateway&)>& function_;
+  const WorkHeader& fiber_;
   const CancellationToken* cancellation_;
   PoolWatch* const watch_;
   PoolCall* outer_ = nullptr;  // that this one is inside of, on the same fiber
@@ -438,10 +640,6 @@ void Runtime::SetCurrentCancellation(const CancellationToken* token) noexcept {
   implementation_->CurrentHeader().cancellation = token;
 }
 
-void Runtime::SetCurrentOffloaded(bool has_offloaded) noexcept {
-  implementation_->CurrentHeader().has_offloaded = has_offloaded;
-}
-
 void Runtime::SetCurrentPoolWatch(PoolWatch* watch) noexcept {
   implementation_->CurrentHeader().pool_watch = watch;
 }
@@ -451,8 +649,8 @@ bool Runtime::ShedsArrivals(std::chrono::steady_clock::time_point now) noexcept 
 }
 
 bool Runtime::StackIsShort() const noexcept {
-  const auto& stacks = implementation_->stacks;
-  return stacks.BytesBelow(__builtin_frame_address(0)) < stacks.UsableBytes() / 4;
+  const auto& header = implementation_->CurrentHeader();
+  return header.BytesBelow(__builtin_frame_address(0)) < header.usable_bytes / 4;
 }
 
 void Runtime::SetCurrentLabel(std::string_view label) noexcept {
@@ -503,9 +701,11 @@ namespace {
 /// A task of weft::Async() on a fiber. It owns itself.
 class FiberTask final : public ITask {
  public:
-  FiberTask(Runtime& runtime, std::size_t& count, std::shared_ptr<weft::detail::IAsyncTask> task,
-            const StackHeader& maker)
-      : runtime_(runtime), count_(count), task_(std::move(task)), maker_(maker) {
+  FiberTask(std::size_t& count, std::shared_ptr<weft::detail::IAsyncTask> task,
+            const WorkHeader& maker)
+      : count_(count), task_(std::move(task)) {
+    work_.has_offloaded = maker.has_offloaded;
+    std::copy_n(maker.label, WorkHeader::kLabelBytes, work_.label);
     ++count_;
   }
   FiberTask(const FiberTask&) = delete;
@@ -515,33 +715,42 @@ class FiberTask final : public ITask {
   void Run() noexcept override {
     // Its request may be at its end as soon as the task is.
     const std::unique_ptr<FiberTask> self(this);
-    runtime_.SetCurrentLabel(maker_.label);
-    runtime_.SetCurrentOffloaded(maker_.has_offloaded);
+    auto& header = *CurrentFiber();
+    header.Work() = work_;
     task_->Run();
-    runtime_.SetCurrentLabel({});
+    header.Work() = {};
   }
 
  private:
-  Runtime& runtime_;
   std::size_t& count_;
   std::shared_ptr<weft::detail::IAsyncTask> task_;
-  const StackHeader maker_;
+  WorkHeader work_;
 };
 
 /// A task of weft::Async() on a thread of the pool. It owns itself.
 class ThreadTask final : public IBlockingTask {
  public:
-  explicit ThreadTask(std::shared_ptr<weft::detail::IAsyncTask> task) : task_(std::move(task)) {}
+  /// `maker`: what its thread runs.
+  ThreadTask(std::shared_ptr<weft::detail::IAsyncTask> task, const WorkHeader* maker)
+      : task_(std::move(task)) {
+    if (maker != nullptr) {
+      std::copy_n(maker->label, WorkHeader::kLabelBytes, work_.label);
+    }
+  }
 
   void Run() noexcept override {
+    t_pool_thread = &PoolThread::Current();
+    t_served_fiber = &work_;
     t_on_pool = true;
     task_->Run();
     t_on_pool = false;
+    t_served_fiber = nullptr;
   }
   void Ended() noexcept override { delete this; }
 
  private:
   std::shared_ptr<weft::detail::IAsyncTask> task_;
+  WorkHeader work_;
 };
 
 }  // namespace
@@ -549,7 +758,7 @@ class ThreadTask final : public IBlockingTask {
 bool Runtime::TrySpawn(std::shared_ptr<weft::detail::IAsyncTask> task) {
   auto& self = *implementation_;
   if (t_on_pool) {
-    auto on_thread = std::make_unique<ThreadTask>(std::move(task));
+    auto on_thread = std::make_unique<ThreadTask>(std::move(task), t_served_fiber);
     const auto posted = self.offload_pool.Post(*on_thread);
     if (posted == BlockingPool::Posted::kRefused || posted == BlockingPool::Posted::kShed) {
       return false;
@@ -563,9 +772,9 @@ bool Runtime::TrySpawn(std::shared_ptr<weft::detail::IAsyncTask> task) {
                         "the worker has as many tasks of weft::Async() as it may (--max-tasks)")
         .WithCause(cause::kOverloaded);
   }
-  auto on_fiber =
-      std::make_unique<FiberTask>(*this, self.tasks, std::move(task), self.CurrentHeader());
-  Spawn(*on_fiber);
+  auto on_fiber = std::make_unique<FiberTask>(self.tasks, std::move(task), self.CurrentHeader());
+  // It may need as much stack as its maker, whose mapping says so.
+  self.Spawn(self.ClassOf(self.CurrentHeader().usable_bytes), *on_fiber);
   static_cast<void>(on_fiber.release());
   return true;
 }

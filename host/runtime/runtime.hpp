@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include <weft/cancellation.hpp>
 #include <weft/detail/async_runtime.hpp>
@@ -55,6 +56,14 @@ class Runtime final : public weft::detail::IAsyncRuntime {
   /// Whether the caller runs on the thread of a runtime's reactor.
   static bool OnReactorThread() noexcept;
 
+  /// The stacks of one size, as they have been used so far.
+  struct StackUse {
+    std::size_t stack_bytes;
+    std::size_t usable_bytes;     ///< without the guard
+    std::size_t fibers;           ///< that have one now, those that wait for work included
+    std::size_t most_used_bytes;  ///< of any of them, in whole pages, as far as it was looked at
+  };
+
   /// Serves until Stop(), then waits for every fiber that was started.
   void Run();
   void Stop() noexcept;
@@ -62,6 +71,16 @@ class Runtime final : public weft::detail::IAsyncRuntime {
   /// Runs `task` on a fiber of its own, soon. Throws std::bad_alloc when there is no stack to be had.
   void Spawn(ITask& task);
   std::size_t FibersInUse() const noexcept;
+  /// Runs `function` on this fiber, or, where its stack has less than `stack_bytes`, on another one with a stack of that
+  /// size, rounded up to a power of two, while this one waits. What it throws is thrown here. Throws std::bad_alloc when
+  /// there is no stack to be had.
+  ///
+  /// What is set for the current fiber, its cancellation say, is the same there.
+  void RunOnStackOf(std::size_t stack_bytes, const std::function<void()>& function);
+  /// The least first. Sizes that nothing ran on are not in it.
+  std::vector<StackUse> StackUses() const;
+  /// Looks at some more of the stacks for StackUses(). Called several times a second.
+  void SurveyStacks() noexcept;
 
   /// Runs `function` on a thread of the pool while this fiber waits, and serves its gateway meanwhile. What it
   /// throws is thrown here. Throws HttpException(503) when the pool's queue is full.
@@ -78,8 +97,6 @@ class Runtime final : public weft::detail::IAsyncRuntime {
   bool ShedsArrivals(std::chrono::steady_clock::time_point now) noexcept;
   /// Whether the current fiber has used most of its stack: what would go on inside what runs now shall not begin.
   bool StackIsShort() const noexcept;
-  /// Whether the current fiber's request was let in before: its next Offload() is not refused.
-  void SetCurrentOffloaded(bool has_offloaded) noexcept;
   /// Names the current fiber's work in the report of a stack overflow.
   void SetCurrentLabel(std::string_view label) noexcept;
 

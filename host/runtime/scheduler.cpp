@@ -3,6 +3,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/fiber/type.hpp>
 
+#include "host/runtime/current_fiber.hpp"
 #include "host/runtime/current_stack.hpp"
 
 namespace weft::host::runtime {
@@ -15,8 +16,10 @@ context* Scheduler::pick_next() noexcept {
   // Only the dispatcher may run handlers here: any other fiber that asks is half-way into its own suspension,
   // and a handler could wake it.
   if (!ready_.empty() && context::active()->is_context(boost::fibers::type::dispatcher_context)) {
+    SetCurrentFiber(nullptr);
     AnnounceCurrentStack();
     for (int i = 0; i < kHandlersPerTurn && io_.poll_one() != 0; ++i) {
+      SetCurrentFiber(nullptr);
     }
   }
   if (ready_.empty()) {
@@ -28,6 +31,7 @@ context* Scheduler::pick_next() noexcept {
 }
 
 void Scheduler::suspend_until(const std::chrono::steady_clock::time_point& time) noexcept {
+  SetCurrentFiber(nullptr);
   AnnounceCurrentStack();
   // One handler at a time: the fiber that it wakes runs before the next, and the io_context keeps what epoll
   // reported until it is asked again.

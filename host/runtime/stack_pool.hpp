@@ -12,8 +12,8 @@ namespace weft::host::runtime {
 
 class PoolWatch;
 
-/// What stands at the top of each stack of a StackPool, above the fiber's own frames.
-struct StackHeader {
+/// What a fiber is told of its work. It goes along where the work goes on on another stack.
+struct WorkHeader {
   static constexpr std::size_t kLabelBytes = 160;
 
   const CancellationToken* cancellation = nullptr;  ///< what waits on the fiber obey; may be null
@@ -22,10 +22,24 @@ struct StackHeader {
   char label[kLabelBytes] = {};  ///< names the work in the report of an overflow
 };
 
+/// What stands at the top of each stack of a StackPool, above the fiber's own frames.
+struct StackHeader : WorkHeader {
+  const char* lowest =
+      nullptr;  ///< the end of what may be used of the stack, which grows downwards
+  std::size_t usable_bytes = 0;  ///< from there to this header
+
+  WorkHeader& Work() noexcept { return *this; }
+  /// What is left of the stack below `address`, which is on it.
+  std::size_t BytesBelow(const void* address) const noexcept {
+    const auto* const at = static_cast<const char*>(address);
+    return at > lowest ? static_cast<std::size_t>(at - lowest) : 0;
+  }
+};
+
 /// Stacks for fibers: equal in size, each above a guard, kept for reuse.
 ///
 /// A stack begins at a multiple of its size, which is a power of two, so that its header is found from any
-/// address on it without a look-up.
+/// address on it, its guard's too, without a look-up.
 ///
 /// Threads: the reactor's. Lifetime: must outlive every fiber on its stacks.
 class StackPool {
@@ -52,16 +66,17 @@ class StackPool {
 
   /// What a fiber may use of a stack.
   std::size_t UsableBytes() const noexcept { return stack_bytes_ - kHeaderBytes - guard_bytes_; }
-  /// What is left of it below `address`. As HeaderOf().
-  std::size_t BytesBelow(const void* address) const noexcept {
-    const auto offset = reinterpret_cast<std::uintptr_t>(address) & (stack_bytes_ - 1);
-    return offset > guard_bytes_ ? offset - guard_bytes_ : 0;
-  }
 
   /// The label of the stack whose guard `address` lies in, or null when it lies in none.
   ///
   /// Async-signal-safe.
   const char* OverflowedLabel(const void* address) const noexcept;
+
+  /// The most bytes that have been used of any stack so far, in whole pages, as far as it was looked at: those that are
+  /// given up are, and those in use and kept are by Survey().
+  std::size_t MostUsedBytes() const noexcept { return most_used_bytes_; }
+  /// Looks how much of some stacks was used; a few calls look at all in turn. It takes some microseconds.
+  void Survey() noexcept;
 
  private:
   struct Slab {
@@ -70,15 +85,20 @@ class StackPool {
   };
 
   static constexpr std::size_t kHeaderBytes = (sizeof(StackHeader) + 63) / 64 * 64;
-  /// Stacks a mapping holds: fewer system calls, and fewer holes for alignment.
-  static constexpr std::size_t kStacksPerSlab = 32;
+  /// Stacks a mapping holds, of those that are not large: fewer system calls, and fewer holes for alignment.
+  static constexpr std::size_t kMaxStacksPerSlab = 32;
 
   void AddSlab();
+  /// Of the stack that begins at `base`.
+  void LookAt(const char* base) noexcept;
 
   std::size_t stack_bytes_;
   std::size_t idle_stacks_;
   std::size_t guard_bytes_;
+  std::size_t stacks_per_slab_;
   Slab* slabs_ = nullptr;  // only ever grows at its head, so that a signal handler may walk it
+  const Slab* next_looked_at_ = nullptr;
+  std::size_t most_used_bytes_ = 0;
   std::vector<char*> free_;
   std::vector<char*> free_without_memory_;
 };

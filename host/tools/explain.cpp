@@ -132,7 +132,8 @@ Json LimitToJson(const mappings::Setting<std::optional<Value>>& setting,
   return json;
 }
 
-Json Limits(const mappings::FolderSettings* folder, const options::Settings& settings) {
+Json Limits(const mappings::FolderSettings* folder, const Entry* entry,
+            const options::Settings& settings) {
   Json limits = Json::object();
   if (folder == nullptr) {
     return limits;
@@ -147,6 +148,12 @@ Json Limits(const mappings::FolderSettings* folder, const options::Settings& set
       runtime.response_buffer_bytes, settings.output_buffer_bytes, "--output-buffer-bytes");
   limits["maxRequests"] =
       LimitToJson(runtime.max_requests, settings.max_requests, "--max-requests");
+  auto stack_bytes = runtime.stack_bytes;
+  if (entry != nullptr && entry->stack_bytes) {
+    stack_bytes = {entry->stack_bytes,
+                   std::make_shared<const mappings::SourceLocation>(entry->stack_bytes_where)};
+  }
+  limits["stackBytes"] = LimitToJson(stack_bytes, settings.stack_size, "--stack-size");
   return limits;
 }
 
@@ -458,7 +465,7 @@ int Explain(const options::Settings& settings, const std::vector<std::string>& a
   if (route.status == 200) {
     TellHandler(told, files, settings);
   }
-  told.limits = Limits(route.resolution.settings, settings);
+  told.limits = Limits(route.resolution.settings, route.resolution.entry, settings);
   if (settings.format == options::OutputFormat::kJson) {
     std::cout << Dump(ToJson(told), 2) << '\n';
   } else {

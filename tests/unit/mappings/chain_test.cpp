@@ -209,10 +209,13 @@ TEST_CASE("FolderSettings: what a level sets overrides, the rest is inherited") 
   CHECK(child.runtime.execution_timeout.where->ToString() == "f:2:22");
   CHECK(child.runtime.max_url_bytes.where->ToString() == "f:2:44");
   const FolderSettings grandchild = below(child, R"({
-    "httpRuntime": { "maxRequestBytes": 0, "responseBufferBytes": 0, "maxQueryStringBytes": 9 },
+    "httpRuntime": { "maxRequestBytes": 0, "responseBufferBytes": 0, "maxQueryStringBytes": 9,
+                     "stackBytes": 1048576 },
     "defaultDocuments": [], "redirectToFolder": false })");
   CHECK(grandchild.runtime.max_request_bytes.value == 0);
   CHECK(grandchild.runtime.response_buffer_bytes.value == 0);
+  CHECK(grandchild.runtime.stack_bytes.value == 1'048'576);
+  CHECK_FALSE(child.runtime.stack_bytes.value);
   CHECK(grandchild.runtime.max_query_string_bytes.value == 9);
   CHECK(grandchild.default_documents.value.empty());
   CHECK_FALSE(grandchild.redirect_to_folder.value);

@@ -59,11 +59,11 @@ TEST_CASE("mapping.schema.json: its keys are the ones that the loader lists") {
                                                                  "sections"});
   CHECK(Properties(defs.at("httpRuntime")) ==
         std::set<std::string>{"executionTimeoutSeconds", "maxQueryStringBytes", "maxRequestBytes",
-                              "maxRequests", "maxUrlBytes", "responseBufferBytes"});
+                              "maxRequests", "maxUrlBytes", "responseBufferBytes", "stackBytes"});
   CHECK(Properties(defs.at("directive")) == std::set<std::string>{"add", "clear", "remove"});
   CHECK(Properties(defs.at("add")) == std::set<std::string>{"lock", "maxRequests", "name", "path",
-                                                            "resourceType", "type", "validate",
-                                                            "verb"});
+                                                            "resourceType", "stackBytes", "type",
+                                                            "validate", "verb"});
   CHECK(Properties(defs.at("remove")) == std::set<std::string>{"path", "verb"});
 }
 
@@ -82,6 +82,9 @@ TEST_CASE("mapping.schema.json: its bounds are the loader's") {
     const json& bound = schema.at("$defs").at(owner).at("properties").at("maxRequests");
     CHECK(bound.at("minimum") == 1);
     CHECK(bound.at("maximum") == weft::mappings::kMaxRequestsSetting);
+    const json& stack = schema.at("$defs").at(owner).at("properties").at("stackBytes");
+    CHECK(stack.at("minimum") == weft::mappings::kMinStackBytes);
+    CHECK(stack.at("maximum") == weft::mappings::kMaxStackBytes);
   }
   CHECK(schema.at("$defs").at("defaultDocuments").at("maxItems") ==
         weft::mappings::kMaxDefaultDocuments);

@@ -361,6 +361,90 @@ TEST_CASE("Offload: a fiber's next task is refused as any other") {
       {.stack_bytes = 256 * 1024, .idle_stacks = 4, .blocking_threads = 1, .blocking_queue = 0});
 }
 
+namespace {
+
+/// Where the caller's frame is.
+__attribute__((noinline)) const char* Here() {
+  return static_cast<const char*>(__builtin_frame_address(0));
+}
+
+}  // namespace
+
+TEST_CASE("RunOnStackOf: what is no more than the fiber has runs on the fiber") {
+  RunInFiber([](Runtime& runtime) {
+    const auto* const outside = Here();
+    for (const std::size_t bytes :
+         {std::size_t{0}, std::size_t{64 * 1024}, std::size_t{1024 * 1024}}) {
+      runtime.RunOnStackOf(bytes, [&] {
+        CHECK(Here() < outside);
+        CHECK(outside - Here() < 10'000);
+      });
+    }
+    CHECK(runtime.StackUses().size() == 1);
+  });
+}
+
+TEST_CASE("RunOnStackOf: on the other stack everything is as on the fiber's own") {
+  Runtime::Options options = test::RoomyStacks();
+  options.blocking_threads = 1;
+  options.blocking_queue = 0;
+  RunInFiber(
+      [](Runtime& runtime) {
+        CancellationSource source;
+        const auto token = source.Token();
+        runtime.SetCurrentCancellation(&token);
+        int offloaded = 0;
+        runtime.RunOnStackOf(4'000'000, [&] {
+          CHECK_FALSE(runtime.StackIsShort());
+          weft::SleepFor(milliseconds(1));
+          offloaded = weft::Offload([] { return 7; });
+          runtime.RunOnStackOf(8'000'000, [&] { weft::SleepFor(milliseconds(1)); });
+          YieldFiber();
+        });
+        CHECK(offloaded == 7);
+        CHECK_THROWS_AS(
+            runtime.RunOnStackOf(4'000'000, [] { throw std::runtime_error("what it throws"); }),
+            std::runtime_error);
+        // A wait there obeys what cancels here, and one that has begun ends by it.
+        SideFiber canceller(runtime, [&] {
+          YieldFiber();
+          source.Cancel(CancellationReason::kClientGone);
+        });
+        CHECK_THROWS_AS(runtime.RunOnStackOf(4'000'000, [&] { weft::SleepFor(hours(1)); }),
+                        OperationCancelled);
+        runtime.SetCurrentCancellation(nullptr);
+        // And nothing of it is left for the next one.
+        runtime.RunOnStackOf(4'000'000, [&] { weft::SleepFor(milliseconds(1)); });
+      },
+      options);
+}
+
+TEST_CASE("RunOnStackOf: who offloaded there has its place in the pool here too, and back") {
+  Runtime::Options options = test::RoomyStacks();
+  options.blocking_threads = 1;
+  options.blocking_queue = 0;
+  RunInFiber(
+      [](Runtime& runtime) {
+        runtime.RunOnStackOf(4'000'000, [] { weft::Offload([] {}); });
+        std::atomic<bool> go = false;
+        SideFiber busy(runtime, [&] {
+          weft::Offload([&] {
+            while (!go) {
+              std::this_thread::yield();
+            }
+          });
+        });
+        YieldFiber();
+        // The pool is full, and this fiber is let in all the same: it waits until the other lets go.
+        SideFiber releaser(runtime, [&] {
+          YieldFiber();
+          go = true;
+        });
+        CHECK_NOTHROW(weft::Offload([] {}));
+      },
+      options);
+}
+
 TEST_CASE("RunOnPool: a full queue is 503 at once") {
   RunInFiber(
       [](Runtime& runtime) {

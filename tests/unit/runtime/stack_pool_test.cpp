@@ -72,6 +72,35 @@ TEST_CASE(
   pool.Deallocate(again);
 }
 
+TEST_CASE("StackPool: what was used of a stack is known when its memory is given up") {
+  StackPool pool(kStackBytes, 0);
+  CHECK(pool.MostUsedBytes() == 0);
+  for (const int depth : {10'000, 30'000, 500}) {
+    auto stack = pool.Allocate();
+    static_cast<char*>(stack.sp)[-depth] = 1;
+    pool.Deallocate(stack);
+  }
+  CHECK(pool.MostUsedBytes() >= 30'000);
+  CHECK(pool.MostUsedBytes() < 30'000 + 2 * 4096);
+}
+
+TEST_CASE("StackPool: some calls of Survey() find the deepest of the stacks in use") {
+  StackPool pool(kStackBytes, 0);
+  std::vector<boost::context::stack_context> stacks;
+  for (int i = 0; i < 100; ++i) {
+    stacks.push_back(pool.Allocate());
+  }
+  static_cast<char*>(stacks[70].sp)[-20'000] = 1;
+  for (int i = 0; i < 4; ++i) {
+    pool.Survey();
+  }
+  CHECK(pool.MostUsedBytes() >= 20'000);
+  CHECK(pool.MostUsedBytes() < 20'000 + 2 * 4096);
+  for (auto& stack : stacks) {
+    pool.Deallocate(stack);
+  }
+}
+
 TEST_CASE(
     "StackPool: an address in a guard page gives the label of the stack above it, any other none") {
   StackPool pool(kStackBytes, 1);
@@ -92,10 +121,34 @@ namespace {
 int Recurse(int depth) {
   volatile char frame[512];
   frame[0] = static_cast<char>(depth);
-  return depth == 0 ? frame[0] : Recurse(depth + 1) + frame[0];
+  return depth == 0 ? 1 + frame[0] : Recurse(depth + 1) + frame[0];
 }
 
 }  // namespace
+
+TEST_CASE("Runtime: more stack than the fiber has is that of another one") {
+  Runtime::Options options;
+  options.stack_bytes = 128 * 1024;
+  test::RunInFiber(
+      [](Runtime& runtime) {
+        const auto in_use = runtime.FibersInUse();
+        int depth = 0;
+        // Half a megabyte.
+        runtime.RunOnStackOf(1'000'000, [&] { depth = Recurse(-1000); });
+        CHECK(depth != 0);
+        CHECK(runtime.FibersInUse() == in_use);
+        const auto uses = runtime.StackUses();
+        REQUIRE(uses.size() == 2);
+        CHECK(uses[0].stack_bytes == 128 * 1024);
+        CHECK(uses[1].stack_bytes == 1024 * 1024);
+        CHECK(uses[1].fibers == 1);  // it waits for more work
+        runtime.RunOnStackOf(1'000'000, [] {});
+        CHECK(runtime.StackUses()[1].fibers == 1);
+        runtime.SurveyStacks();
+        CHECK(runtime.StackUses()[1].most_used_bytes > 500'000);
+      },
+      options);
+}
 
 TEST_CASE("Runtime: a stack that overflows ends the process, and the log names what ran on it") {
   int pipe_ends[2];

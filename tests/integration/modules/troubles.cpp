@@ -1,0 +1,74 @@
+// Handlers that do what handlers should not, for the tests of the real host.
+#include <charconv>
+#include <chrono>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include <weft/weft.hpp>
+
+namespace troubles {
+
+namespace {
+
+int Number(const weft::HttpRequest& request, std::string_view name) {
+  const auto text = request.QueryString().Get(name, "0");
+  int number = 0;
+  if (std::from_chars(text.data(), text.data() + text.size(), number).ec != std::errc()) {
+    throw weft::HttpException(400, std::string(name) + " is to be a number.");
+  }
+  return number;
+}
+
+/// Some 1 KiB of stack for each level. Not a tail call, and no frame is left out.
+__attribute__((noinline)) int Descend(int depth) {
+  volatile char frame[1000];
+  frame[0] = static_cast<char>(depth);
+  return depth <= 1 ? 1 : Descend(depth - 1) + (frame[0] == static_cast<char>(depth) ? 1 : 0);
+}
+
+void AnswerDepth(weft::HttpContext& context) {
+  const int depth = Number(context.Request(), "depth");
+  context.Response().Write(std::to_string(Descend(depth)) + "\n");
+}
+
+}  // namespace
+
+/// ?depth=N: calls itself that often, on its fiber.
+class Recurse : public weft::IHttpAsyncHandler {
+ public:
+  void ProcessRequest(weft::HttpContext& context) override { AnswerDepth(context); }
+  bool IsReusable() const override { return true; }
+};
+
+/// The same on a thread.
+class RecursePlain : public weft::IHttpHandler {
+ public:
+  void ProcessRequest(weft::HttpContext& context) override { AnswerDepth(context); }
+  bool IsReusable() const override { return true; }
+};
+
+/// The same after it has waited, offloaded and thrown on the stack that it runs on.
+class RecurseLater : public weft::IHttpAsyncHandler {
+ public:
+  void ProcessRequest(weft::HttpContext& context) override {
+    weft::SleepFor(std::chrono::milliseconds(1));
+    const int on_thread = weft::Offload([] { return Descend(3); });
+    try {
+      throw std::runtime_error("caught");
+    } catch (const std::runtime_error&) {
+      AnswerDepth(context);
+    }
+    context.Response().Write(std::to_string(on_thread) + "\n");
+  }
+  bool IsReusable() const override { return true; }
+};
+
+}  // namespace troubles
+
+WEFT_MODULE(registry) {
+  weft::AddHandler<troubles::Recurse>(registry, "troubles::Recurse");
+  weft::AddHandler<troubles::RecurseLater>(registry, "troubles::RecurseLater");
+  weft::AddHandler<troubles::RecursePlain>(registry, "troubles::RecursePlain");
+}
