@@ -11,6 +11,7 @@
 #include "host/tools/check.hpp"
 #include "host/tools/explain.hpp"
 #include "host/tools/list_modules.hpp"
+#include "host/tools/stacks.hpp"
 #include "host/tools/status.hpp"
 
 namespace observe = weft::host::observe;
@@ -34,6 +35,8 @@ static int Run(const options::ParseResult& parsed) {
       return tools::Explain(*parsed.settings, parsed.arguments);
     case options::Command::kStatus:
       return tools::Status(*parsed.settings);
+    case options::Command::kStacks:
+      return tools::Stacks(parsed.arguments.front());
   }
   return options::kExitSoftware;
 }

@@ -11,6 +11,7 @@
 
 #include <weft/detail/config_sections.hpp>
 #include <weft/detail/request_execution.hpp>
+#include <weft/detail/request_id.hpp>
 #include <weft/http_date.hpp>
 #include <weft/http_handler.hpp>
 #include <weft/http_headers.hpp>
@@ -77,6 +78,21 @@ const std::string& ProcessPrefix() {
 }  // namespace
 
 namespace detail {
+
+std::size_t WriteRequestId(const ServerVariableCollection& variables, std::uint64_t number,
+                           std::span<char> into) noexcept {
+  if (const auto given = variables.Get("HTTP_X_REQUEST_ID"); IsRequestId(given)) {
+    return given.copy(into.data(), into.size());
+  }
+  if (const auto trace_id = TraceIdOf(variables.Get("HTTP_TRACEPARENT")); !trace_id.empty()) {
+    return trace_id.copy(into.data(), into.size());
+  }
+  const auto prefix = ProcessPrefix().copy(into.data(), into.size());
+  std::array<char, 20> digits{};  // as many as 64 bits have
+  const auto* const end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  const std::string_view text(digits.data(), static_cast<std::size_t>(end - digits.data()));
+  return prefix + text.copy(into.data() + prefix, into.size() - prefix);
+}
 
 /// What most requests have nothing of.
 struct ContextState {
@@ -241,14 +257,8 @@ void HttpContext::AddOnRequestCompleted(std::function<void(HttpContext&)> callba
 
 std::string HttpContext::RequestId() const {
   // Made anew each time: the log of a worker that ends may ask for it while the handler does.
-  const auto& variables = request_.ServerVariables();
-  if (const auto given = variables.Get("HTTP_X_REQUEST_ID"); IsRequestId(given)) {
-    return std::string(given);
-  }
-  if (const auto trace_id = TraceIdOf(variables.Get("HTTP_TRACEPARENT")); !trace_id.empty()) {
-    return std::string(trace_id);
-  }
-  return ProcessPrefix() + std::to_string(request_number_);
+  std::array<char, kMaxRequestIdBytes> id{};
+  return {id.data(), detail::WriteRequestId(request_.ServerVariables(), request_number_, id)};
 }
 
 bool HttpContext::HasRequestCompleted() const noexcept {

@@ -583,6 +583,11 @@ void AppendThreads(std::vector<Option>& table) {
   table.push_back(std::move(stack_size));
   table.push_back(Quantity<Count>(kGroup, "idle-stacks", &Settings::idle_stacks, {0, 65'536},
                                   "Stacks kept for reuse."));
+  table.push_back(Quantity<Duration>(kGroup, "stall-threshold", &Settings::stall_threshold,
+                                     {0ms, 1h},
+                                     "How long one handler may hold the reactor's thread, on which "
+                                     "all requests of a worker wait, until a warning tells "
+                                     "it with its stack; 0ms: nobody looks."));
 }
 
 void AppendLogging(std::vector<Option>& table) {

@@ -153,6 +153,12 @@ Table ExplainOptions() {
 
 Table StatusOptions() { return SomeOptions({"config", "control", "log-level"}); }
 
+Table StacksOptions() {
+  Table table = SomeOptions({"log-level"});
+  table.pop_back();
+  return table;
+}
+
 /// Every command, in the order of the help.
 constexpr std::array kCommands{
     CommandEntry{
@@ -226,6 +232,24 @@ Exit codes: 0 it has answered, 64 wrong options, 69 nobody answers there, 74 the
 written, 77 no permission.
 )",
                  .options = StatusOptions},
+    CommandEntry{.command = Command::kStacks,
+                 .name = "stacks",
+                 .summary = "tell what the requests of a worker are at",
+                 .introduction =
+                     "Asks the worker process PID ('weft status' tells them) for its "
+                     "requests, and prints of each\n"
+                     "what it is, for how long, what it waits for, and its stack. Where "
+                     "one of them holds up the\n"
+                     "worker, that one's stack alone. For the user that runs the host, "
+                     "and root.",
+                 .epilogue = R"(
+Exit codes: 0 it has answered, 64 wrong options, 69 it does not answer, or is no worker, 74 the output
+cannot be written, 77 no permission.
+)",
+                 .options = StacksOptions,
+                 .arguments = " PID",
+                 .least_arguments = 1,
+                 .most_arguments = 1},
 };
 
 /// "see 'weft serve --help'"

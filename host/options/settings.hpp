@@ -248,6 +248,10 @@ struct Settings {
   /// Stacks kept for reuse. 256: covers the usual concurrency of one worker in at most 64 MiB.
   std::size_t idle_stacks = 256;
 
+  /// How long one handler may hold the reactor's thread until it is told with its stack; 0: nobody looks. 100ms: what people
+  /// notice, and all other requests of the worker wait for it.
+  std::chrono::milliseconds stall_threshold{100};
+
   // Logging.
 
   /// The least level that is logged.

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include <weft/detail/request_id.hpp>
 #include <weft/http_exception.hpp>
 #include <weft/http_handler.hpp>
 #include <weft/http_headers.hpp>
@@ -75,7 +76,10 @@ Pipeline::Pipeline(runtime::Runtime& runtime, observe::AccessLog& access_log, co
       access_log_(access_log),
       limits_(limits),
       budget_{limits.max_buffered_bytes},
-      file_budget_{limits.max_temporary_bytes, BodyBudget::Place::kFiles} {}
+      file_budget_{limits.max_temporary_bytes, BodyBudget::Place::kFiles} {
+  // Makes what a signal handler must not make: this process's part of the numbers of requests.
+  static_cast<void>(weft::detail::WriteRequestId({}, 0, {}));
+}
 
 void Pipeline::Process(IExchange& exchange, ServerVariableCollection variables,
                        CancellationSource& cancellation) noexcept {
@@ -158,6 +162,7 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
   context.Response().SetSettings(&limits_.response);
   flight.context = &context;
   flight.nested = &nested;
+  const Work work(runtime_, flight, context.Request());
   try {
     FindClient(context.Request(), flight);
     try {
@@ -209,6 +214,19 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
     }
   }
 }
+
+std::size_t Pipeline::Work::Describe(std::span<char> into) const noexcept {
+  runtime::TextRoom text(into);
+  text.Append("request ");
+  text.Grow(weft::detail::WriteRequestId(request_.ServerVariables(), flight_.id, text.Rest()));
+  text.Append(" ");
+  text.Append(request_.HttpMethod());
+  text.Append(" ");
+  text.Append(request_.RawUrl());
+  return text.Used();
+}
+
+Pipeline::Clock::time_point Pipeline::Work::Started() const noexcept { return flight_.started; }
 
 bool Pipeline::LetPeerGo(Flight& flight) noexcept {
   // The peer's end of the cancellation goes with the peer. Other fibers may run while that is let go, and cancel.

@@ -100,6 +100,28 @@ class Pipeline {
  private:
   using Clock = std::chrono::steady_clock;
 
+  struct Flight;
+
+  /// What is told of a request that holds up others, or waits: for the stall watch and `weft stacks`. While it lives, it is
+  /// what its fiber works for.
+  class Work final : public runtime::IFiberWork {
+   public:
+    Work(runtime::Runtime& runtime, const Flight& flight, const HttpRequest& request) noexcept
+        : runtime_(runtime), flight_(flight), request_(request) {
+      runtime_.SetCurrentWork(this);
+    }
+    Work(const Work&) = delete;
+    Work& operator=(const Work&) = delete;
+    ~Work() override { runtime_.SetCurrentWork(nullptr); }
+    std::size_t Describe(std::span<char> into) const noexcept override;
+    Clock::time_point Started() const noexcept override;
+
+   private:
+    runtime::Runtime& runtime_;
+    const Flight& flight_;
+    const HttpRequest& request_;
+  };
+
   /// A request that is being processed.
   struct Flight {
     IExchange* exchange = nullptr;

@@ -6,6 +6,7 @@
 #include "host/runtime/current_fiber.hpp"
 #include "host/runtime/current_stack.hpp"
 #include "host/runtime/exception_state.hpp"
+#include "host/runtime/fiber_stacks.hpp"
 
 namespace weft::host::runtime {
 
@@ -16,12 +17,23 @@ namespace {
 /// Every suspension of a fiber is inside one of these.
 class Suspension {
  public:
-  Suspension() noexcept : fiber_(CurrentFiber()) {}
+  /// `event`: what is waited for; null: it only lets others go first.
+  explicit Suspension(FiberEvent* event) noexcept : fiber_(CurrentFiber()) {
+    if (fiber_ != nullptr) {
+      fiber_->waits_in = event;
+    }
+  }
   Suspension(const Suspension&) = delete;
   Suspension& operator=(const Suspension&) = delete;
   ~Suspension() {
     SetCurrentFiber(fiber_);
     AnnounceCurrentStack();
+    if (fiber_ != nullptr) {
+      fiber_->waits_in = nullptr;
+      if (fiber_->capture != nullptr) [[unlikely]] {
+        CaptureCurrentFiber(*fiber_);
+      }
+    }
   }
 
  private:
@@ -41,7 +53,7 @@ void FiberEvent::Wait() noexcept {
     epoch_ = self->waker_epoch_.load(std::memory_order_relaxed);
     waiter_ = self;
     {
-      const Suspension suspension;
+      const Suspension suspension(this);
       self->suspend();
     }
     waiter_ = nullptr;
@@ -65,7 +77,7 @@ bool FiberEvent::WaitUntil(Clock::time_point time) noexcept {
     boost::fibers::detail::spinlock unused;
     boost::fibers::detail::spinlock_lock lock(unused);
     {
-      const Suspension suspension;
+      const Suspension suspension(this);
       self->wait_until(time, lock, std::move(waker));
     }
     waiter_ = nullptr;
@@ -84,9 +96,15 @@ void FiberEvent::Notify() noexcept {
   }
 }
 
+void FiberEvent::Stir() noexcept {
+  if (waiter_ != nullptr) {
+    waiter_->wake(epoch_);
+  }
+}
+
 void YieldFiber() noexcept {
   const ExceptionState own_exceptions;
-  const Suspension suspension;
+  const Suspension suspension(nullptr);
   context::active()->yield();
 }
 

@@ -28,6 +28,8 @@ class FiberEvent {
   [[nodiscard]] bool WaitUntil(Clock::time_point time) noexcept;
   /// Wakes the waiter, or is kept for the next one.
   void Notify() noexcept;
+  /// Has the waiter wake and go on waiting, so that it can do what it was asked to in between (StackHeader::capture).
+  void Stir() noexcept;
   /// Forgets a notification that nobody used up.
   void Reset() noexcept { notified_ = false; }
 

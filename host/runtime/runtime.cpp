@@ -29,12 +29,14 @@
 #include "host/runtime/current_fiber.hpp"
 #include "host/runtime/current_stack.hpp"
 #include "host/runtime/descriptor_watch.hpp"
+#include "host/runtime/epoll_watch.hpp"
 #include "host/runtime/fiber_event.hpp"
 #include "host/runtime/readiness_probe.hpp"
 #include "host/runtime/scheduler.hpp"
 #include "host/runtime/stack_pool.hpp"
 #include "host/runtime/thread_stack.hpp"
 #include "host/runtime/wait_points.hpp"
+#include "host/runtime/waits_for.hpp"
 
 namespace weft::host::runtime {
 
@@ -114,6 +116,12 @@ thread_local const PoolThread* t_pool_thread = nullptr;
 /// Of the fiber that this thread runs something for, or of the task; null: it runs neither.
 thread_local const WorkHeader* t_served_fiber = nullptr;
 
+/// For a stack that a signal has this thread write down: what the reactor, or a thread of a pool, is at.
+std::size_t NoteOfThisThread(std::span<char> room) noexcept {
+  const auto* const fiber = t_reactor != nullptr ? CurrentFiber() : t_served_fiber;
+  return fiber == nullptr ? 0 : DescribeFiber(*fiber, room);
+}
+
 void ReportOverflow(const char* label, const char* advice) noexcept {
   observe::WriteToStandardError("weft: fatal: stack overflow in ");
   observe::WriteToStandardError(*label == '\0' ? "a fiber" : label);
@@ -165,6 +173,10 @@ struct Runtime::Implementation {
     explicit Lane(StackClass& of) noexcept : stack_class(of) {}
 
     StackClass& stack_class;
+    StackHeader* header = CurrentFiber();
+    Lane* next = nullptr;
+    Lane* previous = nullptr;
+    std::uint64_t collected = 0;  // the number of the last collection that it is in
     ITask* task = nullptr;
     WorkKind kind = WorkKind::kSpawned;
     FiberEvent wake;
@@ -230,7 +242,11 @@ struct Runtime::Implementation {
 
   void Spawn(StackClass& stack_class, ITask& task) {
     Start(stack_class, task, WorkKind::kSpawned);
-    ++lanes_in_use;
+    if (++lanes_in_use == 1) {
+      // In this order, see ReactorWatch.
+      g_reactor_watch.has_work.store(true);
+      g_reactor_watch.WakeIfAsleep();
+    }
   }
 
   static BlockingPool::Options PoolOptions(const Options& options) {
@@ -242,12 +258,19 @@ struct Runtime::Implementation {
 
   void RunLane(Lane& lane) {
     auto& stack_class = lane.stack_class;
+    lane.next = first_lane;
+    if (first_lane != nullptr) {
+      first_lane->previous = &lane;
+    }
+    first_lane = &lane;
     for (;;) {
       CurrentHeader().has_offloaded = false;
       lane.task->Run();
       lane.task = nullptr;
       if (lane.kind == WorkKind::kSpawned) {
-        --lanes_in_use;
+        if (--lanes_in_use == 0) {
+          g_reactor_watch.has_work.store(false, std::memory_order_relaxed);
+        }
       }
       if (stopping || stack_class.idle_lanes.size() >= stack_class.max_idle_lanes) {
         break;
@@ -258,11 +281,19 @@ struct Runtime::Implementation {
         break;
       }
     }
+    (lane.previous != nullptr ? lane.previous->next : first_lane) = lane.next;
+    if (lane.next != nullptr) {
+      lane.next->previous = lane.previous;
+    }
     --stack_class.lanes;
     if (--lanes == 0 && stopping) {
       all_ended.Notify();
     }
   }
+
+  struct Collection;
+  /// Has some fibers write down their stacks, then the next ones.
+  void Collect(const std::shared_ptr<Collection>& collection);
 
   using PoolFunction = std::function<void(IFiberGateway&)>;
   /// `begun`: the task has been let in before, and is not refused now.
@@ -281,6 +312,8 @@ struct Runtime::Implementation {
   std::array<std::unique_ptr<StackClass>, kStackSizes> classes;
   StackClass* usual = nullptr;  // while it is made, null
   std::size_t lanes = 0;
+  Lane* first_lane = nullptr;
+  std::uint64_t last_collection = 0;
   std::size_t lanes_in_use = 0;
   std::size_t tasks = 0;
   std::size_t max_tasks;
@@ -298,6 +331,7 @@ struct Runtime::Implementation {
 Runtime::Runtime(const Options& options) : implementation_(new Implementation(options)) {
   boost::fibers::use_scheduling_algorithm<Scheduler>(implementation_->io);
   t_reactor = this;
+  SetStackNote(&NoteOfThisThread);
   stack_t signal_stack = {};
   signal_stack.ss_sp = implementation_->signal_stack.get();
   signal_stack.ss_size = kSignalStackBytes;
@@ -316,6 +350,7 @@ Runtime::~Runtime() {
   for (auto& pool : g_stacks) {
     pool.store(nullptr, std::memory_order_relaxed);
   }
+  SetStackNote(nullptr);
   t_reactor = nullptr;
   // The io_context dies with this object; the thread's scheduler lives until the thread ends.
   boost::fibers::use_scheduling_algorithm<boost::fibers::algo::round_robin>();
@@ -384,10 +419,17 @@ void Runtime::RunOnStackOf(std::size_t stack_bytes, const std::function<void()>&
     bool done = false;
     FiberEvent ended;
   } visit(function, own);
-  self.Start(stack_class, visit, Implementation::WorkKind::kVisit);
+  own.is_away = true;
+  try {
+    self.Start(stack_class, visit, Implementation::WorkKind::kVisit);
+  } catch (...) {
+    own.is_away = false;
+    throw;
+  }
   while (!visit.done) {
     visit.ended.Wait();
   }
+  own.is_away = false;
   if (visit.error) {
     std::rethrow_exception(visit.error);
   }
@@ -403,6 +445,72 @@ std::vector<Runtime::StackUse> Runtime::StackUses() const {
     }
   }
   return uses;
+}
+
+/// One call of CollectStacks(). Shared, for who asks may have gone when the reactor comes to it.
+struct Runtime::Implementation::Collection {
+  std::uint64_t number = 0;
+  std::vector<const FiberStack*> asked;  // for last
+  std::vector<std::unique_ptr<FiberStack>>
+      stacks;  // each stays where it is while a fiber writes it
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool is_done = false;
+};
+
+void Runtime::Implementation::Collect(const std::shared_ptr<Collection>& collection) {
+  const auto next = [&] { boost::asio::post(io, [this, collection] { Collect(collection); }); };
+  if (std::ranges::any_of(collection->asked,
+                          [](const FiberStack* stack) { return !stack->is_written; })) {
+    next();  // their turn comes before this one's next
+    return;
+  }
+  collection->asked.clear();
+  // Some 30 µs each: others shall not wait for many of them.
+  constexpr std::size_t kAtOnce = 16;
+  for (auto* lane = first_lane; lane != nullptr && collection->asked.size() < kAtOnce;
+       lane = lane->next) {
+    if (lane->collected == collection->number || lane->task == nullptr || lane->header->is_away) {
+      continue;
+    }
+    lane->collected = collection->number;
+    try {
+      collection->asked.reserve(kAtOnce);
+      collection->stacks.push_back(std::make_unique<FiberStack>());
+    } catch (const std::bad_alloc&) {
+      continue;
+    }
+    collection->asked.push_back(collection->stacks.back().get());
+    lane->header->capture = collection->stacks.back().get();
+    if (lane->header->waits_in != nullptr) {
+      lane->header->waits_in->Stir();
+    }
+  }
+  if (!collection->asked.empty()) {
+    next();
+    return;
+  }
+  const std::lock_guard lock(collection->mutex);
+  collection->is_done = true;
+  collection->changed.notify_one();
+}
+
+std::optional<std::vector<FiberStack>> Runtime::CollectStacks(std::chrono::milliseconds patience) {
+  auto& self = *implementation_;
+  const auto collection = std::make_shared<Implementation::Collection>();
+  boost::asio::post(self.io, [&self, collection] {
+    collection->number = ++self.last_collection;
+    self.Collect(collection);
+  });
+  std::unique_lock lock(collection->mutex);
+  if (!collection->changed.wait_for(lock, patience, [&] { return collection->is_done; })) {
+    return std::nullopt;
+  }
+  std::vector<FiberStack> stacks;
+  for (const auto& stack : collection->stacks) {
+    stacks.push_back(std::move(*stack));
+  }
+  return stacks;
 }
 
 void Runtime::SurveyStacks() noexcept {
@@ -430,10 +538,12 @@ class PoolCall final : public IBlockingTask, public IFiberGateway {
     if (watch_ != nullptr) {
       outer_ = std::exchange(watch_->innermost_, this);
     }
+    outer_thread_ = std::exchange(fiber_.thread, &thread_);
   }
   PoolCall(const PoolCall&) = delete;
   PoolCall& operator=(const PoolCall&) = delete;
   ~PoolCall() override {
+    fiber_.thread = outer_thread_;
     if (watch_ != nullptr) {
       watch_->innermost_ = outer_;
     }
@@ -541,10 +651,13 @@ class PoolCall final : public IBlockingTask, public IFiberGateway {
       watch_->OnInterrupted();
       return true;  // others may have run meanwhile
     }
-    if (until == FiberEvent::Clock::time_point::max()) {
-      event_.Wait();
-    } else if (!event_.WaitUntil(until)) {
-      return false;
+    {
+      const WaitsFor waits_for("its thread of the pool");
+      if (until == FiberEvent::Clock::time_point::max()) {
+        event_.Wait();
+      } else if (!event_.WaitUntil(until)) {
+        return false;
+      }
     }
     if (request_ != nullptr) {
       try {
@@ -562,12 +675,13 @@ class PoolCall final : public IBlockingTask, public IFiberGateway {
   boost::asio::io_context& io_;
   BlockingPool& pool_;
   const std::function<void(IFiberGateway&)>& function_;
-  const WorkHeader& fiber_;
+  StackHeader& fiber_;
   const CancellationToken* cancellation_;
   PoolWatch* const watch_;
   PoolCall* outer_ = nullptr;  // that this one is inside of, on the same fiber
   bool withdrawable_ = false;
   std::atomic<pid_t> thread_{0};
+  const std::atomic<pid_t>* outer_thread_ = nullptr;
   FiberEvent event_;
   bool done_ = false;
   std::exception_ptr error_;
@@ -653,6 +767,10 @@ bool Runtime::StackIsShort() const noexcept {
   return header.BytesBelow(__builtin_frame_address(0)) < header.usable_bytes / 4;
 }
 
+void Runtime::SetCurrentWork(const IFiberWork* work) noexcept {
+  implementation_->CurrentHeader().work = work;
+}
+
 void Runtime::SetCurrentLabel(std::string_view label) noexcept {
   auto& header = implementation_->CurrentHeader();
   header.label[label.copy(header.label, StackHeader::kLabelBytes - 1)] = '\0';
@@ -698,14 +816,57 @@ const CancellationToken* Runtime::ExchangeCancellation(const CancellationToken* 
 
 namespace {
 
+/// What a task of weft::Async() works for. It has the text of its maker's, which it may outlive.
+class TaskWork final : public IFiberWork {
+ public:
+  /// `maker`: null: nobody knows.
+  explicit TaskWork(const IFiberWork* maker) noexcept {
+    if (maker == nullptr) {
+      return;
+    }
+    constexpr std::string_view kBegin = "a task of ";
+    TextRoom text(text_);
+    text.Append(kBegin);
+    const auto rest = text.Rest();
+    const std::string_view of_maker(rest.data(), maker->Describe(rest));
+    if (of_maker.starts_with(kBegin)) {
+      bytes_ = of_maker.copy(text_.data(), of_maker.size());  // TaskWork of a task: to the left
+    } else {
+      bytes_ = kBegin.size() + of_maker.size();
+    }
+  }
+
+  std::size_t Describe(std::span<char> into) const noexcept override {
+    return std::string_view(text_.data(), bytes_).copy(into.data(), into.size());
+  }
+  std::chrono::steady_clock::time_point Started() const noexcept override { return started_; }
+
+ private:
+  static constexpr std::size_t kTextBytes = 256;
+
+  std::array<char, kTextBytes> text_;
+  std::size_t bytes_ = 0;
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+};
+
+/// What the maker of a task is told goes for the task, but what is the maker's alone.
+WorkHeader HeaderOfTask(const WorkHeader& maker, const IFiberWork& work) noexcept {
+  WorkHeader header;
+  header.work = &work;
+  header.has_offloaded = maker.has_offloaded;
+  std::copy_n(maker.label, WorkHeader::kLabelBytes, header.label);
+  return header;
+}
+
 /// A task of weft::Async() on a fiber. It owns itself.
 class FiberTask final : public ITask {
  public:
   FiberTask(std::size_t& count, std::shared_ptr<weft::detail::IAsyncTask> task,
             const WorkHeader& maker)
-      : count_(count), task_(std::move(task)) {
-    work_.has_offloaded = maker.has_offloaded;
-    std::copy_n(maker.label, WorkHeader::kLabelBytes, work_.label);
+      : count_(count),
+        task_(std::move(task)),
+        work_(maker.work),
+        header_(HeaderOfTask(maker, work_)) {
     ++count_;
   }
   FiberTask(const FiberTask&) = delete;
@@ -716,7 +877,7 @@ class FiberTask final : public ITask {
     // Its request may be at its end as soon as the task is.
     const std::unique_ptr<FiberTask> self(this);
     auto& header = *CurrentFiber();
-    header.Work() = work_;
+    header.Work() = header_;
     task_->Run();
     header.Work() = {};
   }
@@ -724,23 +885,20 @@ class FiberTask final : public ITask {
  private:
   std::size_t& count_;
   std::shared_ptr<weft::detail::IAsyncTask> task_;
-  WorkHeader work_;
+  const TaskWork work_;
+  const WorkHeader header_;
 };
 
 /// A task of weft::Async() on a thread of the pool. It owns itself.
 class ThreadTask final : public IBlockingTask {
  public:
   /// `maker`: what its thread runs.
-  ThreadTask(std::shared_ptr<weft::detail::IAsyncTask> task, const WorkHeader* maker)
-      : task_(std::move(task)) {
-    if (maker != nullptr) {
-      std::copy_n(maker->label, WorkHeader::kLabelBytes, work_.label);
-    }
-  }
+  ThreadTask(std::shared_ptr<weft::detail::IAsyncTask> task, const WorkHeader& maker)
+      : task_(std::move(task)), work_(maker.work), header_(HeaderOfTask(maker, work_)) {}
 
   void Run() noexcept override {
     t_pool_thread = &PoolThread::Current();
-    t_served_fiber = &work_;
+    t_served_fiber = &header_;
     t_on_pool = true;
     task_->Run();
     t_on_pool = false;
@@ -750,7 +908,8 @@ class ThreadTask final : public IBlockingTask {
 
  private:
   std::shared_ptr<weft::detail::IAsyncTask> task_;
-  WorkHeader work_;
+  const TaskWork work_;
+  const WorkHeader header_;
 };
 
 }  // namespace
@@ -758,7 +917,8 @@ class ThreadTask final : public IBlockingTask {
 bool Runtime::TrySpawn(std::shared_ptr<weft::detail::IAsyncTask> task) {
   auto& self = *implementation_;
   if (t_on_pool) {
-    auto on_thread = std::make_unique<ThreadTask>(std::move(task), t_served_fiber);
+    auto on_thread = std::make_unique<ThreadTask>(
+        std::move(task), t_served_fiber == nullptr ? WorkHeader() : *t_served_fiber);
     const auto posted = self.offload_pool.Post(*on_thread);
     if (posted == BlockingPool::Posted::kRefused || posted == BlockingPool::Posted::kShed) {
       return false;

@@ -5,12 +5,15 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
 #include <weft/cancellation.hpp>
 #include <weft/detail/async_runtime.hpp>
 #include "host/runtime/codel.hpp"
+#include "host/runtime/fiber_stacks.hpp"
+#include "host/runtime/fiber_work.hpp"
 #include "host/runtime/pool_watch.hpp"
 #include "host/runtime/task.hpp"
 
@@ -79,6 +82,11 @@ class Runtime final : public weft::detail::IAsyncRuntime {
   void RunOnStackOf(std::size_t stack_bytes, const std::function<void()>& function);
   /// The least first. Sizes that nothing ran on are not in it.
   std::vector<StackUse> StackUses() const;
+  /// The stacks of all fibers that work, each written by itself when it goes on; those that wait are woken for that, a few
+  /// at a time, and wait on. Nothing: the reactor is held up, or has ended, and has not done so in time.
+  ///
+  /// Threads: any but the reactor's, one at a time. Lifetime: the runtime must outlive the call.
+  std::optional<std::vector<FiberStack>> CollectStacks(std::chrono::milliseconds patience);
   /// Looks at some more of the stacks for StackUses(). Called several times a second.
   void SurveyStacks() noexcept;
 
@@ -97,6 +105,8 @@ class Runtime final : public weft::detail::IAsyncRuntime {
   bool ShedsArrivals(std::chrono::steady_clock::time_point now) noexcept;
   /// Whether the current fiber has used most of its stack: what would go on inside what runs now shall not begin.
   bool StackIsShort() const noexcept;
+  /// What the current fiber works for; null: nothing. Lifetime: until it is set anew.
+  void SetCurrentWork(const IFiberWork* work) noexcept;
   /// Names the current fiber's work in the report of a stack overflow.
   void SetCurrentLabel(std::string_view label) noexcept;
 

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <sys/types.h>
+
+#include <atomic>
 #include <boost/context/stack_context.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -10,13 +13,17 @@
 
 namespace weft::host::runtime {
 
+class FiberEvent;
+class IFiberWork;
 class PoolWatch;
+struct FiberStack;
 
 /// What a fiber is told of its work. It goes along where the work goes on on another stack.
 struct WorkHeader {
   static constexpr std::size_t kLabelBytes = 160;
 
   const CancellationToken* cancellation = nullptr;  ///< what waits on the fiber obey; may be null
+  const IFiberWork* work = nullptr;                 ///< what the fiber works for; may be null
   PoolWatch* pool_watch = nullptr;  ///< of the fiber's calls to threads; may be null
   bool has_offloaded = false;  ///< the task that the fiber runs has had a place in the pool before
   char label[kLabelBytes] = {};  ///< names the work in the report of an overflow
@@ -26,7 +33,13 @@ struct WorkHeader {
 struct StackHeader : WorkHeader {
   const char* lowest =
       nullptr;  ///< the end of what may be used of the stack, which grows downwards
-  std::size_t usable_bytes = 0;  ///< from there to this header
+  std::size_t usable_bytes = 0;     ///< from there to this header
+  FiberEvent* waits_in = nullptr;   ///< null: it runs, or is about to
+  const char* waits_for = nullptr;  ///< in words, where that is known
+  /// Of the pool, that runs something for the fiber, 0 while it does not; null: nothing is to be run.
+  const std::atomic<pid_t>* thread = nullptr;
+  FiberStack* capture = nullptr;  ///< where the fiber is to write its stack when it goes on
+  bool is_away = false;           ///< its work goes on on another stack
 
   WorkHeader& Work() noexcept { return *this; }
   /// What is left of the stack below `address`, which is on it.

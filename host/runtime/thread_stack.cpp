@@ -28,6 +28,8 @@
 #include <utility>
 #include <vector>
 
+#include "host/runtime/current_fiber.hpp"
+
 namespace weft::host::runtime {
 
 namespace {
@@ -40,13 +42,13 @@ struct Request {
 
   std::atomic<State> state{kNone};
   std::atomic<pid_t> thread{0};
-  std::array<void*, kMaxStackFrames> frames{};
-  std::size_t count = 0;
+  CapturedStack captured{};
   void* interrupted_at = nullptr;
   sem_t done{};
 };
 
 Request g_request;
+std::atomic<StackNote> g_note{nullptr};
 std::mutex g_one_at_a_time;
 std::once_flag g_prepared;
 
@@ -73,8 +75,12 @@ void OnStackSignal(int /*signal*/, siginfo_t* /*info*/, void* context) noexcept 
   auto wanted = Request::kWanted;
   if (g_request.thread.load() == CurrentThreadId() &&
       g_request.state.compare_exchange_strong(wanted, Request::kTaken)) {
-    g_request.count = static_cast<std::size_t>(
-        ::backtrace(g_request.frames.data(), static_cast<int>(g_request.frames.size())));
+    auto& captured = g_request.captured;
+    captured.count = static_cast<std::size_t>(
+        ::backtrace(captured.frames.data(), static_cast<int>(captured.frames.size())));
+    captured.turn = ReactorTurn();
+    const auto note = g_note.load();
+    captured.note_bytes = note == nullptr ? 0 : note(captured.note);
     g_request.interrupted_at = InterruptedAt(context);
     ::sem_post(&g_request.done);
   }
@@ -210,12 +216,24 @@ void PrepareStackCapture() {
 
 pid_t CurrentThreadId() noexcept { return static_cast<pid_t>(::syscall(SYS_gettid)); }
 
+void SetStackNote(StackNote note) noexcept { g_note.store(note); }
+
 std::size_t CaptureStack(pid_t thread, std::span<void*> frames, milliseconds timeout) noexcept {
+  CapturedStack captured;
+  if (!CaptureStack(thread, captured, timeout)) {
+    return 0;
+  }
+  const auto count = std::min(captured.count, frames.size());
+  std::copy_n(captured.frames.begin(), count, frames.begin());
+  return count;
+}
+
+bool CaptureStack(pid_t thread, CapturedStack& into, milliseconds timeout) noexcept {
   const std::lock_guard lock(g_one_at_a_time);
   if (g_request.state.load() == Request::kTaken) {
     // A thread was stopped inside its handler, and writes when it goes on.
     if (::sem_trywait(&g_request.done) != 0) {
-      return 0;
+      return false;
     }
   }
   g_request.thread.store(thread);
@@ -224,23 +242,24 @@ std::size_t CaptureStack(pid_t thread, std::span<void*> frames, milliseconds tim
   if (!is_sent || !WaitFor(timeout)) {
     auto wanted = Request::kWanted;
     if (g_request.state.compare_exchange_strong(wanted, Request::kNone)) {
-      return 0;
+      return false;
     }
     // It is at it: as long again.
     if (!WaitFor(timeout)) {
-      return 0;
+      return false;
     }
   }
   g_request.state.store(Request::kNone);
-  const auto end = g_request.frames.begin() + static_cast<std::ptrdiff_t>(g_request.count);
-  auto first = std::find(g_request.frames.begin(), end, g_request.interrupted_at);
+  into = g_request.captured;
+  const auto end = into.frames.begin() + static_cast<std::ptrdiff_t>(into.count);
+  auto first = std::find(into.frames.begin(), end, g_request.interrupted_at);
   if (first == end) {
-    first = end - static_cast<std::ptrdiff_t>(g_request.count -
-                                              std::min(kFramesOfSignal, g_request.count));
+    first =
+        into.frames.begin() + static_cast<std::ptrdiff_t>(std::min(kFramesOfSignal, into.count));
   }
-  const auto count = std::min(static_cast<std::size_t>(end - first), frames.size());
-  std::copy_n(first, count, frames.begin());
-  return count;
+  into.count = static_cast<std::size_t>(end - first);
+  std::copy(first, end, into.frames.begin());
+  return into.count != 0;
 }
 
 [[gnu::noinline]] std::size_t CaptureOwnStack(std::span<void*> frames) noexcept {

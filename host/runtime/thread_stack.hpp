@@ -2,8 +2,10 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 
@@ -11,6 +13,20 @@ namespace weft::host::runtime {
 
 /// Frames of a stack that are kept at most: deep enough for a handler below its libraries, and a screenful.
 inline constexpr std::size_t kMaxStackFrames = 96;
+
+/// What a thread wrote down of itself at one moment.
+struct CapturedStack {
+  std::array<void*, kMaxStackFrames> frames{};
+  std::size_t count = 0;
+  std::array<char, 2048> note{};  ///< what SetStackNote()'s function had to say
+  std::size_t note_bytes = 0;
+  std::uint64_t turn = 0;  ///< of the reactor, where it is the reactor's thread (ReactorTurn())
+};
+
+/// Says what a thread does that writes down its stack: writes into the room, and returns the bytes. Async-signal-safe.
+using StackNote = std::size_t (*)(std::span<char> room) noexcept;
+/// Null: nothing is said. Threads: any.
+void SetStackNote(StackNote note) noexcept;
 
 /// The signal that has a thread write down its own stack. SIGURG: nothing happens to whom it is sent by mistake, and nobody
 /// uses it, as the urgent data of TCP is not used.
@@ -32,6 +48,10 @@ pid_t CurrentThreadId() noexcept;
 /// Threads: any, one at a time (others wait), and not the thread in question.
 [[nodiscard]] std::size_t CaptureStack(pid_t thread, std::span<void*> frames,
                                        std::chrono::milliseconds timeout) noexcept;
+
+/// The same with what the thread says of itself. False: as 0 above.
+[[nodiscard]] bool CaptureStack(pid_t thread, CapturedStack& into,
+                                std::chrono::milliseconds timeout) noexcept;
 
 /// The same for the calling thread, from the caller of this on.
 [[nodiscard]] std::size_t CaptureOwnStack(std::span<void*> frames) noexcept;

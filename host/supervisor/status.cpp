@@ -78,6 +78,21 @@ Json EndToJson(const WorkerEnd& end) {
           {"reason", end.reason}};
 }
 
+Json StacksToJson(const worker::Figures& figures) {
+  Json json = Json::array();
+  for (const auto& stacks : figures.stacks) {
+    json.push_back({{"stackBytes", stacks.stack_bytes},
+                    {"usableBytes", stacks.usable_bytes},
+                    {"fibers", stacks.fibers},
+                    {"mostUsedBytes", stacks.most_used_bytes}});
+  }
+  return json;
+}
+
+Json StallsToJson(const worker::Figures& figures) {
+  return {{"count", figures.stalls}, {"longestMs", figures.longest_stall.count()}};
+}
+
 Json WorkerToJson(const WorkerStatus& worker) {
   return {
       {"pid", worker.pid ? Json(*worker.pid) : Json(nullptr)},
@@ -85,6 +100,8 @@ Json WorkerToJson(const WorkerStatus& worker) {
       {"since", TimeToJson(worker.since)},
       {"starts", worker.starts},
       {"newestMappings", worker.newest_mappings ? Json(*worker.newest_mappings) : Json(nullptr)},
+      {"stacks", worker.figures ? StacksToJson(*worker.figures) : Json(nullptr)},
+      {"stalls", worker.figures ? StallsToJson(*worker.figures) : Json(nullptr)},
       {"lastEnd", worker.last_end ? EndToJson(*worker.last_end) : Json(nullptr)}};
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "host/supervisor/mappings_state.hpp"
+#include "host/worker/message.hpp"
 #include "mappings/sources.hpp"
 
 namespace weft::host::supervisor {
@@ -38,7 +39,8 @@ struct WorkerStatus {
   std::size_t starts = 0;                         ///< In this place, so far.
   /// Whether it serves with the newest mappings; nothing: it does not serve yet, or no more.
   std::optional<bool> newest_mappings{};
-  std::optional<WorkerEnd> last_end{};  ///< In this place.
+  std::optional<WorkerEnd> last_end{};       ///< In this place.
+  std::optional<worker::Figures> figures{};  ///< As it told last.
 };
 
 /// The host as its supervisor sees it.

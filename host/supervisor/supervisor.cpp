@@ -84,6 +84,7 @@ struct Place {
   std::size_t starts = 0;
   SystemClock::time_point since = SystemClock::now();  ///< the last change of what it does
   std::optional<WorkerEnd> last_end;
+  std::optional<worker::Figures> figures;  ///< of the worker that is there, as it told last
 };
 
 class Supervisor {
@@ -425,6 +426,8 @@ void Supervisor::ReadMessages(Place& place) noexcept {
       } else if (std::holds_alternative<worker::Retiring>(*message)) {
         if (place.was_ready && !std::exchange(place.retires, true))
           place.since = SystemClock::now();
+      } else if (auto* const figures = std::get_if<worker::Figures>(&*message)) {
+        place.figures = std::move(*figures);
       } else {
         OnReady(place);
       }
@@ -617,6 +620,7 @@ void Supervisor::OnDeath(Place& place, int status) {
   place.told_to_hurry = false;
   const pid_t pid = std::exchange(place.pid, -1);
   place.channel.Close();
+  place.figures.reset();
 
   const auto lived = std::chrono::duration_cast<milliseconds>(Clock::now() - place.started);
   const WorkerExit exit{.status = status,
@@ -744,6 +748,7 @@ WorkerStatus Supervisor::StatusOf(const Place& place) const {
                  : place.retires   ? State::kRetiring
                  : place.was_ready ? State::kReady
                                    : State::kStarting;
+  status.figures = place.figures;
   if (status.state == State::kReady) status.newest_mappings = place.mappings == mappings_;
   return status;
 }

@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <iomanip>
 #include <sstream>
+#include <utility>
 #include <vector>
 
 #include "host/observe/log.hpp"
+#include "host/options/values.hpp"
 
 namespace weft::host::tools {
 namespace {
@@ -124,6 +126,33 @@ void PrintWorkers(std::ostream& out, const Json& workers) {
   }
 }
 
+/// Of those that have told; nothing where none has.
+void PrintStacks(std::ostream& out, const Json& workers) {
+  bool is_first = true;
+  for (const auto& worker : workers) {
+    // A host of an older version does not tell.
+    if (!worker.contains("stacks") || worker.at("stacks").is_null()) {
+      continue;
+    }
+    out << (std::exchange(is_first, false) ? "\nstacks and stalls:\n" : "") << "  "
+        << Number(worker, "pid") << "  ";
+    for (const auto& stacks : worker.at("stacks")) {
+      const auto size = [&stacks](const char* name) {
+        return options::FormatSize(stacks.at(name).get<std::size_t>());
+      };
+      out << Counted(Number(stacks, "fibers"), "fiber") << " on stacks of " << size("stackBytes")
+          << ", " << size("mostUsedBytes") << " of " << size("usableBytes") << " used at most; ";
+    }
+    const auto& stalls = worker.at("stalls");
+    const auto count = Number(stalls, "count");
+    out << Counted(count == "0" ? "no" : count, "stall");
+    if (count != "0") {
+      out << ", the longest " << Number(stalls, "longestMs") << " ms";
+    }
+    out << '\n';
+  }
+}
+
 }  // namespace
 
 std::optional<std::string> StatusText(const Json& status) {
@@ -132,6 +161,7 @@ std::optional<std::string> StatusText(const Json& status) {
     PrintHead(out, status);
     PrintMappings(out, status.at("mappings"));
     PrintWorkers(out, status.at("workers"));
+    PrintStacks(out, status.at("workers"));
     return out.str();
   } catch (const Json::exception&) {
     return std::nullopt;

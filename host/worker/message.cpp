@@ -90,11 +90,48 @@ std::optional<ReloadReport> ReportFromJson(const Json& json) {
   return report;
 }
 
+Json ToJson(const Figures& figures) {
+  Json json = {{"kind", "figures"},
+               {"stalls", figures.stalls},
+               {"longestStallMs", figures.longest_stall.count()},
+               {"stacks", Json::array()}};
+  for (const auto& stacks : figures.stacks) {
+    json["stacks"].push_back(
+        {stacks.stack_bytes, stacks.usable_bytes, stacks.fibers, stacks.most_used_bytes});
+  }
+  return json;
+}
+
+std::optional<Figures> FiguresFromJson(const Json& json) {
+  const auto& stalls = json.at("stalls");
+  const auto& longest = json.at("longestStallMs");
+  const auto& stacks = json.at("stacks").get_ref<const Json::array_t&>();
+  if (!stalls.is_number_unsigned() || !longest.is_number_unsigned() ||
+      stacks.size() > kMaxStackSizes) {
+    return std::nullopt;
+  }
+  Figures figures{.stalls = stalls.get<std::uint64_t>(),
+                  .longest_stall = std::chrono::milliseconds(longest.get<std::int64_t>())};
+  for (const auto& item : stacks) {
+    const auto& numbers = item.get_ref<const Json::array_t&>();
+    if (numbers.size() != 4 ||
+        !std::ranges::all_of(numbers, [](const Json& n) { return n.is_number_unsigned(); })) {
+      return std::nullopt;
+    }
+    figures.stacks.push_back({numbers[0].get<std::size_t>(), numbers[1].get<std::size_t>(),
+                              numbers[2].get<std::size_t>(), numbers[3].get<std::size_t>()});
+  }
+  return figures;
+}
+
 }  // namespace
 
 std::string Encode(const Message& message) {
   if (const auto* const report = std::get_if<ReloadReport>(&message)) {
     return Dump(ToJson(*report));
+  }
+  if (const auto* const figures = std::get_if<Figures>(&message)) {
+    return Dump(ToJson(*figures));
   }
   if (const auto* const loading = std::get_if<Loading>(&message)) {
     return Dump(Json::object({{"kind", "loading"}, {"module", Cut(loading->module)}}));
@@ -118,6 +155,9 @@ std::optional<Message> Decode(std::string_view packet) {
     }
     if (kind == "loading") {
       return Loading{Cut(json.at("module").get<std::string>())};
+    }
+    if (kind == "figures") {
+      return FiguresFromJson(json);
     }
     return kind == "reload" ? ReportFromJson(json) : std::optional<Message>{};
   } catch (const Json::exception&) {

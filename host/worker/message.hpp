@@ -42,13 +42,33 @@ struct ReloadReport {
   std::vector<mappings::Problem> problems{};
 };
 
+/// A worker's word about its stacks and stalls, from time to time.
+struct Figures {
+  struct Stacks {
+    std::size_t stack_bytes = 0;
+    std::size_t usable_bytes = 0;  ///< Without the guard.
+    std::size_t fibers = 0;
+    std::size_t most_used_bytes = 0;
+
+    friend bool operator==(const Stacks&, const Stacks&) = default;
+  };
+  std::vector<Stacks> stacks{};  ///< The least size first.
+  std::uint64_t stalls = 0;
+  std::chrono::milliseconds longest_stall{0};
+
+  friend bool operator==(const Figures&, const Figures&) = default;
+};
+
 /// What a worker tells its supervisor, through a SOCK_SEQPACKET socket of its own: one packet a message.
-using Message = std::variant<Ready, Loading, Retiring, ReloadReport>;
+using Message = std::variant<Ready, Loading, Retiring, ReloadReport, Figures>;
 
 /// The most bytes of a message. 64 KiB: a socket's buffer (net.core.wmem_default) holds three.
 inline constexpr std::size_t kMaxMessageBytes = 65'536;
 /// The most problems in a message. 100: more than anybody reads; the log has all.
 inline constexpr std::size_t kMaxReportedProblems = 100;
+
+/// The most sizes of stacks in a message: powers of two, of which a machine has no more.
+inline constexpr std::size_t kMaxStackSizes = 32;
 
 /// The packet. Problems beyond kMaxReportedProblems, or beyond what kMaxMessageBytes hold, are left out, and
 /// `problem_count` tells; a very long sentence is cut.

@@ -37,12 +37,15 @@
 #include "host/observe/access_log.hpp"
 #include "host/observe/log.hpp"
 #include "host/options/exit_code.hpp"
+#include "host/options/values.hpp"
 #include "host/pipeline/pipeline.hpp"
 #include "host/runtime/memory_reserve.hpp"
 #include "host/runtime/runtime.hpp"
+#include "host/runtime/stall_watch.hpp"
 #include "host/runtime/thread_stack.hpp"
 #include "host/worker/mapping_reload.hpp"
 #include "host/worker/message.hpp"
+#include "host/worker/stack_server.hpp"
 #include "host/worker/start_watch.hpp"
 #include "host/worker/static_files.hpp"
 #include "mappings/loader.hpp"
@@ -68,6 +71,35 @@ constexpr std::chrono::milliseconds kCancelGrace{1000};
 constexpr std::chrono::milliseconds kStackPatience{200};
 /// Until when after the drain time modules may stop. Longer than kCancelGrace, and shorter than kKillGrace.
 constexpr std::chrono::milliseconds kStopGrace{1500};
+
+/// How often the supervisor is told of stacks and stalls, if anything has changed.
+constexpr std::chrono::milliseconds kFiguresInterval{1000};
+
+/// A line for what is held, and one for each frame.
+void LogStall(std::chrono::milliseconds threshold, const runtime::StallWatch::Stall& stall) {
+  const auto held_for = std::to_string(stall.held_for.count()) + " ms";
+  const auto what = stall.what.empty() ? "what is no request" : stall.what;
+  if (stall.has_ended) {
+    Log(Level::kWarning,
+        "stall: " + what + ": has let go of the reactor's thread after " + held_for);
+    return;
+  }
+  Log(Level::kWarning,
+      "stall: " + what +
+          ": holds the reactor's thread, and all other requests of this worker wait, for " +
+          held_for + " so far (--stall-threshold " + options::FormatDuration(threshold) + ")" +
+          (stall.stack.empty()
+               ? "; its stack could not be taken: it has gone on, or takes no signals"
+               : "") +
+          (stall.untold == 0 ? ""
+                             : "; " + std::to_string(stall.untold) +
+                                   " before it were counted and not told, for there were many"));
+  for (std::string_view rest = stall.stack; !rest.empty();) {
+    const auto end = std::min(rest.find('\n'), rest.size() - 1);
+    Log(Level::kWarning, "stall: " + std::string(rest.substr(0, end)));
+    rest.remove_prefix(end + 1);
+  }
+}
 
 runtime::Runtime::Options RuntimeOptions(const options::Settings& settings) {
   return {.stack_bytes = settings.stack_size,
@@ -170,6 +202,7 @@ class Worker {
     SayLoading({});
     runtime::PrepareStackCapture();
     log_thread_.emplace();
+    TellStacks();
     PrepareReload();
     if (!LoadHandlers()) {
       return options::kExitConfiguration;
@@ -187,7 +220,13 @@ class Worker {
     }
     Tick();
     SayReady();
+    if (const auto threshold = settings_.stall_threshold; threshold > threshold.zero()) {
+      stall_watch_.emplace(threshold, [threshold](const runtime::StallWatch::Stall& stall) {
+        LogStall(threshold, stall);
+      });
+    }
     runtime_.Run();
+    stall_watch_.reset();
     if (resolver_.HasStopHooks()) {
       StopModules();
     }
@@ -195,6 +234,36 @@ class Worker {
   }
 
  private:
+  /// For `weft stacks`, from the start: what a module does while it is loaded is told, too.
+  void TellStacks() {
+    try {
+      stack_server_.emplace(runtime_);
+    } catch (const std::system_error& error) {
+      Log(Level::kWarning, std::string("'weft stacks' cannot ask this worker: ") + error.what());
+    }
+  }
+
+  /// If anything has changed. What there is no room for is told the next time.
+  void SayFigures(Clock::time_point now) {
+    if (start_.supervisor < 0 || now < figures_due_) {
+      return;
+    }
+    figures_due_ = now + kFiguresInterval;
+    Figures figures;
+    for (const auto& use : runtime_.StackUses()) {
+      figures.stacks.push_back(
+          {use.stack_bytes, use.usable_bytes, use.fibers, use.most_used_bytes});
+    }
+    if (stall_watch_) {
+      const auto seen = stall_watch_->Seen();
+      figures.stalls = seen.stalls;
+      figures.longest_stall = seen.longest;
+    }
+    if (figures != said_figures_ && TrySend(start_.supervisor, figures)) {
+      said_figures_ = std::move(figures);
+    }
+  }
+
   bool StartModules() {
     const auto failure = resolver_.StartModules(
         application_, [this](const std::filesystem::path& file) { SayLoading(file.string()); });
@@ -447,6 +516,12 @@ class Worker {
     if (!retirement_told_) {
       retirement_told_ = TrySend(start_.supervisor, Retiring{});
     }
+    runtime_.SurveyStacks();
+    try {
+      SayFigures(now);
+    } catch (const std::bad_alloc&) {
+      // As above.
+    }
     if (cancel_at_ && Drain(now)) {
       return;
     }
@@ -530,6 +605,8 @@ class Worker {
   std::optional<observe::LogThread> log_thread_;
   observe::AccessLog access_log_;
   runtime::Runtime runtime_;
+  std::optional<runtime::StallWatch> stall_watch_;  // while it serves
+  std::optional<StackServer> stack_server_;
   /// Outlives the handlers, which may use it to their end.
   HttpApplicationState application_;
   handling::TypeResolver resolver_;
@@ -547,6 +624,8 @@ class Worker {
   bool retires_ = false;
   bool retirement_told_ = true;
   std::vector<std::jthread> tellers_;  // of stacks; joined at the end
+  Clock::time_point figures_due_{};
+  Figures said_figures_;
 };
 
 }  // namespace

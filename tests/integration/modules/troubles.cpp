@@ -65,9 +65,82 @@ class RecurseLater : public weft::IHttpAsyncHandler {
   bool IsReusable() const override { return true; }
 };
 
+namespace {
+
+/// Holds its thread; by a name that a stack shows, and no other thread has.
+__attribute__((noinline)) void HoldTheThread(std::chrono::milliseconds time) {
+  const auto until = std::chrono::steady_clock::now() + time;
+  while (std::chrono::steady_clock::now() < until) {
+    std::this_thread::sleep_until(until);
+  }
+}
+
+__attribute__((noinline)) void SpinOnTheThread(std::chrono::milliseconds time) {
+  const auto until = std::chrono::steady_clock::now() + time;
+  while (std::chrono::steady_clock::now() < until) {
+  }
+}
+
+}  // namespace
+
+/// ?ms=N&spin=1: what no async handler may do: it blocks, or works on and on.
+class Hold : public weft::IHttpAsyncHandler {
+ public:
+  void ProcessRequest(weft::HttpContext& context) override {
+    const std::chrono::milliseconds time(Number(context.Request(), "ms"));
+    if (Number(context.Request(), "spin") != 0) {
+      SpinOnTheThread(time);
+    } else {
+      HoldTheThread(time);
+    }
+    context.Response().Write("held\n");
+  }
+  bool IsReusable() const override { return true; }
+};
+
+/// The same where it may.
+class HoldPlain : public weft::IHttpHandler {
+ public:
+  void ProcessRequest(weft::HttpContext& context) override {
+    HoldTheThread(std::chrono::milliseconds(Number(context.Request(), "ms")));
+    context.Response().Write("held\n");
+  }
+  bool IsReusable() const override { return true; }
+};
+
+namespace {
+
+__attribute__((noinline)) void WaitInAFunction(std::chrono::milliseconds time) {
+  weft::SleepFor(time);
+}
+
+__attribute__((noinline)) void OffloadInAFunction(std::chrono::milliseconds time) {
+  weft::Offload([time] { HoldTheThread(time); });
+}
+
+}  // namespace
+
+/// ?ms=N&offload=1: waits as it should.
+class Wait : public weft::IHttpAsyncHandler {
+ public:
+  void ProcessRequest(weft::HttpContext& context) override {
+    const std::chrono::milliseconds time(Number(context.Request(), "ms"));
+    if (Number(context.Request(), "offload") != 0) {
+      OffloadInAFunction(time);
+    } else {
+      WaitInAFunction(time);
+    }
+    context.Response().Write("waited\n");
+  }
+  bool IsReusable() const override { return true; }
+};
+
 }  // namespace troubles
 
 WEFT_MODULE(registry) {
+  weft::AddHandler<troubles::Hold>(registry, "troubles::Hold");
+  weft::AddHandler<troubles::HoldPlain>(registry, "troubles::HoldPlain");
+  weft::AddHandler<troubles::Wait>(registry, "troubles::Wait");
   weft::AddHandler<troubles::Recurse>(registry, "troubles::Recurse");
   weft::AddHandler<troubles::RecurseLater>(registry, "troubles::RecurseLater");
   weft::AddHandler<troubles::RecursePlain>(registry, "troubles::RecursePlain");

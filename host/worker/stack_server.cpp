@@ -1,0 +1,188 @@
+#include "host/worker/stack_server.hpp"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <string_view>
+#include <system_error>
+
+#include "host/observe/log.hpp"
+#include "host/runtime/fiber_stacks.hpp"
+#include "host/runtime/thread_stack.hpp"
+#include "host/worker/stack_socket.hpp"
+
+namespace weft::host::worker {
+
+namespace {
+
+using runtime::FiberStack;
+
+/// A thread that runs answers at once; one that waits in a system call is interrupted.
+constexpr std::chrono::milliseconds kThreadPatience{200};
+/// Who asks and does not read.
+constexpr timeval kSendTimeout{.tv_sec = 5, .tv_usec = 0};
+/// Who asks at once waits for the one before.
+constexpr int kBacklog = 8;
+
+std::string Seconds(std::chrono::steady_clock::duration time) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.1f s", std::chrono::duration<double>(time).count());
+  return text.data();
+}
+
+void AppendFrames(std::string& text, const std::vector<void*>& frames) {
+  text += frames.empty() ? "  too little of its stack is left to look at it\n"
+                         : runtime::Symbolise(frames);
+}
+
+/// What a thread of the pool is at, for the fiber that waits for it.
+void AppendThread(std::string& text, pid_t thread, const std::string& what) {
+  const auto captured = std::make_unique<runtime::CapturedStack>();
+  text += "its thread " + std::to_string(thread);
+  if (!runtime::CaptureStack(thread, *captured, kThreadPatience)) {
+    text += " did not answer in time\n";
+    return;
+  }
+  if (std::string_view(captured->note.data(), captured->note_bytes) != what) {
+    text += " has ended it meanwhile\n";
+    return;
+  }
+  text += ":\n" + runtime::Symbolise({captured->frames.data(), captured->count});
+}
+
+std::string Nameless(const std::string& what) {
+  return what.empty() ? "what is no request" : observe::EscapedControls(what);
+}
+
+void AppendFiber(std::string& text, const FiberStack& stack) {
+  text += "\n" + Nameless(stack.what);
+  if (stack.started != std::chrono::steady_clock::time_point()) {
+    text += ", for " + Seconds(std::chrono::steady_clock::now() - stack.started);
+  }
+  if (!stack.waits_for.empty()) {
+    text += ", waits for " + stack.waits_for;
+  }
+  text += ":\n";
+  if (stack.thread != 0) {
+    AppendThread(text, stack.thread, stack.what);
+    text += "its fiber:\n";
+  }
+  AppendFrames(text, stack.frames);
+}
+
+}  // namespace
+
+StackServer::StackServer(runtime::Runtime& runtime)
+    : runtime_(runtime), reactor_(runtime::CurrentThreadId()) {
+  runtime::PrepareStackCapture();
+  const auto refuse = [this](const char* call) {
+    const int error = errno;
+    for (const int descriptor : {socket_, stop_}) {
+      if (descriptor >= 0) {
+        ::close(descriptor);
+      }
+    }
+    throw std::system_error(error, std::generic_category(), call);
+  };
+  const auto name = StackSocketOf(::getpid());
+  stop_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  socket_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (stop_ < 0 || socket_ < 0) {
+    refuse("socket");
+  }
+  if (::bind(socket_, reinterpret_cast<const sockaddr*>(&name.address), name.bytes) != 0) {
+    refuse("bind");
+  }
+  if (::listen(socket_, kBacklog) != 0) {
+    refuse("listen");
+  }
+  thread_ = std::thread([this] { Run(); });
+}
+
+StackServer::~StackServer() {
+  const std::uint64_t one = 1;
+  static_cast<void>(!::write(stop_, &one, sizeof one));
+  thread_.join();
+  ::close(socket_);
+  ::close(stop_);
+}
+
+void StackServer::Run() noexcept {
+  for (;;) {
+    std::array events{pollfd{socket_, POLLIN, 0}, pollfd{stop_, POLLIN, 0}};
+    if (::poll(events.data(), events.size(), -1) < 0 && errno != EINTR) {
+      return;
+    }
+    if (events[1].revents != 0) {
+      return;
+    }
+    const int client = ::accept4(socket_, nullptr, nullptr, SOCK_CLOEXEC);
+    if (client < 0) {
+      if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+        ::poll(&events[1], 1, 1'000);  // a loop that tried on would spin
+      }
+      continue;
+    }
+    try {
+      Serve(client);
+    } catch (const std::exception&) {
+      // No memory: there is no answer.
+    }
+    ::close(client);
+  }
+}
+
+void StackServer::Serve(int client) const {
+  ucred asker{};
+  socklen_t bytes = sizeof asker;
+  if (::getsockopt(client, SOL_SOCKET, SO_PEERCRED, &asker, &bytes) != 0 ||
+      (asker.uid != 0 && asker.uid != ::geteuid())) {
+    return;
+  }
+  ::setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &kSendTimeout, sizeof kSendTimeout);
+  const auto text = Tell();
+  for (std::string_view rest = text; !rest.empty();) {
+    const auto sent = ::send(client, rest.data(), rest.size(), MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) {
+      continue;
+    }
+    if (sent <= 0) {
+      return;
+    }
+    rest.remove_prefix(static_cast<std::size_t>(sent));
+  }
+}
+
+std::string StackServer::Tell() const {
+  auto text = "process " + std::to_string(::getpid()) + ", " +
+              observe::Timestamp(std::chrono::system_clock::now()) + ": ";
+  const auto fibers = runtime_.CollectStacks(kPatience);
+  if (!fibers) {
+    text += "its reactor's thread has been held up for " + Seconds(kPatience) +
+            " or more, and all its requests wait; their stacks cannot be told. It runs ";
+    const auto captured = std::make_unique<runtime::CapturedStack>();
+    if (!runtime::CaptureStack(reactor_, *captured, kThreadPatience)) {
+      return text + "what does not answer to a signal: it may be stopped, or wait for a disk.\n";
+    }
+    return text + Nameless({captured->note.data(), captured->note_bytes}) + ":\n" +
+           runtime::Symbolise({captured->frames.data(), captured->count});
+  }
+  text += fibers->size() == 1 ? "1 request at work\n"
+                              : std::to_string(fibers->size()) + " requests at work\n";
+  for (const auto& fiber : *fibers) {
+    AppendFiber(text, fiber);
+  }
+  return text;
+}
+
+}  // namespace weft::host::worker
