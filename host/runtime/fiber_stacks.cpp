@@ -45,7 +45,9 @@ void CaptureCurrentFiber(StackHeader& fiber) noexcept {
     if (fiber.BytesBelow(__builtin_frame_address(0)) >= kUnwinderBytes) {
       static std::array<void*, kMaxStackFrames> frames;
       const auto count = CaptureOwnStack(frames);
-      stack.frames.assign(frames.begin(), frames.begin() + static_cast<std::ptrdiff_t>(count));
+      // Without this function's own.
+      stack.frames.assign(frames.begin() + (count == 0 ? 0 : 1),
+                          frames.begin() + static_cast<std::ptrdiff_t>(count));
     }
   } catch (const std::exception&) {
     // No memory: it is told as far as it went.

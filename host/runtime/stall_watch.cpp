@@ -41,6 +41,7 @@ StallWatch::StallWatch(milliseconds threshold, Tell tell)
       reactor_(CurrentThreadId()) {
   PrepareStackCapture();
   SetReactorThread(true);
+  g_reactor_watch.idle.store(false);  // it runs this
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -80,7 +81,7 @@ void StallWatch::Sleep() noexcept {
 }
 
 void StallWatch::Run() {
-  auto turn = ReactorTurn();
+  auto turn = ReactorTurn() - 1;  // the first look finds another one
   auto since = Clock::now();
   int looks = 0;
   while (stop_.load() == 0) {

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "host/observe/log.hpp"
-#include "host/options/values.hpp"
 
 namespace weft::host::tools {
 namespace {
@@ -138,7 +137,7 @@ void PrintStacks(std::ostream& out, const Json& workers) {
         << Number(worker, "pid") << "  ";
     for (const auto& stacks : worker.at("stacks")) {
       const auto size = [&stacks](const char* name) {
-        return options::FormatSize(stacks.at(name).get<std::size_t>());
+        return std::to_string(stacks.at(name).get<std::size_t>() / 1024) + "K";
       };
       out << Counted(Number(stacks, "fibers"), "fiber") << " on stacks of " << size("stackBytes")
           << ", " << size("mostUsedBytes") << " of " << size("usableBytes") << " used at most; ";

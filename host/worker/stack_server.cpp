@@ -20,6 +20,7 @@
 #include "host/runtime/fiber_stacks.hpp"
 #include "host/runtime/thread_stack.hpp"
 #include "host/worker/stack_socket.hpp"
+#include "host/worker/stack_text.hpp"
 
 namespace weft::host::worker {
 
@@ -42,7 +43,7 @@ std::string Seconds(std::chrono::steady_clock::duration time) {
 
 void AppendFrames(std::string& text, const std::vector<void*>& frames) {
   text += frames.empty() ? "  too little of its stack is left to look at it\n"
-                         : runtime::Symbolise(frames);
+                         : WithoutCallers(runtime::Symbolise(frames));
 }
 
 /// What a thread of the pool is at, for the fiber that waits for it.
@@ -57,7 +58,7 @@ void AppendThread(std::string& text, pid_t thread, const std::string& what) {
     text += " has ended it meanwhile\n";
     return;
   }
-  text += ":\n" + runtime::Symbolise({captured->frames.data(), captured->count});
+  text += ":\n" + WithoutCallers(runtime::Symbolise({captured->frames.data(), captured->count}));
 }
 
 std::string Nameless(const std::string& what) {
@@ -175,7 +176,7 @@ std::string StackServer::Tell() const {
       return text + "what does not answer to a signal: it may be stopped, or wait for a disk.\n";
     }
     return text + Nameless({captured->note.data(), captured->note_bytes}) + ":\n" +
-           runtime::Symbolise({captured->frames.data(), captured->count});
+           WithoutCallers(runtime::Symbolise({captured->frames.data(), captured->count}));
   }
   text += fibers->size() == 1 ? "1 request at work\n"
                               : std::to_string(fibers->size()) + " requests at work\n";

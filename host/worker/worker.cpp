@@ -46,6 +46,7 @@
 #include "host/worker/mapping_reload.hpp"
 #include "host/worker/message.hpp"
 #include "host/worker/stack_server.hpp"
+#include "host/worker/stack_text.hpp"
 #include "host/worker/start_watch.hpp"
 #include "host/worker/static_files.hpp"
 #include "mappings/loader.hpp"
@@ -94,7 +95,8 @@ void LogStall(std::chrono::milliseconds threshold, const runtime::StallWatch::St
           (stall.untold == 0 ? ""
                              : "; " + std::to_string(stall.untold) +
                                    " before it were counted and not told, for there were many"));
-  for (std::string_view rest = stall.stack; !rest.empty();) {
+  const auto frames = WithoutCallers(stall.stack);
+  for (std::string_view rest = frames; !rest.empty();) {
     const auto end = std::min(rest.find('\n'), rest.size() - 1);
     Log(Level::kWarning, "stall: " + std::string(rest.substr(0, end)));
     rest.remove_prefix(end + 1);

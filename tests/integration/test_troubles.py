@@ -97,3 +97,98 @@ def test_an_overflow_ends_its_worker_alone_and_names_the_handler(start_troubles,
     assert len(set(before) & set(host.workers())) == 1
     assert host.get("/usual?depth=10").body == b"10\n"
     wait_for("the supervisor's line", lambda: "was ended by SIGSEGV" in host.log.read_text())
+
+
+def stall_lines(host):
+    return [line.split(" stall: ", 1)[1] for line in host.log.read_text().splitlines() if " stall: " in line]
+
+
+HOLDING = [("/hold", "Hold"), ("/plain", "HoldPlain"), ("/wait", "Wait"),
+           ("/big", {"type": "Wait", "stackBytes": 1 << 20})]
+
+
+@pytest.mark.parametrize("spin, function", [(0, "HoldTheThread"), (1, "SpinOnTheThread")])
+def test_who_holds_the_reactor_is_told_with_its_stack_while_it_does(start_troubles, run_dir, installation, spin,
+                                                                    function):
+    control = run_dir / "control"
+    host = start_troubles(HOLDING, "--stall-threshold", "50ms", "--control", control, workers=1)
+    with host.connect(timeout=60) as connection:
+        connection.send(fcgi.request(host.variables(f"/hold?ms=1500&spin={spin}", HTTP_X_REQUEST_ID="slow-one")))
+        wait_for("the stall", lambda: any("(--stall-threshold 50ms)" in line for line in stall_lines(host)))
+        assert not any("has let go" in line for line in stall_lines(host))
+        assert connection.read_response()[1].body == b"held\n"
+    wait_for("its end", lambda: any("has let go of the reactor's thread after" in line for line in stall_lines(host)))
+    lines = stall_lines(host)
+    assert lines[0].startswith(f"request slow-one GET /hold?ms=1500&spin={spin}: troubles::Hold: holds the reactor's")
+    frames = [line for line in lines if line.lstrip().startswith("#")]
+    assert any(function in frame for frame in frames)
+    assert any("troubles::Hold::ProcessRequest" in frame for frame in frames)
+
+    def told():
+        worker = json.loads(subprocess.run([installation.weft, "status", "--control", control, "--format", "json"],
+                                           check=True, capture_output=True, timeout=30).stdout)["workers"][0]
+        return worker["stalls"] and worker["stalls"]["count"] >= 1 and worker
+    worker = wait_for("the figures", told)
+    assert worker["stalls"]["longestMs"] > 50
+    usual = worker["stacks"][0]
+    assert usual["stackBytes"] == 256 * 1024 and 0 < usual["mostUsedBytes"] < usual["usableBytes"]
+
+
+def test_nobody_looks_where_the_threshold_is_0_and_what_waits_is_no_stall(start_troubles):
+    host = start_troubles(HOLDING, "--stall-threshold", "0ms")
+    assert host.get("/hold?ms=300").body == b"held\n"
+    host.stop()
+    assert not stall_lines(host)
+
+
+def stacks(installation, pid, **options):
+    return subprocess.run([installation.weft, "stacks", str(pid)], capture_output=True, text=True, timeout=60, **options)
+
+
+def test_stacks_tells_what_every_request_is_at(start_troubles, installation):
+    host = start_troubles(HOLDING, workers=1)
+    (worker,) = host.workers()
+    asked = {"/wait?ms=60000": "WaitInAFunction", "/big?ms=60000": "WaitInAFunction",
+             "/wait?ms=60000&offload=1": "OffloadInAFunction", "/plain?ms=60000": "HoldTheThread"}
+    connections = [host.begin(target) for target in asked]
+    told = {}
+
+    def all_are_told():
+        answer = stacks(installation, worker)
+        assert answer.returncode == 0, answer.stderr
+        for part in answer.stdout.split("\n\n"):
+            for target in asked:
+                if f" GET {target}: troubles::" in part:
+                    told[target] = part
+        return len(told) == len(asked) and all(name in told[target] for target, name in asked.items())
+    wait_for("the stacks", all_are_told)
+    assert ", waits for a sleep:" in told["/wait?ms=60000"]
+    assert "its thread " in told["/plain?ms=60000"] and "troubles::HoldPlain::ProcessRequest" in told["/plain?ms=60000"]
+    assert "its thread " in told["/wait?ms=60000&offload=1"] and "its fiber:" in told["/wait?ms=60000&offload=1"]
+    # They wait on.
+    assert not host.access_lines("/wait")
+    assert host.get("/wait?ms=1").body == b"waited\n"
+    for connection in connections:
+        connection.close()
+    subprocess.run(["kill", "-KILL", str(worker)], check=True)
+
+
+def test_stacks_tells_who_holds_the_reactor(start_troubles, installation):
+    host = start_troubles(HOLDING, workers=1)
+    (worker,) = host.workers()
+    with host.begin("/hold?ms=4000") as connection:
+        answer = wait_for("the stack", lambda: (lambda a: a if "HoldTheThread" in a.stdout else None)(
+            stacks(installation, worker)))
+        assert answer.returncode == 0
+        assert "its reactor's thread has been held up" in answer.stdout
+        assert " GET /hold?ms=4000: troubles::Hold:" in answer.stdout
+        assert connection.read_response()[1].body == b"held\n"
+
+
+def test_stacks_of_what_is_no_worker_are_refused_with_what_to_do(start_troubles, installation):
+    host = start_troubles(HOLDING, workers=1)
+    (worker,) = host.workers()
+    answer = stacks(installation, host.process.pid)
+    assert answer.returncode == 69 and f"its children are {worker}" in answer.stderr
+    answer = stacks(installation, "abc")
+    assert answer.returncode == 64 and "no number of a process" in answer.stderr

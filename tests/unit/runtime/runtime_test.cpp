@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -443,6 +444,60 @@ TEST_CASE("RunOnStackOf: who offloaded there has its place in the pool here too,
         CHECK_NOTHROW(weft::Offload([] {}));
       },
       options);
+}
+
+TEST_CASE("CollectStacks: every fiber that works tells its own stack, and waits on") {
+  RunInFiber([](Runtime& runtime) {
+    std::atomic<int> woken = 0;
+    FiberEvent event;
+    {
+      SideFiber sleeper(runtime, [&] {
+        runtime.SetCurrentLabel("a sleeper");
+        FiberEvent never;
+        static_cast<void>(never.WaitUntil(Clock::now() + milliseconds(500)));
+        ++woken;
+      });
+      SideFiber waiter(runtime, [&] {
+        runtime.SetCurrentLabel("a waiter");
+        event.Wait();
+        ++woken;
+      });
+      SideFiber away(runtime, [&] {
+        runtime.SetCurrentLabel("away");
+        runtime.RunOnStackOf(8'000'000, [&] { weft::SleepFor(milliseconds(1)); });
+      });
+      std::optional<std::vector<FiberStack>> stacks;
+      weft::Offload([&] { stacks = runtime.CollectStacks(hours(1)); });
+      REQUIRE(stacks.has_value());
+      CHECK(woken == 0);
+      std::vector<std::string> told;
+      for (const auto& stack : *stacks) {
+        CHECK(stack.frames.size() > 2);
+        told.push_back(stack.what);
+        if (stack.what.empty()) {
+          CHECK(stack.waits_for == "its thread of the pool");
+          CHECK(stack.thread != 0);
+        }
+      }
+      std::sort(told.begin(), told.end());
+      CHECK(told.front().empty());  // this fiber, which works for nothing
+      CHECK(std::count(told.begin(), told.end(), "a sleeper") == 1);
+      CHECK(std::count(told.begin(), told.end(), "a waiter") == 1);
+      CHECK(std::count(told.begin(), told.end(), "away") <= 1);  // on one of its two stacks
+      event.Notify();
+    }
+    CHECK(woken == 2);
+  });
+}
+
+TEST_CASE("CollectStacks: a reactor that is held up does not hold up who asks") {
+  RunInFiber([](Runtime& runtime) {
+    std::optional<std::vector<FiberStack>> stacks{std::in_place};
+    std::thread asker([&] { stacks = runtime.CollectStacks(milliseconds(1)); });
+    asker.join();  // on the reactor's thread, which so is held
+    CHECK_FALSE(stacks.has_value());
+    YieldFiber();
+  });
 }
 
 TEST_CASE("RunOnPool: a full queue is 503 at once") {

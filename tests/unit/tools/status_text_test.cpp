@@ -47,6 +47,22 @@ workers:
 )");
 }
 
+TEST_CASE("StatusText: stacks and stalls are those of the workers that have told") {
+  Json status = Example();
+  status["workers"][0]["stacks"] = Json::parse(
+      R"([{"stackBytes": 262144, "usableBytes": 196352, "fibers": 31, "mostUsedBytes": 45056}])");
+  status["workers"][0]["stalls"] = {{"count", 2}, {"longestMs", 412}};
+  status["workers"][1]["stacks"] = nullptr;
+  status["workers"][1]["stalls"] = nullptr;
+  const std::string text = StatusText(status).value_or("");
+  CHECK(
+      text.ends_with("\nstacks and stalls:\n"
+                     "  12  31 fibers on stacks of 256K, 44K of 191K used at most; 2 stalls, the "
+                     "longest 412 ms\n"));
+  status["workers"][0]["stalls"] = {{"count", 0}, {"longestMs", 0}};
+  CHECK(StatusText(status).value_or("").ends_with("used at most; no stalls\n"));
+}
+
 TEST_CASE("StatusText: says when problems are left out, and what there is not") {
   Json status = Example();
   status["mappings"]["problemCount"] = 300;

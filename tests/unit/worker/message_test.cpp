@@ -33,6 +33,22 @@ ReloadReport Refused(std::vector<Problem> problems) {
   return report;
 }
 
+TEST_CASE("Message: figures come back as they were, and what Encode() does not make is none") {
+  Figures figures{.stalls = 3, .longest_stall = std::chrono::milliseconds(412)};
+  figures.stacks = {{262'144, 196'352, 31, 45'056}, {1'048'576, 982'784, 1, 8'192}};
+  const auto decoded = Decode(Encode(figures));
+  REQUIRE(decoded.has_value());
+  REQUIRE(std::holds_alternative<Figures>(*decoded));
+  CHECK(std::get<Figures>(*decoded) == figures);
+  for (const char* packet :
+       {R"({"kind":"figures","stalls":-1,"longestStallMs":0,"stacks":[]})",
+        R"({"kind":"figures","stalls":1,"longestStallMs":0,"stacks":[[1,2,3]]})",
+        R"({"kind":"figures","stalls":1,"longestStallMs":0,"stacks":[[1,2,3,"4"]]})",
+        R"({"kind":"figures","stalls":1,"longestStallMs":0})"}) {
+    CHECK_FALSE(Decode(packet).has_value());
+  }
+}
+
 TEST_CASE("Message: is read as it was written") {
   const auto ready = Decode(Encode(Ready{}));
   REQUIRE(ready.has_value());
