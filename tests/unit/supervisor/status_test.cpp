@@ -34,7 +34,10 @@ TEST_CASE("Status: is one object on a line, with every member") {
                    .since = kTime,
                    .starts = 2,
                    .newest_mappings = true,
-                   .last_end = WorkerEnd{11, kTime, SIGKILL, "was ended by SIGKILL after 3s"}},
+                   .last_end = WorkerEnd{11, kTime, SIGKILL, "was ended by SIGKILL after 3s"},
+                   .figures = worker::Figures{.stacks = {{262'144, 196'352, 31, 45'056}},
+                                              .stalls = 2,
+                                              .longest_stall = std::chrono::milliseconds(412)}},
                   {.state = WorkerStatus::State::kWaiting,
                    .since = kTime,
                    .last_end = WorkerEnd{13, kTime, 3 << 8, "exited"}}}};
@@ -55,10 +58,12 @@ TEST_CASE("Status: is one object on a line, with every member") {
     "workers": [
       {"pid": 12, "state": "ready", "since": "2026-11-22T20:24:51.123Z", "starts": 2,
        "newestMappings": true,
+       "stacks": [{"stackBytes": 262144, "usableBytes": 196352, "fibers": 31, "mostUsedBytes": 45056}],
+       "stalls": {"count": 2, "longestMs": 412},
        "lastEnd": {"pid": 11, "at": "2026-11-22T20:24:51.123Z", "exitCode": null,
                    "signal": "SIGKILL", "reason": "was ended by SIGKILL after 3s"}},
       {"pid": null, "state": "waiting", "since": "2026-11-22T20:24:51.123Z", "starts": 0,
-       "newestMappings": null,
+       "newestMappings": null, "stacks": null, "stalls": null,
        "lastEnd": {"pid": 13, "at": "2026-11-22T20:24:51.123Z", "exitCode": 3, "signal": null,
                    "reason": "exited"}}]})");
   CHECK(json.dump(1) == expected.dump(1));
