@@ -3,6 +3,7 @@
 import json
 import pathlib
 import subprocess
+import time
 
 import pytest
 
@@ -97,6 +98,27 @@ def test_an_overflow_ends_its_worker_alone_and_names_the_handler(start_troubles,
     assert len(set(before) & set(host.workers())) == 1
     assert host.get("/usual?depth=10").body == b"10\n"
     wait_for("the supervisor's line", lambda: "was ended by SIGSEGV" in host.log.read_text())
+
+
+@pytest.mark.parametrize("class_name", ["Cancelled", "CancelledPlain"])
+@pytest.mark.parametrize("leaves", ["closes", "aborts"])
+def test_a_web_server_that_leaves_cancels_the_handler(start_troubles, run_dir, class_name, leaves):
+    host = start_troubles([("/leave", class_name)])
+    log = run_dir / "cancelled.log"
+    connection = host.begin(f"/leave?log={log}")
+    assert connection.read_record().type == fcgi.STDOUT  # it runs
+    assert not log.exists()
+    left_at = time.monotonic_ns()
+    if leaves == "closes":
+        connection.close()
+    else:
+        connection.send(fcgi.record(fcgi.ABORT_REQUEST, 1))
+    host.wait_for_access_line("/leave", "status=499", "cause=client_gone")
+    lines = [line.rsplit(" ", 1) for line in log.read_text().splitlines()]
+    # The callback ran, and the wait was ended by nothing but the client.
+    assert [what for what, _ in lines] == ["callback", "thrown: client gone", "disconnected"]
+    print(f"{class_name}, the server {leaves}: {(int(lines[1][1]) - left_at) / 1e6:.2f} ms")
+    connection.close()
 
 
 def stall_lines(host):

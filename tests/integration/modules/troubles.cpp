@@ -1,6 +1,7 @@
 // Handlers that do what handlers should not, for the tests of the real host.
 #include <charconv>
 #include <chrono>
+#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -135,9 +136,61 @@ class Wait : public weft::IHttpAsyncHandler {
   bool IsReusable() const override { return true; }
 };
 
+namespace {
+
+/// Adds a line to the file that the query names: what, and when by the clock that all processes of the machine share.
+void Note(const weft::HttpContext& context, std::string_view what) {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  std::ofstream file(std::string(context.Request().QueryString().Get("log", "")), std::ios::app);
+  file << what << ' ' << std::chrono::nanoseconds(now).count() << std::endl;
+}
+
+/// What the two below have in common.
+template <typename Wait>
+void WaitForCancellation(weft::HttpContext& context, Wait wait) {
+  const auto registration = context.Cancellation().Register([&] { Note(context, "callback"); });
+  context.Response().Write("begun\n");
+  context.Response().Flush();
+  try {
+    wait();
+    Note(context, "ended");
+  } catch (const weft::OperationCancelled& cancelled) {
+    Note(context, std::string("thrown: ") + weft::ToString(cancelled.Reason()));
+    Note(context, context.Response().IsClientConnected() ? "connected" : "disconnected");
+    throw;
+  }
+}
+
+}  // namespace
+
+/// ?log=FILE: writes down how its request is cancelled while it waits.
+class Cancelled : public weft::IHttpAsyncHandler {
+ public:
+  void ProcessRequest(weft::HttpContext& context) override {
+    WaitForCancellation(context, [] { weft::SleepFor(std::chrono::minutes(10)); });
+  }
+  bool IsReusable() const override { return true; }
+};
+
+/// The same on a thread, which asks now and then.
+class CancelledPlain : public weft::IHttpHandler {
+ public:
+  void ProcessRequest(weft::HttpContext& context) override {
+    WaitForCancellation(context, [&] {
+      while (context.Response().IsClientConnected()) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      }
+      context.Cancellation().ThrowIfCancellationRequested();
+    });
+  }
+  bool IsReusable() const override { return true; }
+};
+
 }  // namespace troubles
 
 WEFT_MODULE(registry) {
+  weft::AddHandler<troubles::Cancelled>(registry, "troubles::Cancelled");
+  weft::AddHandler<troubles::CancelledPlain>(registry, "troubles::CancelledPlain");
   weft::AddHandler<troubles::Hold>(registry, "troubles::Hold");
   weft::AddHandler<troubles::HoldPlain>(registry, "troubles::HoldPlain");
   weft::AddHandler<troubles::Wait>(registry, "troubles::Wait");
