@@ -37,7 +37,7 @@ bool detail::WaitCancellable(const std::shared_ptr<IWaitPoint>& point,
 void SleepUntil(std::chrono::steady_clock::time_point time) {
   auto& runtime = detail::GetAsyncRuntime();
   const auto token = runtime.CurrentCancellation();
-  const auto point = runtime.MakeWaitPoint();
+  const auto point = runtime.MakeWaitPoint("a sleep");
   if (token.IsCancellationRequested()) {
     // Who catches this and sleeps again must not keep the others from their turn.
     runtime.Yield();

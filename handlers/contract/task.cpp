@@ -93,7 +93,7 @@ std::size_t TaskState::WaitFirst(const std::vector<TaskState*>& tasks) {
   }
   auto& runtime = GetAsyncRuntime();
   const auto token = runtime.CurrentCancellation();
-  const auto point = runtime.MakeWaitPoint();
+  const auto point = runtime.MakeWaitPoint("the first of several tasks");
   const auto first_ready = [&tasks] {
     return std::ranges::find_if(tasks, [](const auto* task) { return task->IsReady(); }) -
            tasks.begin();

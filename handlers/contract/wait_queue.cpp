@@ -29,7 +29,7 @@ void WaitQueue::Remove(Waiter& waiter) noexcept {
 bool WaitQueue::Wait(std::unique_lock<std::mutex>& lock, Clock::time_point time) {
   auto& runtime = GetAsyncRuntime();
   const auto token = runtime.CurrentCancellation();
-  Waiter waiter{.point = runtime.MakeWaitPoint()};
+  Waiter waiter{.point = runtime.MakeWaitPoint(what_)};
   if (token.IsCancellationRequested()) {
     lock.unlock();
     runtime.Yield();
@@ -53,7 +53,7 @@ bool WaitQueue::Wait(std::unique_lock<std::mutex>& lock, Clock::time_point time)
 }
 
 void WaitQueue::WaitUncancelled(std::unique_lock<std::mutex>& lock) {
-  Waiter waiter{.point = GetAsyncRuntime().MakeWaitPoint()};
+  Waiter waiter{.point = GetAsyncRuntime().MakeWaitPoint(what_)};
   Append(waiter);
   while (!waiter.notified) {
     lock.unlock();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "host/fastcgi/connection.hpp"
+#include "host/runtime/waits_for.hpp"
 
 namespace weft::host::fastcgi {
 
@@ -15,6 +16,8 @@ namespace {
 /// The prologue's BEGIN_REQUEST record, and the header of its first PARAMS record.
 constexpr std::size_t kBeginBytes = kHeaderBytes + 8;
 constexpr std::size_t kFirstParamsAt = kBeginBytes + kHeaderBytes;
+
+constexpr const char* kBody = "more of the request's body";
 
 /// Numbers of open channels. libfcgi asks by number, and only on the reactor's thread.
 struct ChannelTable {
@@ -217,6 +220,7 @@ bool Channel::WaitForStdin(std::chrono::milliseconds time) noexcept {
     return true;
   }
   const auto give_up = std::chrono::steady_clock::now() + time;
+  const runtime::WaitsFor waits_for(kBody);
   do {
     if (!readable_.WaitUntil(give_up)) {
       return ready();
@@ -271,6 +275,7 @@ int Channel::Read(char* buffer, std::size_t size) noexcept {
       errno = ECANCELED;
       return -1;
     }
+    const runtime::WaitsFor waits_for(kBody);
     readable_.Wait();
   }
 }
@@ -307,7 +312,10 @@ int Channel::Write(const char* records, std::size_t size) noexcept {
 void Channel::WaitForOutput() {
   waits_to_write_ = true;
   connection_->WaitForOutput(*this);
-  writable_.Wait();
+  {
+    const runtime::WaitsFor waits_for("the web server to take more of the answer");
+    writable_.Wait();
+  }
   waits_to_write_ = false;
 }
 

@@ -18,6 +18,7 @@
 
 #include "host/runtime/fiber_event.hpp"
 #include "host/runtime/runtime.hpp"
+#include "host/runtime/waits_for.hpp"
 
 namespace weft::host::runtime {
 
@@ -77,6 +78,8 @@ class ReactorWatch final : public IDescriptorWatch {
         asio::post(io_, wake);
       }
     });
+    const WaitsFor waits_for(direction == Direction::kRead ? "a descriptor to be readable"
+                                                           : "a descriptor to be writable");
     while (!state->ended && !token.IsCancellationRequested()) {
       if (time == Clock::time_point::max()) {
         state->event.Wait();

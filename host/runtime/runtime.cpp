@@ -776,12 +776,12 @@ void Runtime::SetCurrentLabel(std::string_view label) noexcept {
   header.label[label.copy(header.label, StackHeader::kLabelBytes - 1)] = '\0';
 }
 
-std::shared_ptr<weft::detail::IWaitPoint> Runtime::MakeWaitPoint() {
+std::shared_ptr<weft::detail::IWaitPoint> Runtime::MakeWaitPoint(const char* what) {
   if (t_on_pool) {
     return std::make_shared<ThreadWaitPoint>();
   }
   RequireFiber("a wait of <weft/async.hpp>");
-  return std::make_shared<FiberWaitPoint>(implementation_->io);
+  return std::make_shared<FiberWaitPoint>(implementation_->io, what);
 }
 
 void Runtime::Yield() noexcept {

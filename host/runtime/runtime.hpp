@@ -111,7 +111,7 @@ class Runtime final : public weft::detail::IAsyncRuntime {
   void SetCurrentLabel(std::string_view label) noexcept;
 
   // <weft/async.hpp>, from a fiber or a thread of the pool.
-  std::shared_ptr<weft::detail::IWaitPoint> MakeWaitPoint() override;
+  std::shared_ptr<weft::detail::IWaitPoint> MakeWaitPoint(const char* what) override;
   void Yield() noexcept override;
   std::unique_ptr<weft::detail::IDescriptorWatch> Watch(int descriptor) override;
   CancellationToken CurrentCancellation() const override;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "host/runtime/runtime.hpp"
+#include "host/runtime/waits_for.hpp"
 
 namespace weft::host::runtime {
 
@@ -17,6 +18,7 @@ void FiberWaitPoint::Notify() noexcept {
 }
 
 bool FiberWaitPoint::WaitUntil(Clock::time_point time) noexcept {
+  const WaitsFor waits_for(what_);
   if (time == Clock::time_point::max()) {
     event_.Wait();
     return true;

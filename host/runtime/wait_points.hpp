@@ -14,13 +14,14 @@ namespace weft::host::runtime {
 class FiberWaitPoint final : public weft::detail::IWaitPoint,
                              public std::enable_shared_from_this<FiberWaitPoint> {
  public:
-  explicit FiberWaitPoint(boost::asio::io_context& io) noexcept : io_(io) {}
+  FiberWaitPoint(boost::asio::io_context& io, const char* what) noexcept : io_(io), what_(what) {}
 
   void Notify() noexcept override;
   bool WaitUntil(Clock::time_point time) noexcept override;
 
  private:
   boost::asio::io_context& io_;
+  const char* const what_;
   FiberEvent event_;
 };
 

@@ -21,7 +21,7 @@ class InPlaceRuntime final : public weft::detail::IAsyncRuntime {
   InPlaceRuntime& operator=(const InPlaceRuntime&) = delete;
   ~InPlaceRuntime() override { weft::detail::SetAsyncRuntime(nullptr); }
 
-  std::shared_ptr<weft::detail::IWaitPoint> MakeWaitPoint() override {
+  std::shared_ptr<weft::detail::IWaitPoint> MakeWaitPoint(const char*) override {
     return std::make_shared<WaitPoint>(*this);
   }
   void Yield() noexcept override {}

@@ -104,7 +104,7 @@ class AsioWait {
     std::unique_ptr<AsioWait, End> wait_;
   };
 
-  AsioWait() : point_(GetAsyncRuntime().MakeWaitPoint()) {}
+  AsioWait() : point_(GetAsyncRuntime().MakeWaitPoint("an operation of Asio")) {}
 
   /// Waits for the operation; what it gave to its handler.
   std::tuple<Args...> Wait() {

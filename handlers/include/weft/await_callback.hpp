@@ -33,7 +33,7 @@ class WEFT_API CallbackState {
 
  private:
   std::mutex mutex_;
-  WaitQueue waiting_;
+  WaitQueue waiting_{"a callback"};
   bool claimed_ = false;
   bool complete_ = false;
   std::exception_ptr error_;

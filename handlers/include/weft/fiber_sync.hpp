@@ -35,7 +35,7 @@ class WEFT_API Mutex {
 
   std::mutex mutex_;
   bool locked_ = false;
-  detail::WaitQueue waiting_;
+  detail::WaitQueue waiting_{"a weft::Mutex"};
 };
 
 /// What std::condition_variable is for threads, over a Mutex. No wake-up is spurious, but the condition may be
@@ -78,7 +78,7 @@ class WEFT_API Condition {
 
  private:
   std::mutex mutex_;
-  detail::WaitQueue waiting_;
+  detail::WaitQueue waiting_{"a weft::Condition"};
 };
 
 /// A queue between handlers of one worker that holds a bounded number of values: who brings one waits while it is
@@ -174,8 +174,8 @@ class Channel {
   mutable std::mutex mutex_;
   std::deque<T> values_;
   bool closed_ = false;
-  detail::WaitQueue not_full_;
-  detail::WaitQueue not_empty_;
+  detail::WaitQueue not_full_{"room in a weft::Channel"};
+  detail::WaitQueue not_empty_{"a value of a weft::Channel"};
 };
 
 }  // namespace weft

@@ -54,7 +54,7 @@ class WEFT_API TaskState : public IAsyncTask, public std::enable_shared_from_thi
 
   mutable std::mutex mutex_;
   Stage stage_ = Stage::kQueued;
-  WaitQueue waiting_;
+  WaitQueue waiting_{"a task"};
   std::vector<std::shared_ptr<IWaitPoint>> watching_;  // for the first of several
   std::exception_ptr error_;
   CancellationSource source_;

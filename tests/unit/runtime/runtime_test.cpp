@@ -420,6 +420,25 @@ TEST_CASE("RunOnStackOf: on the other stack everything is as on the fiber's own"
       options);
 }
 
+TEST_CASE("RunOnStackOf: tasks that are made there have as much stack") {
+  RunInFiber([](Runtime& runtime) {
+    const auto fibers = [&](std::size_t stack_bytes) {
+      for (const auto& use : runtime.StackUses()) {
+        if (use.stack_bytes == stack_bytes) {
+          return use.fibers;
+        }
+      }
+      return std::size_t{0};
+    };
+    constexpr std::size_t kLarge = 4 * 1024 * 1024;
+    runtime.RunOnStackOf(kLarge, [&] {
+      CHECK(fibers(kLarge) == 1);
+      auto task = weft::Async([&] { return weft::Async([&] { return fibers(kLarge); }).Get(); });
+      CHECK(task.Get() == 3);
+    });
+  });
+}
+
 TEST_CASE("RunOnStackOf: who offloaded there has its place in the pool here too, and back") {
   Runtime::Options options = test::RoomyStacks();
   options.blocking_threads = 1;
@@ -450,11 +469,11 @@ TEST_CASE("CollectStacks: every fiber that works tells its own stack, and waits 
   RunInFiber([](Runtime& runtime) {
     std::atomic<int> woken = 0;
     FiberEvent event;
+    FiberEvent timed_event;
     {
       SideFiber sleeper(runtime, [&] {
         runtime.SetCurrentLabel("a sleeper");
-        FiberEvent never;
-        static_cast<void>(never.WaitUntil(Clock::now() + milliseconds(500)));
+        CHECK(timed_event.WaitUntil(Clock::now() + hours(1)));
         ++woken;
       });
       SideFiber waiter(runtime, [&] {
@@ -485,8 +504,53 @@ TEST_CASE("CollectStacks: every fiber that works tells its own stack, and waits 
       CHECK(std::count(told.begin(), told.end(), "a waiter") == 1);
       CHECK(std::count(told.begin(), told.end(), "away") <= 1);  // on one of its two stacks
       event.Notify();
+      timed_event.Notify();
     }
     CHECK(woken == 2);
+  });
+}
+
+TEST_CASE("CollectStacks: tasks are told as their maker's, and waits in words") {
+  struct Work final : IFiberWork {
+    std::size_t Describe(std::span<char> into) const noexcept override {
+      return std::string_view("request 7 GET /").copy(into.data(), into.size());
+    }
+    Clock::time_point Started() const noexcept override { return {}; }
+  };
+  RunInFiber([](Runtime& runtime) {
+    std::optional<std::vector<FiberStack>> stacks;
+    weft::Mutex mutex;
+    {
+      std::unique_lock lock(mutex);
+      std::optional<weft::Task<void>> outer;
+      {
+        const Work work;
+        runtime.SetCurrentWork(&work);
+        runtime.SetCurrentLabel("Handler");
+        outer =
+            weft::Async([&] { weft::Async([&] { const std::lock_guard second(mutex); }).Wait(); });
+        runtime.SetCurrentWork(nullptr);
+        runtime.SetCurrentLabel({});
+      }
+      // The work has gone; its task goes on.
+      while (runtime.FibersInUse() < 3) {
+        YieldFiber();
+      }
+      YieldFiber();
+      weft::Offload([&] { stacks = runtime.CollectStacks(hours(1)); });
+      lock.unlock();
+      outer->Wait();
+    }
+    REQUIRE(stacks.has_value());
+    std::vector<std::string> told;
+    for (const auto& stack : *stacks) {
+      told.push_back(stack.what + " waits for " + stack.waits_for);
+    }
+    std::sort(told.begin(), told.end());
+    CHECK(told ==
+          std::vector<std::string>{" waits for its thread of the pool",
+                                   "a task of request 7 GET /: Handler waits for a task",
+                                   "a task of request 7 GET /: Handler waits for a weft::Mutex"});
   });
 }
 

@@ -51,7 +51,8 @@ class IAsyncRuntime {
  public:
   virtual ~IAsyncRuntime() = default;
 
-  virtual std::shared_ptr<IWaitPoint> MakeWaitPoint() = 0;
+  /// `what` is what is waited for there, in words ("a lock"), for who looks from outside. Lifetime: static.
+  virtual std::shared_ptr<IWaitPoint> MakeWaitPoint(const char* what) = 0;
   /// Lets others have their turn.
   virtual void Yield() noexcept = 0;
   virtual std::unique_ptr<IDescriptorWatch> Watch(int descriptor) = 0;

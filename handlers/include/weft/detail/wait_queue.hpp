@@ -14,7 +14,8 @@ class WEFT_API WaitQueue {
  public:
   using Clock = std::chrono::steady_clock;
 
-  WaitQueue() noexcept = default;
+  /// `what` is what is waited for, in words ("a lock"), for who looks from outside. Lifetime: static.
+  explicit WaitQueue(const char* what) noexcept : what_(what) {}
   WaitQueue(const WaitQueue&) = delete;
   WaitQueue& operator=(const WaitQueue&) = delete;
   ~WaitQueue() = default;
@@ -34,6 +35,7 @@ class WEFT_API WaitQueue {
   void Append(Waiter& waiter) noexcept;
   void Remove(Waiter& waiter) noexcept;
 
+  const char* const what_;
   Waiter* first_ = nullptr;
   Waiter* last_ = nullptr;
 };
