@@ -47,10 +47,12 @@ std::string ChildrenOf(pid_t pid) {
                   "there is no " + name + " here: 'weft status' tells the workers' numbers"};
   }
   const auto children = ChildrenOf(pid);
-  throw Refusal{options::kExitUnavailable,
-                name + " tells no stacks: it is no worker of weft" +
-                    (children.empty() ? ", or runs in another container: ask there"
-                                      : "; its children are " + children + ": give one of these")};
+  throw Refusal{
+      options::kExitUnavailable,
+      name + " tells no stacks: it is no worker of weft" +
+          (children.empty() ? ", or has only just been started (try again), or runs in another "
+                              "container (ask there)"
+                            : "; its children are " + children + ": give one of these")};
 }
 
 /// Closes itself.

@@ -114,6 +114,7 @@ def test_a_web_server_that_leaves_cancels_the_handler(start_troubles, run_dir, c
     else:
         connection.send(fcgi.record(fcgi.ABORT_REQUEST, 1))
     host.wait_for_access_line("/leave", "status=499", "cause=client_gone")
+    wait_for("the handler's end", lambda: log.exists() and "disconnected" in log.read_text())
     lines = [line.rsplit(" ", 1) for line in log.read_text().splitlines()]
     # The callback ran, and the wait was ended by nothing but the client.
     assert [what for what, _ in lines] == ["callback", "thrown: client gone", "disconnected"]
@@ -169,6 +170,7 @@ def stacks(installation, pid, **options):
 
 def test_stacks_tells_what_every_request_is_at(start_troubles, installation):
     host = start_troubles(HOLDING, workers=1)
+    assert host.get("/wait?ms=1").body == b"waited\n"  # the worker has started
     (worker,) = host.workers()
     asked = {"/wait?ms=60000": "WaitInAFunction", "/big?ms=60000": "WaitInAFunction",
              "/wait?ms=60000&offload=1": "OffloadInAFunction", "/plain?ms=60000": "HoldTheThread"}
@@ -188,7 +190,7 @@ def test_stacks_tells_what_every_request_is_at(start_troubles, installation):
     assert "its thread " in told["/plain?ms=60000"] and "troubles::HoldPlain::ProcessRequest" in told["/plain?ms=60000"]
     assert "its thread " in told["/wait?ms=60000&offload=1"] and "its fiber:" in told["/wait?ms=60000&offload=1"]
     # They wait on.
-    assert not host.access_lines("/wait")
+    assert not host.access_lines("/wait?ms=60000")
     assert host.get("/wait?ms=1").body == b"waited\n"
     for connection in connections:
         connection.close()
@@ -197,6 +199,7 @@ def test_stacks_tells_what_every_request_is_at(start_troubles, installation):
 
 def test_stacks_tells_who_holds_the_reactor(start_troubles, installation):
     host = start_troubles(HOLDING, workers=1)
+    assert host.get("/wait?ms=1").body == b"waited\n"
     (worker,) = host.workers()
     with host.begin("/hold?ms=4000") as connection:
         answer = wait_for("the stack", lambda: (lambda a: a if "HoldTheThread" in a.stdout else None)(
