@@ -2,6 +2,7 @@
 
 import dataclasses
 import socket
+import struct
 import subprocess
 
 
@@ -67,6 +68,13 @@ class Exchange:
             self._socket.sendall(b"".join(message))
         except (BrokenPipeError, ConnectionResetError):
             pass  # a server may answer, and close, before it has read a body that it does not want
+
+    def send_all(self):
+        """Nothing: it was sent when this was made."""
+
+    def reset(self):
+        """Has close() end the connection at once, whatever is on its way."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def read_head(self):
         """Reads up to the end of the headers; returns status and headers."""

@@ -235,8 +235,11 @@ class CgiFcgiExchange:
             ["/usr/bin/cgi-fcgi", "-bind", "-connect", str(site.socket)], env=environment,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
-    def read_head(self):
+    def send_all(self):
         self._process.stdin.close()
+
+    def read_head(self):
+        self.send_all()
         block = b""
         while not block.endswith(b"\r\n\r\n"):
             line = self._process.stdout.readline()

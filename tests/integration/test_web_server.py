@@ -254,6 +254,14 @@ def test_a_client_that_goes_away_stops_the_handler(site):
     assert site.request("GET", "/hello.ashx").status == 200
 
 
+def test_who_asks_for_a_websocket_gets_the_ordinary_answer(site):
+    response = site.request("GET", "/hello.ashx", headers=[
+        ("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")])
+    assert (response.status, response.body) == (200, site.request("GET", "/hello.ashx").body)
+    assert response.header("Sec-WebSocket-Accept") is None
+
+
 def test_connections_to_weft_are_kept_or_not_as_the_configuration_says(site):
     if site.keeps_connections is None:
         pytest.skip("a web server that starts Weft itself decides alone")

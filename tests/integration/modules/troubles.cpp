@@ -111,12 +111,19 @@ class HoldPlain : public weft::IHttpHandler {
 
 namespace {
 
-__attribute__((noinline)) void WaitInAFunction(std::chrono::milliseconds time) {
+volatile int g_waits = 0;
+
+// What they wait in is not their last call, which would take the place of their frames: no stack has those then.
+__attribute__((noinline)) int WaitInAFunction(std::chrono::milliseconds time) {
   weft::SleepFor(time);
+  g_waits = g_waits + 1;
+  return g_waits;
 }
 
-__attribute__((noinline)) void OffloadInAFunction(std::chrono::milliseconds time) {
+__attribute__((noinline)) int OffloadInAFunction(std::chrono::milliseconds time) {
   weft::Offload([time] { HoldTheThread(time); });
+  g_waits = g_waits + 1;
+  return g_waits;
 }
 
 }  // namespace
@@ -145,12 +152,21 @@ void Note(const weft::HttpContext& context, std::string_view what) {
   file << what << ' ' << std::chrono::nanoseconds(now).count() << std::endl;
 }
 
+void Beat(weft::HttpContext& context) {
+  context.Response().Write(".\n");
+  context.Response().Flush();
+}
+
 /// What the two below have in common.
 template <typename Wait>
 void WaitForCancellation(weft::HttpContext& context, Wait wait) {
   const auto registration = context.Cancellation().Register([&] { Note(context, "callback"); });
-  context.Response().Write("begun\n");
-  context.Response().Flush();
+  if (Number(context.Request(), "silent") != 0) {
+    Note(context, "begun");
+  } else {
+    context.Response().Write("begun\n");
+    context.Response().Flush();
+  }
   try {
     wait();
     Note(context, "ended");
@@ -163,11 +179,18 @@ void WaitForCancellation(weft::HttpContext& context, Wait wait) {
 
 }  // namespace
 
-/// ?log=FILE: writes down how its request is cancelled while it waits.
+/// ?log=FILE: writes down how its request is cancelled while it waits, and, with &silent=1, that it has begun, which it answers
+/// otherwise. With &heartbeat=MS it writes a line that often.
 class Cancelled : public weft::IHttpAsyncHandler {
  public:
   void ProcessRequest(weft::HttpContext& context) override {
-    WaitForCancellation(context, [] { weft::SleepFor(std::chrono::minutes(10)); });
+    WaitForCancellation(context, [&] {
+      const std::chrono::milliseconds heartbeat(Number(context.Request(), "heartbeat"));
+      do {
+        weft::SleepFor(heartbeat.count() == 0 ? std::chrono::minutes(10) : heartbeat);
+        Beat(context);
+      } while (heartbeat.count() != 0);
+    });
   }
   bool IsReusable() const override { return true; }
 };
@@ -177,8 +200,12 @@ class CancelledPlain : public weft::IHttpHandler {
  public:
   void ProcessRequest(weft::HttpContext& context) override {
     WaitForCancellation(context, [&] {
+      const bool beats = Number(context.Request(), "heartbeat") != 0;
       while (context.Response().IsClientConnected()) {
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        if (beats) {
+          Beat(context);
+        }
       }
       context.Cancellation().ThrowIfCancellationRequested();
     });
