@@ -166,6 +166,7 @@ struct Runtime::Implementation {
     std::vector<Lane*> idle_lanes;
     std::size_t max_idle_lanes;
     std::size_t lanes = 0;
+    int surveys_left = 0;
   };
 
   /// A fiber that runs one task after another.
@@ -242,6 +243,7 @@ struct Runtime::Implementation {
 
   void Spawn(StackClass& stack_class, ITask& task) {
     Start(stack_class, task, WorkKind::kSpawned);
+    has_run = true;
     if (++lanes_in_use == 1) {
       // In this order, see ReactorWatch.
       g_reactor_watch.has_work.store(true);
@@ -315,6 +317,7 @@ struct Runtime::Implementation {
   Lane* first_lane = nullptr;
   std::uint64_t last_collection = 0;
   std::size_t lanes_in_use = 0;
+  bool has_run = false;  // since the last look at the stacks
   std::size_t tasks = 0;
   std::size_t max_tasks;
   bool stopping = false;
@@ -514,9 +517,18 @@ std::optional<std::vector<FiberStack>> Runtime::CollectStacks(std::chrono::milli
 }
 
 void Runtime::SurveyStacks() noexcept {
-  for (const auto& stack_class : implementation_->classes) {
-    if (stack_class) {
-      stack_class->stacks.Survey();
+  auto& self = *implementation_;
+  const bool may_be_deeper = std::exchange(self.has_run, false) || self.lanes_in_use != 0;
+  for (const auto& stack_class : self.classes) {
+    if (!stack_class) {
+      continue;
+    }
+    if (may_be_deeper) {
+      // The rest of the round that is under way, and a whole one.
+      stack_class->surveys_left = 2;
+    }
+    if (stack_class->surveys_left != 0 && stack_class->stacks.Survey()) {
+      --stack_class->surveys_left;
     }
   }
 }

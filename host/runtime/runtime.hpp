@@ -87,7 +87,7 @@ class Runtime final : public weft::detail::IAsyncRuntime {
   ///
   /// Threads: any but the reactor's, one at a time. Lifetime: the runtime must outlive the call.
   std::optional<std::vector<FiberStack>> CollectStacks(std::chrono::milliseconds patience);
-  /// Looks at some more of the stacks for StackUses(). Called several times a second.
+  /// Looks at some more of the stacks for StackUses(), until it has seen all since a fiber last ran. Called several times a second.
   void SurveyStacks() noexcept;
 
   /// Runs `function` on a thread of the pool while this fiber waits, and serves its gateway meanwhile. What it

@@ -126,17 +126,18 @@ void StackPool::LookAt(const char* base) noexcept {
   }
 }
 
-void StackPool::Survey() noexcept {
+bool StackPool::Survey() noexcept {
   if (next_looked_at_ == nullptr) {
     next_looked_at_ = slabs_;
   }
   if (next_looked_at_ == nullptr) {
-    return;
+    return true;
   }
   for (std::size_t i = 0; i < stacks_per_slab_; ++i) {
     LookAt(next_looked_at_->base + i * stack_bytes_);
   }
   next_looked_at_ = next_looked_at_->next;
+  return next_looked_at_ == nullptr;
 }
 
 const char* StackPool::OverflowedLabel(const void* address) const noexcept {

@@ -88,8 +88,9 @@ class StackPool {
   /// The most bytes that have been used of any stack so far, in whole pages, as far as it was looked at: those that are
   /// given up are, and those in use and kept are by Survey().
   std::size_t MostUsedBytes() const noexcept { return most_used_bytes_; }
-  /// Looks how much of some stacks was used; a few calls look at all in turn. It takes some microseconds.
-  void Survey() noexcept;
+  /// Looks how much of some stacks was used; a few calls look at all in turn. True: with this one it has been to the last. It
+  /// takes some microseconds.
+  bool Survey() noexcept;
 
  private:
   struct Slab {
