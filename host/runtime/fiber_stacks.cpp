@@ -35,6 +35,7 @@ void CaptureCurrentFiber(StackHeader& fiber) noexcept {
     stack.what.assign(room.data(), DescribeFiber(fiber, room));
     if (fiber.work != nullptr) {
       stack.started = fiber.work->Started();
+      stack.is_task = fiber.work->IsTask();
     }
     if (fiber.waits_for != nullptr) {
       stack.waits_for = fiber.waits_for;

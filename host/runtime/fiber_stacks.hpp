@@ -18,6 +18,7 @@ namespace weft::host::runtime {
 struct FiberStack {
   std::string what;  ///< "request 4-17 GET /a: shop::Report, shop"; empty: it works for no request
   std::chrono::steady_clock::time_point started{};
+  bool is_task = false;   ///< of weft::Async(): it is a part of a request
   std::string waits_for;  ///< "a sleep"; empty: only its stack tells
   pid_t thread = 0;       ///< that runs something for it; 0: none does
   std::vector<void*> frames;

@@ -16,6 +16,8 @@ class IFiberWork {
   /// Async-signal-safe. Threads: on the fiber's own, and on one that works for it while it waits.
   virtual std::size_t Describe(std::span<char> into) const noexcept = 0;
   virtual std::chrono::steady_clock::time_point Started() const noexcept = 0;
+  /// Whether it is a task of weft::Async(), and no request.
+  virtual bool IsTask() const noexcept { return false; }
 };
 
 /// What a text of a fixed room is made of. Async-signal-safe.

@@ -852,6 +852,7 @@ class TaskWork final : public IFiberWork {
     return std::string_view(text_.data(), bytes_).copy(into.data(), into.size());
   }
   std::chrono::steady_clock::time_point Started() const noexcept override { return started_; }
+  bool IsTask() const noexcept override { return true; }
 
  private:
   static constexpr std::size_t kTextBytes = 256;

@@ -61,6 +61,10 @@ void AppendThread(std::string& text, pid_t thread, const std::string& what) {
   text += ":\n" + WithoutCallers(runtime::Symbolise({captured->frames.data(), captured->count}));
 }
 
+std::string Counted(std::size_t number, const char* what) {
+  return std::to_string(number) + " " + what + (number == 1 ? "" : "s");
+}
+
 std::string Nameless(const std::string& what) {
   return what.empty() ? "what is no request" : observe::EscapedControls(what);
 }
@@ -178,8 +182,12 @@ std::string StackServer::Tell() const {
     return text + Nameless({captured->note.data(), captured->note_bytes}) + ":\n" +
            WithoutCallers(runtime::Symbolise({captured->frames.data(), captured->count}));
   }
-  text += fibers->size() == 1 ? "1 request at work\n"
-                              : std::to_string(fibers->size()) + " requests at work\n";
+  const auto tasks = static_cast<std::size_t>(std::ranges::count_if(*fibers, &FiberStack::is_task));
+  text += Counted(fibers->size() - tasks, "request");
+  if (tasks != 0) {
+    text += " and " + Counted(tasks, "task");
+  }
+  text += " at work\n";
   for (const auto& fiber : *fibers) {
     AppendFiber(text, fiber);
   }

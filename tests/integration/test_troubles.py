@@ -197,6 +197,22 @@ def test_stacks_tells_what_every_request_is_at(start_troubles, installation):
     subprocess.run(["kill", "-KILL", str(worker)], check=True)
 
 
+def test_stacks_tells_tasks_as_their_requests(start_troubles, installation):
+    host = start_troubles(HOLDING, workers=1)
+    assert host.get("/wait?ms=1").body == b"waited\n"
+    (worker,) = host.workers()
+    with host.begin("/wait?ms=60000&task=1"):
+        answer = wait_for("the stacks", lambda: (lambda a: a if "WaitInAFunction" in a.stdout else None)(
+            stacks(installation, worker)))
+        head, *parts = answer.stdout.split("\n\n")
+        assert head.endswith(": 1 request and 1 task at work")
+        (task,) = [part for part in parts if part.startswith("a task of request ")]
+        (request,) = [part for part in parts if part.startswith("request ")]
+        assert " GET /wait?ms=60000&task=1: troubles::Wait, for " in task and ", waits for a sleep:" in task
+        assert "WaitInAFunction" in task and "WaitInAFunction" not in request
+        assert ", waits for a task:" in request and "troubles::Wait::ProcessRequest" in request
+
+
 def test_stacks_tells_who_holds_the_reactor(start_troubles, installation):
     host = start_troubles(HOLDING, workers=1)
     assert host.get("/wait?ms=1").body == b"waited\n"

@@ -128,13 +128,15 @@ __attribute__((noinline)) int OffloadInAFunction(std::chrono::milliseconds time)
 
 }  // namespace
 
-/// ?ms=N&offload=1: waits as it should.
+/// ?ms=N: waits as it should; &offload=1: for a thread; &task=1: for a task.
 class Wait : public weft::IHttpAsyncHandler {
  public:
   void ProcessRequest(weft::HttpContext& context) override {
     const std::chrono::milliseconds time(Number(context.Request(), "ms"));
     if (Number(context.Request(), "offload") != 0) {
       OffloadInAFunction(time);
+    } else if (Number(context.Request(), "task") != 0) {
+      weft::Async([time] { WaitInAFunction(time); }).Wait();
     } else {
       WaitInAFunction(time);
     }
