@@ -50,14 +50,15 @@ void ReadinessProbe::Measure(Clock::time_point now) {
       return;
     }
     std::uint64_t count = 0;
-    static_cast<void>(!::read(event_.native_handle(), &count, sizeof count));
+    [[maybe_unused]] const auto bytes = ::read(event_.native_handle(), &count, sizeof count);
     measured_at_ = Clock::now();
     delay_ = measured_at_ - asked_at_;
     codel_.Observe(measured_at_, delay_);
   });
   is_measuring_ = true;
   const std::uint64_t one = 1;
-  static_cast<void>(!::write(event_.native_handle(), &one, sizeof one));
+  // It cannot be full: it was read when it was ready last.
+  [[maybe_unused]] const auto bytes = ::write(event_.native_handle(), &one, sizeof one);
 }
 
 }  // namespace weft::host::runtime
