@@ -1,0 +1,209 @@
+# The comparisons of scripts/bench about handlers that wait, and about more load than there is room for. Sourced by it.
+
+# write_mappings SECTIONS: mapping files in $work/mappings with these sections, a JSON object, and the handlers of bench_handlers.
+write_mappings() {
+  mkdir -p "$work/mappings/default"
+  echo "{ \"sections\": $1 }" >"$work/mappings/machine.json"
+  cat >"$work/mappings/default/mapping.json" <<'END'
+{ "httpHandlers": [
+  { "add": { "verb": "GET", "path": "/compute", "type": "bench::Compute, bench_handlers" } },
+  { "add": { "verb": "GET", "path": "/timers", "type": "bench::Timers, bench_handlers" } } ] }
+END
+}
+# start_mapped_weft WORKERS: with these mapping files.
+start_mapped_weft() {
+  start_server weft "$weft" serve --listen "unix:$socket" --workers "$1" --mappings "$work/mappings" \
+    --modules "$build_dir/modules" "${weft_args[@]}"
+}
+
+# ---- fanout: calls to ten upstreams at once
+
+# start_upstreams: ten that take 100 ms; upstream_ports are theirs. stop_upstreams ends them.
+start_upstreams() {
+  local attempt
+  : >"$work/ports"
+  setsid "$build_dir/bin/slow-upstream" --ports 10 --ms 100 </dev/null >"$work/ports" 2>>"$logs/slow-upstream.log" &
+  upstreams=$!
+  groups+=("$upstreams")
+  note_command "$build_dir/bin/slow-upstream" --ports 10 --ms 100
+  for ((attempt = 0; attempt < 100; ++attempt)); do
+    mapfile -t upstream_ports <"$work/ports"
+    ((${#upstream_ports[@]} < 10)) || return 0
+    sleep 0.05
+  done
+  die "slow-upstream does not listen"
+}
+stop_upstreams() {
+  kill_group "$upstreams"
+  forget "$upstreams"
+}
+
+fanout_again=5
+
+compare_fanout() {
+  begin_comparison "fanout: GET /fanout.ashx, 10 upstreams of which each takes 100 ms, one worker"
+  local round upstreams upstream_ports urls count name again
+  local ask=(--script-name /fanout.ashx --expect-times '10:"status": 200' --stall-seconds 30)
+  for ((round = 1; round <= rounds; ++round)); do
+    start_upstreams
+    printf -v urls '"http://127.0.0.1:%s/", ' "${upstream_ports[@]}"
+    write_mappings "{ \"fanout\": { \"upstreams\": [${urls%, }], \"timeoutMilliseconds\": 10000 } }"
+    for count in $(in_order "$round" 1 500); do
+      start_mapped_weft 1
+      for ((again = 0; again <= fanout_again; ++again)); do
+        # The first have nothing to reuse: no stacks, no memory.
+        name=$count.$((again > 0))
+        run_load out "${ask[@]}" --connections "$count" --requests "$count" --pid "$server"
+        record_fields "$name" out max_in_flight p50_ms max_ms server_cpu_us rss_peak_kib
+        record_errors "$name" out
+        sleep 0.2
+      done
+      stop_server
+    done
+    stop_upstreams
+  done
+  echo '| requests at once | calls at once | | p50 ms | the last, ms | bound ms | errors | VmRSS peak KiB |'
+  echo '|---|---|---|---|---|---|---|---|'
+  for count in 1 500; do
+    for again in 0 1; do
+      name=$count.$again
+      echo "| $(of "$name.max_in_flight" 0) | $((count * 10)) |" \
+        "$([[ $again == 0 ]] && echo 'the first of a worker' || echo 'later ones') | $(of "$name.p50_ms" 0)" \
+        "| $(of "$name.max_ms" 0) | $([[ $count == 1 ]] && echo 130 || echo 1000) | $(error_list "$name") | $(of "$name.rss_peak_kib" 0) |"
+    done
+  done
+  end_comparison
+}
+
+# ---- pg: a database, by its own benchmark and through a worker
+
+postgres_folder() {
+  local folder
+  for folder in /usr/lib/postgresql/*/bin /usr/bin; do
+    if [[ -x $folder/initdb ]]; then echo "$folder"; fi
+  done | sort -V | tail -n 1
+}
+
+# as_database_user COMMAND...: PostgreSQL refuses to run as root.
+as_database_user() {
+  if ((EUID)); then
+    "$@"
+  else
+    setpriv --reuid nobody --regid nogroup --clear-groups "$@"
+  fi
+}
+
+start_postgres() {
+  local folder=$1 attempt
+  chmod 711 "$work"  # the server's account looks for its socket below
+  mkdir -p "$work/pg"
+  if ((EUID == 0)); then chown nobody:nogroup "$work/pg"; fi
+  as_database_user "$folder/initdb" -D "$work/pg/data" -A trust -U weft -E UTF8 --locale C --no-sync >>"$logs/postgres.log" 2>&1 ||
+    die "initdb failed: $(tail -n 3 "$logs/postgres.log")"
+  as_database_user setsid "$folder/postgres" -D "$work/pg/data" -k "$work/pg" -c listen_addresses= -c fsync=off \
+    </dev/null >>"$logs/postgres.log" 2>&1 &
+  postgres=$!
+  groups+=("$postgres")
+  for ((attempt = 0; attempt < 100; ++attempt)); do
+    ! "$folder/pg_isready" -q -h "$work/pg" || break
+    sleep 0.1
+  done
+  "$folder/pgbench" -i -q -s 1 "$pg_connection" >>"$logs/postgres.log" 2>&1 || die "pgbench -i failed: $(tail -n 3 "$logs/postgres.log")"
+}
+
+pg_connections=8
+pg_rows=100000  # of pgbench -i -s 1
+
+compare_pg() {
+  local folder postgres round mode ask
+  local -A pgbench_mode=([pgbench]=simple [prepared]=prepared)
+  local pg_connection="host=$work/pg user=weft dbname=postgres"
+  folder=$(postgres_folder)
+  [[ -n $folder && -f $build_dir/modules/pg.so ]] || die "pg needs PostgreSQL (Debian: postgresql) and libpq-dev"
+  begin_comparison "pg: GET /pg.ashx?id=N, one worker with $pg_connections connections, and pgbench -S -c $pg_connections, PostgreSQL"
+  start_postgres "$folder"
+  write_mappings "{ \"pg\": { \"connection\": \"$pg_connection\", \"connections\": $pg_connections } }"
+  ask=(--script-name /pg.ashx --query 'id={random}' --random "$pg_rows" --connections $((2 * pg_connections))
+    --expect-body $'{"aid":{random},"bid":1,"abalance":0}\n')
+  for ((round = 1; round <= rounds; ++round)); do
+    for mode in $(in_order "$round" weft pgbench prepared); do
+      if [[ $mode == weft ]]; then
+        start_mapped_weft 1
+        run_load out "${ask[@]}" --warmup 2000 --seconds "$seconds" --pid "$server"
+        stop_server
+        record_fields weft out req_per_s p50_ms p99_ms server_cpu_us generator_cpu_percent
+        record_errors weft out
+      else
+        note_command "$folder/pgbench" -n -S -M "${pgbench_mode[$mode]}" -c "$pg_connections" -T "$seconds" "$pg_connection"
+        "$folder/pgbench" -n -S -M "${pgbench_mode[$mode]}" -c "$pg_connections" -T "$seconds" "$pg_connection" >"$work/pgbench" \
+          2>>"$logs/postgres.log" || die "pgbench failed: $(tail -n 3 "$logs/postgres.log")"
+        record "$mode.req_per_s" "$(sed -n 's/^tps = \([0-9.]*\) .*/\1/p' "$work/pgbench")"
+        record "$mode.average_ms" "$(sed -n 's/^latency average = \([0-9.]*\) ms/\1/p' "$work/pgbench")"
+      fi
+    done
+  done
+  kill_group "$postgres"
+  forget "$postgres"
+  echo '| | queries/s | average or p50 ms | p99 ms | errors | worker CPU µs/request | generator CPU % |'
+  echo '|---|---|---|---|---|---|---|'
+  echo "| weft | $(of weft.req_per_s 0) | $(of weft.p50_ms 3) | $(of weft.p99_ms 3) | $(error_list weft)" \
+    "| $(of weft.server_cpu_us 1) | $(of weft.generator_cpu_percent 0) |"
+  echo "| pgbench -S -c $pg_connections | $(of pgbench.req_per_s 0) | $(of pgbench.average_ms 3) | | | | |"
+  echo "| the same with -M prepared, as weft asks | $(of prepared.req_per_s 0) | $(of prepared.average_ms 3) | | | | |"
+  echo "| **weft ÷ pgbench**, bound 0.80 | $(ratio weft.req_per_s pgbench.req_per_s) | | | | | |"
+  echo "| weft ÷ pgbench -M prepared | $(ratio weft.req_per_s prepared.req_per_s) | | | | | |"
+  end_comparison
+}
+
+# ---- overload: three times what a worker can do
+
+# Each kind: what is asked, and the closed loop's connections that find its peak.
+declare -A overload_path=([reactor]=/compute [pool]=/sleep.ashx) overload_query=([reactor]=us=300 [pool]=ms=10)
+declare -A overload_clients=([reactor]=16 [pool]=80)
+declare -A overload_what=([reactor]='async, 0.3 ms of CPU of the reactor' [pool]='plain, 10 ms on a thread of the pool')
+overload_loads=(0.8 1 2 3)
+
+compare_overload() {
+  begin_comparison "overload: more requests than one worker can serve, at random times (open loop), options as shipped"
+  local round kind times peak ask open
+  write_mappings '{}'
+  for ((round = 1; round <= rounds; ++round)); do
+    for kind in $(in_order "$round" reactor pool); do
+      ask=(--script-name "${overload_path[$kind]}" --query "${overload_query[$kind]}")
+      open=(--connections 4000 --allow-503 --stall-seconds 30)
+      start_mapped_weft 1
+      run_load peak "${ask[@]}" --connections "${overload_clients[$kind]}" --warmup 500 --seconds "$seconds" --pid "$server"
+      stop_server
+      peak=$(field peak req_per_s)
+      record "$kind.peak" "$peak"
+      record_errors "$kind.peak" peak
+      for times in $(in_order "$round" "${overload_loads[@]}"); do
+        start_mapped_weft 1
+        run_load out "${ask[@]}" "${open[@]}" --seconds "$((seconds * 3))" --pid "$server" \
+          --rate "$(awk -v peak="$peak" -v times="$times" 'BEGIN { print peak * times }')"
+        stop_server
+        record_fields "$kind.$times" out req_per_s p50_ms p99_ms max_ms shed shed_p99_ms late_p99_ms max_in_flight requests
+        record_errors "$kind.$times" out
+        record "$kind.$times.goodput" "$(awk -v now="$(field out req_per_s)" -v peak="$peak" 'BEGIN { print 100 * now / peak }')"
+        record "$kind.$times.shed_percent" "$(awk -v shed="$(field out shed)" -v all="$(field out requests)" \
+          'BEGIN { print 100 * shed / all }')"
+      done
+    done
+  done
+  echo '| handlers | load, times the peak | goodput, % of the peak | accepted p50 ms | p99 ms | p99 ÷ that at capacity | refused % (503)' \
+    '| refused p99 ms | errors | generator late, p99 ms |'
+  echo '|---|---|---|---|---|---|---|---|---|---|'
+  for kind in reactor pool; do
+    for times in "${overload_loads[@]}"; do
+      echo "| ${overload_what[$kind]} | $times | $(of "$kind.$times.goodput" 1) | $(of "$kind.$times.p50_ms" 1)" \
+        "| $(of "$kind.$times.p99_ms" 1) | $(ratio "$kind.$times.p99_ms" "$kind.1.p99_ms") | $(of "$kind.$times.shed_percent" 1)" \
+        "| $(of "$kind.$times.shed_p99_ms" 1) | $(error_list "$kind.$times") | $(of "$kind.$times.late_p99_ms" 2) |"
+    done
+  done
+  echo
+  for kind in reactor pool; do
+    echo "The peak of handlers that are ${overload_what[$kind]}, closed loop of ${overload_clients[$kind]}:" \
+      "$(of "$kind.peak" 0) requests a second, errors $(error_list "$kind.peak")."
+  done
+  end_comparison
+}
