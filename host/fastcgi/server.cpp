@@ -18,6 +18,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -38,6 +39,11 @@ constexpr std::size_t kReadBytes = 64 * 1024;
 /// Reads in a row from one connection, so that a fast sender does not hold the reactor: 4 are 256 KiB, a fraction of a
 /// millisecond.
 constexpr int kReadsPerTurn = 4;
+/// A turn to accept that came so late after there was something to accept is one of a reactor that has too much to do: then
+/// whoever waits is accepted at once, up to a number that takes about a millisecond, for each would wait as long again for
+/// a turn of its own, where nothing measures it. What they ask for is then served or refused.
+constexpr std::chrono::milliseconds kLateTurn{5};
+constexpr int kAcceptsPerLateTurn = 256;
 /// After accept() failed for want of descriptors or memory: no event tells when there are some again.
 constexpr std::chrono::milliseconds kAcceptRetry{100};
 
@@ -62,6 +68,13 @@ struct Server::Acceptor {
 
   boost::asio::posix::stream_descriptor socket;  // a listening socket is only waited for
   bool waiting = false;
+  /// When there was more to accept after the last turn; none: there was not.
+  std::optional<Connection::Clock::time_point> more_since;
+
+  bool HasMore() const noexcept {
+    pollfd state{const_cast<Acceptor*>(this)->socket.native_handle(), POLLIN, 0};
+    return poll(&state, 1, 0) > 0;
+  }
 };
 
 /// A connected socket. It is destroyed when nothing waits on it any more.
@@ -327,7 +340,19 @@ void Server::Accept(Acceptor& acceptor) {
 
 void Server::OnAcceptable(Acceptor& acceptor) {
   // One at a time: where several workers wait for the same socket, the others get their turn.
-  if (!AcceptOne(acceptor) && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+  const auto now = Connection::Clock::now();
+  const bool is_late = acceptor.more_since && now - *acceptor.more_since >= kLateTurn;
+  acceptor.more_since.reset();
+  int left = is_late ? kAcceptsPerLateTurn : 1;
+  while (left > 0 && sockets_.size() < limits_.max_connections && AcceptOne(acceptor)) {
+    --left;
+  }
+  if (left == 0) {
+    if (acceptor.HasMore()) {
+      acceptor.more_since = now;
+    }
+  } else if (sockets_.size() < limits_.max_connections && errno != EAGAIN && errno != EINTR &&
+             errno != ECONNABORTED) {
     observe::Log(observe::Level::kWarning,
                  "a connection cannot be accepted: " + std::generic_category().message(errno));
     retry_.expires_after(kAcceptRetry);

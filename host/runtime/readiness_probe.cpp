@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <exception>
 #include <system_error>
+#include <utility>
 
 namespace weft::host::runtime {
 
@@ -21,44 +22,69 @@ int OpenEvent() {
   return descriptor;
 }
 
+template <typename Event, std::size_t... kIndices>
+std::array<Event, sizeof...(kIndices)> MakeEvents(boost::asio::io_context& io,
+                                                  std::index_sequence<kIndices...>) {
+  return {((void)kIndices, Event(io))...};
+}
+
 }  // namespace
 
-ReadinessProbe::ReadinessProbe(boost::asio::io_context& io, const Codel::Options& options)
-    : options_(options), codel_(options), event_(io, OpenEvent()) {}
+ReadinessProbe::Event::Event(boost::asio::io_context& io) : descriptor(io, OpenEvent()) {}
+
+ReadinessProbe::ReadinessProbe(boost::asio::io_context& io, const Codel::Options& options, Now now)
+    : options_(options),
+      gap_(std::min<Clock::duration>(options.target, options.interval) / kPerTarget),
+      now_(now),
+      codel_(options),
+      events_(MakeEvents<Event>(io, std::make_index_sequence<kEvents>())) {}
 
 bool ReadinessProbe::OnArrival(Clock::time_point now) noexcept {
   if (!codel_.IsOn()) {
     return false;
   }
-  if (!is_measuring_ && now - asked_at_ >= options_.interval / kPerInterval) {
+  if (auto& event = events_[next_]; !event.ready_since && now - asked_at_ >= gap_) {
     try {
-      Measure(now);
+      Measure(now, event);
+      next_ = (next_ + 1) % kEvents;
+      ++outstanding_;
     } catch (const std::exception&) {
       // No memory: nothing is known.
     }
   }
-  // What is on its way tells more than what was, once it is late.
-  const auto delay = is_measuring_ ? std::max(delay_, now - asked_at_) : delay_;
-  return now - measured_at_ <= options_.interval && codel_.Refuses(delay);
+  const auto& since = events_[oldest_].ready_since;
+  return since && now - measured_at_ <= options_.interval && codel_.Refuses(now - *since);
 }
 
-void ReadinessProbe::Measure(Clock::time_point now) {
-  asked_at_ = now;
-  event_.async_wait(event_.wait_read, [this](const boost::system::error_code& error) {
-    is_measuring_ = false;
-    if (error) {
-      return;
-    }
-    std::uint64_t count = 0;
-    [[maybe_unused]] const auto bytes = ::read(event_.native_handle(), &count, sizeof count);
-    measured_at_ = Clock::now();
-    delay_ = measured_at_ - asked_at_;
-    codel_.Observe(measured_at_, delay_);
-  });
-  is_measuring_ = true;
+void ReadinessProbe::Measure(Clock::time_point now, Event& event) {
+  event.descriptor.async_wait(event.descriptor.wait_read,
+                              [this, &event](const boost::system::error_code& error) {
+                                if (!error) {
+                                  Close(event);
+                                }
+                              });
+  event.ready_since = asked_at_ = now;
   const std::uint64_t one = 1;
   // It cannot be full: it was read when it was ready last.
-  [[maybe_unused]] const auto bytes = ::write(event_.native_handle(), &one, sizeof one);
+  [[maybe_unused]] const auto bytes =
+      ::write(event.descriptor.native_handle(), &one, sizeof one);
+}
+
+/// It has had its turn.
+void ReadinessProbe::Close(Event& event) noexcept {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const auto bytes =
+      ::read(event.descriptor.native_handle(), &count, sizeof count);
+  measured_at_ = now_();
+  const auto since = *std::exchange(event.ready_since, std::nullopt);
+  codel_.Observe(measured_at_, measured_at_ - since);
+  --outstanding_;
+  if (outstanding_ == 0) {
+    oldest_ = next_;
+  }
+  while (outstanding_ != 0 && !events_[oldest_].ready_since) {
+    oldest_ = (oldest_ + 1) % kEvents;
+  }
 }
 
 }  // namespace weft::host::runtime

@@ -102,6 +102,7 @@ struct Options {
   std::optional<std::pair<std::size_t, std::string>> expect_times;
   std::size_t random = 0;
   double rate = 0;  // 0: closed loop
+  double settle = 0;
   bool allow_503 = false;
   std::size_t multiplex = 1;
   std::size_t warmup = 0;
@@ -122,6 +123,8 @@ constexpr const char* kUsage =
                        --pause-ms or --requests
   --method M  --script-name /path  --query Q  --document-root DIR  --body-bytes N
   --param NAME=VALUE   replaces a parameter of that name, or adds one; repeatable
+  --settle S           with --rate: so many seconds before the measured ones, at the same rate. Then
+                       server CPU per request is not told
   --random N           replaces {random} in --query by a number from 1 to N, another for each
                        request, of eight digits
   --expect-body TEXT   the answer's body; status 200 is always expected. With --random, {random}
@@ -188,6 +191,7 @@ Options ParseOptions(int argc, char** argv) {
        }},
       {"random", number(options.random)},
       {"rate", number(options.rate)},
+      {"settle", number(options.settle)},
       {"multiplex", number(options.multiplex)},
       {"warmup", number(options.warmup)},
       {"pause-ms",
@@ -228,6 +232,7 @@ Options ParseOptions(int argc, char** argv) {
     throw UsageError("--multiplex needs kept connections");
   if (options.rate > 0 && (options.pause.count() > 0 || options.requests > 0))
     throw UsageError("--rate goes with --seconds, and without --pause-ms");
+  if (options.settle > 0 && options.rate <= 0) throw UsageError("--settle goes with --rate");
   if (options.random > kMostRandom) throw UsageError("--random: at most 99999999");
   if (options.random > 0 && options.query.find(kRandomPlace) == options.query.npos)
     throw UsageError("--random needs a --query with {random} in it");
@@ -539,6 +544,7 @@ class Load {
 
   Results results_;
   std::size_t budget_ = 0;
+  Time measured_from_{};
   Time deadline_{};
   std::size_t started_ = 0;
   std::size_t in_flight_ = 0;
@@ -552,10 +558,13 @@ Results Load::Run(std::size_t requests, double seconds) {
   if (requests > 0) results_.latencies_us.reserve(requests);
   budget_ = requests;
   started_ = 0;
-  const Time begin = Clock::now();
-  deadline_ =
-      begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+  const auto duration = [](double time) {
+    return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(time));
+  };
   is_open_loop_ = options_.rate > 0 && requests == 0;
+  const Time begin = Clock::now();
+  measured_from_ = begin + duration(is_open_loop_ ? options_.settle : 0);
+  deadline_ = measured_from_ + duration(seconds);
   idle_.clear();
   next_arrival_ = begin;
   for (std::size_t line = 0; line < lines_.size(); ++line) {
@@ -607,7 +616,7 @@ Results Load::Run(std::size_t requests, double seconds) {
       next_tick = now + kTick;
     }
   }
-  results_.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  results_.seconds = std::chrono::duration<double>(Clock::now() - measured_from_).count();
   if (in_flight_ > 0) {
     budget_ = started_ = 1;  // nothing new starts
     for (std::size_t line = 0; line < lines_.size(); ++line) {
@@ -639,8 +648,10 @@ void Load::StartArrivals(Time now) {
        next_arrival_ +=
        std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(gap(random_)))) {
     arrived_.push_back(next_arrival_);
-    const auto late = std::chrono::duration_cast<std::chrono::microseconds>(now - next_arrival_);
-    results_.late_us.push_back(static_cast<std::uint32_t>(late.count()));
+    if (next_arrival_ >= measured_from_) {
+      const auto late = std::chrono::duration_cast<std::chrono::microseconds>(now - next_arrival_);
+      results_.late_us.push_back(static_cast<std::uint32_t>(late.count()));
+    }
   }
   while (!arrived_.empty() && !idle_.empty()) {
     const Time wanted = arrived_.front();
@@ -905,7 +916,7 @@ void Load::Finish(std::size_t line_at, std::size_t slot_at, std::optional<Failur
 void Load::Count(Line& line, Slot& slot, std::optional<Failure> failure) {
   if (failure && *failure != Failure::kShed) {
     ++results_.failures[static_cast<std::size_t>(*failure)];
-  } else {
+  } else if (slot.wanted >= measured_from_) {
     const auto us =
         std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - slot.wanted);
     (failure ? results_.shed_us : results_.latencies_us)
@@ -1079,7 +1090,7 @@ int RunLoad(const Options& options) {
     }
     std::optional<double> cpu_us;
     const auto ticks_per_second = static_cast<double>(sysconf(_SC_CLK_TCK));
-    if (right > 0) {
+    if (right > 0 && options.settle == 0) {
       cpu_us = 1e6 * static_cast<double>(used) / ticks_per_second / static_cast<double>(right);
     }
     // How evenly the processes were used: 50 of two, 6 of sixteen; 100 is one that did it all.

@@ -161,7 +161,7 @@ compare_pg() {
 declare -A overload_path=([reactor]=/compute [pool]=/sleep.ashx) overload_query=([reactor]=us=300 [pool]=ms=10)
 declare -A overload_clients=([reactor]=16 [pool]=80)
 declare -A overload_what=([reactor]='async, 0.3 ms of CPU of the reactor' [pool]='plain, 10 ms on a thread of the pool')
-overload_loads=(0.8 1 2 3)
+overload_loads=(0.8 1 1.2 3)
 
 compare_overload() {
   begin_comparison "overload: more requests than one worker can serve, at random times (open loop), options as shipped"
@@ -179,7 +179,7 @@ compare_overload() {
       record_errors "$kind.peak" peak
       for times in $(in_order "$round" "${overload_loads[@]}"); do
         start_mapped_weft 1
-        run_load out "${ask[@]}" "${open[@]}" --seconds "$((seconds * 3))" --pid "$server" \
+        run_load out "${ask[@]}" "${open[@]}" --settle 2 --seconds "$((seconds * 3))" --pid "$server" \
           --rate "$(awk -v peak="$peak" -v times="$times" 'BEGIN { print peak * times }')"
         stop_server
         record_fields "$kind.$times" out req_per_s p50_ms p99_ms max_ms shed shed_p99_ms late_p99_ms max_in_flight requests
