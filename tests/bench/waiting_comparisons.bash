@@ -207,3 +207,110 @@ compare_overload() {
   done
   end_comparison
 }
+
+# ---- waits: as many as there may be, in two workers
+
+compare_waits() {
+  begin_comparison "waits: 10,000 requests of /wait.ashx?ms=1000 in flight, 2 workers, each on a connection of its own"
+  local round name
+  for ((round = 1; round <= rounds; ++round)); do
+    start_weft 2
+    # All ask at the same moment, first with nothing to reuse and connecting, then again.
+    for name in first later; do
+      run_load out --script-name /wait.ashx --query ms=1000 --expect-body $'waited 1000 ms\n' --connections 10000 \
+        --requests $([[ $name == first ]] && echo 10000 || echo 30000) --stall-seconds 30 --pid "$server"
+      record_fields $name out max_in_flight ok p50_ms p99_ms max_ms server_cpu_us rss_peak_kib busiest_process_percent
+      record "$name.mb" "$(awk -v kib="$(field out rss_peak_kib)" 'BEGIN { print kib * 1024 / 1e6 }')"
+      record_errors $name out
+    done
+    stop_server
+  done
+  echo '| | in flight | answered right | errors | p50 ms | p99 ms, bound 1250 | max ms | VmRSS peak of all processes, MB, bound 300' \
+    '| CPU µs/request | busiest process, % of server CPU |'
+  echo '|---|---|---|---|---|---|---|---|---|---|'
+  for name in first later; do
+    echo "| $([[ $name == first ]] && echo 'the first of the workers' || echo 'three times more') | $(of $name.max_in_flight 0)" \
+      "| $(of $name.ok 0) | $(error_list $name) | $(of $name.p50_ms 0) | $(of $name.p99_ms 0) | $(of $name.max_ms 0)" \
+      "| $(of $name.mb 0) | $(of $name.server_cpu_us 1) | $(of $name.busiest_process_percent 0) |"
+  done
+  end_comparison
+}
+
+# ---- timers: what waits for long, or goes off now and then, while nobody asks
+
+# ticks PID: clock ticks of processor time that it has used.
+ticks() {
+  sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'
+}
+
+compare_timers() {
+  begin_comparison "timers: 100,000 timers of Asio's in one worker that has no requests"
+  local round period worker before expired from to span=$((seconds * 3))
+  write_mappings '{}'
+  for ((round = 1; round <= rounds; ++round)); do
+    for period in $(in_order "$round" none 3600000 60000 10000); do
+      start_mapped_weft 1
+      if [[ $period != none ]]; then
+        run_load out --script-name /timers --query "count=100000&ms=$period" --connections 1 --requests 1
+        record_errors "$period" out
+      fi
+      worker=$(pgrep -P "$server" | head -n 1)
+      sleep 1
+      before=$(ticks "$worker")
+      from=$EPOCHREALTIME
+      sleep "$span"
+      to=$EPOCHREALTIME
+      record "$period.percent" "$(awk -v ticks="$(($(ticks "$worker") - before))" -v hertz="$(getconf CLK_TCK)" -v from="$from" \
+        -v to="$to" 'BEGIN { print 100 * ticks / hertz / (to - from) }')"
+      record "$period.mb" "$(awk '/^VmRSS/ { print $2 * 1024 / 1e6 }' "/proc/$worker/status")"
+      stop_server
+    done
+  done
+  echo '| timers | each goes off | in all, a second | worker CPU, % of a core, bound 10 | worker VmRSS, MB | errors |'
+  echo '|---|---|---|---|---|---|'
+  for period in none 3600000 60000 10000; do
+    if [[ $period == none ]]; then
+      echo "| 0 | – | 0 | $(of none.percent 2) | $(of none.mb 0) | |"
+    else
+      echo "| 100,000 | every $((period / 1000)) s | $((100000000 / period)) | $(of $period.percent 2) | $(of $period.mb 0)" \
+        "| $(error_list $period) |"
+    fi
+  done
+  end_comparison
+}
+
+# ---- switch: the runtime's own price
+
+compare_switch() {
+  begin_comparison "switch: processor time of the runtime's parts, beside the same by callbacks of Asio"
+  note_command "$build_dir/bin/runtime-bench" --rounds $((rounds + 1))
+  "$build_dir/bin/runtime-bench" --rounds $((rounds + 1))
+  end_comparison
+}
+
+# ---- idle: what a worker does when there is nothing to do
+
+compare_idle() {
+  require_programs idle strace
+  begin_comparison "idle: system calls of a worker's threads in $idle_seconds s without a request, options as shipped"
+  local worker call
+  start_weft 2
+  for worker in $(workers); do
+    sleep 1
+    note_command strace -f -c -p WORKER
+    timeout --signal=INT "$idle_seconds" strace -f -c -p "$worker" -o "$work/calls" 2>/dev/null || true
+    while read -r call; do record "idle.$call" "$(awk -v call="$call" '$NF == call { print $4 }' "$work/calls")"; done \
+      < <(awk '$1 ~ /^[0-9.]+$/ && $NF != "total" { print $NF }' "$work/calls")
+    record idle.all "$(awk '$NF == "total" { print $4 }' "$work/calls" | grep . || echo 0)"
+  done
+  stop_server
+  echo '| system call | in each worker |'
+  echo '|---|---|'
+  for call in "$work"/series/idle.*; do
+    call=${call##*/idle.}
+    [[ $call == all ]] || echo "| $call | $(of "idle.$call" 0) |"
+  done
+  echo "| all | $(of idle.all 0) |"
+  end_comparison
+}
+idle_seconds=10
