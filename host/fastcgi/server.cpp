@@ -442,6 +442,9 @@ void Server::Add(int descriptor, const sockaddr_storage& peer) {
     return;
   }
   try {
+    if (on_connection_) {
+      on_connection_();
+    }
     const auto socket = std::make_shared<Socket>(*this, std::move(adopted), unix_domain);
     sockets_.insert(socket);
     socket->ReadMore();

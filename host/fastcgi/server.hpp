@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "host/fastcgi/connection.hpp"
@@ -38,7 +39,10 @@ class Server {
 
   /// Accepts on a listening, non-blocking socket from now on. The descriptor is the server's to close.
   void Listen(int listening_socket);
-  /// Called several times a second: ends connections that wait too long for their peer.
+  /// `function` is called before each connection that is accepted from now on: one of a server that had none needs EndOverdue()
+  /// to be called again. What it throws drops the connection.
+  void SetOnConnection(std::function<void()> function) { on_connection_ = std::move(function); }
+  /// Called several times a second while there are connections: ends those that wait too long for their peer.
   void EndOverdue(Connection::Clock::time_point now);
   /// Who has connected, and was not accepted yet.
   enum class Backlog {
@@ -77,6 +81,7 @@ class Server {
   bool accept_paused_ = false;
   bool told_of_no_memory_ = false;
   std::unique_ptr<char[]> read_buffer_;
+  std::function<void()> on_connection_;
 };
 
 }  // namespace weft::host::fastcgi

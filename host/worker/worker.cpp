@@ -60,7 +60,7 @@ using Clock = std::chrono::steady_clock;
 using observe::Level;
 using observe::Log;
 
-/// How often deadlines are looked at. They are seconds; a quarter of one is precise enough.
+/// How often deadlines are looked at, while anything has one. They are seconds; a quarter of one is precise enough.
 constexpr std::chrono::milliseconds kTick{250};
 /// The same while the worker ends, and somebody waits for it.
 constexpr std::chrono::milliseconds kDrainTick{10};
@@ -217,6 +217,11 @@ class Worker {
     }
     start_watch_.reset();
     WaitForSignal();
+    server_.SetOnConnection([this] {
+      if (!is_ticking_) {
+        WaitForTick(kTick);
+      }
+    });
     for (const int socket : start_.listening_sockets) {
       server_.Listen(socket);
     }
@@ -444,8 +449,7 @@ class Worker {
   void Stop(std::chrono::milliseconds drain_time) {
     asked_to_stop_ = true;
     BeginToEnd(Clock::now() + drain_time, fastcgi::Server::Backlog::kTake);
-    tick_.expires_after(std::chrono::milliseconds(0));
-    WaitForTick();
+    WaitForTick(std::chrono::milliseconds(0));
   }
 
   void BeginToEnd(Clock::time_point cancel_at, fastcgi::Server::Backlog backlog) {
@@ -527,11 +531,24 @@ class Worker {
     if (cancel_at_ && Drain(now)) {
       return;
     }
-    tick_.expires_after(cancel_at_ ? kDrainTick : kTick);
-    WaitForTick();
+    if (cancel_at_) {
+      WaitForTick(kDrainTick);
+    } else if (HasDeadlines()) {
+      WaitForTick(kTick);
+    } else {
+      is_ticking_ = false;  // the next connection goes on
+    }
   }
 
-  void WaitForTick() {
+  /// Whether time alone may ask for something. A worker without connections and requests sleeps until there is one.
+  bool HasDeadlines() const {
+    return server_.Connections() != 0 || runtime_.FibersInUse() != 0 || !retirement_told_ ||
+           runtime::MemoryReserve::Spent();
+  }
+
+  void WaitForTick(std::chrono::milliseconds time) {
+    is_ticking_ = true;
+    tick_.expires_after(time);
     tick_.async_wait([this](const boost::system::error_code& error) {
       if (!error) {
         Tick();
@@ -619,6 +636,7 @@ class Worker {
   fastcgi::Server server_;
   boost::asio::posix::stream_descriptor signals_;
   boost::asio::steady_timer tick_;
+  bool is_ticking_ = false;
   std::optional<Clock::time_point> cancel_at_;
   std::optional<Clock::time_point> cancelled_at_;
   std::optional<MappingReload> reload_;
