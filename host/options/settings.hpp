@@ -237,8 +237,9 @@ struct Settings {
   /// longer is refused, 503, before it waits. 0: nothing is. 50ms: nobody notices, and it is far beyond what a load
   /// that can be borne makes of it.
   std::chrono::milliseconds shed_target{50};
-  /// What is a burst. 100ms, as in CoDel (RFC 8289): some times what a usual request takes.
-  std::chrono::milliseconds shed_interval{100};
+  /// What is a burst. 500ms: ten thousand clients that come at the same moment to handlers that wait are taken up within it, and
+  /// before a load that lasts is known as one, the queue for a thread has less than that in it.
+  std::chrono::milliseconds shed_interval{500};
   /// A thread that had nothing to do for so long ends. 10s: a load that comes in waves finds its threads, and the stacks and
   /// thread-local memory of a peak do not stay for days.
   std::chrono::milliseconds blocking_idle{10'000};

@@ -136,7 +136,7 @@ def test_an_entry_and_a_site_have_bounds_of_their_own(start, run_dir):
 
 def test_a_queue_that_stays_too_long_is_shed_and_those_let_in_are_answered(start):
     """One thread has work for 4 s in its queue: whoever comes then is refused, whoever waits is served."""
-    host = start("--blocking-threads", 1, "--queue-timeout", "60s")
+    host = start("--blocking-threads", 1, "--queue-timeout", "60s", "--shed-interval", "100ms")
     first = [host.begin("/sleep.ashx?ms=20") for _ in range(200)]
     late = []
     try:
