@@ -66,8 +66,7 @@ void ReadinessProbe::Measure(Clock::time_point now, Event& event) {
   event.ready_since = asked_at_ = now;
   const std::uint64_t one = 1;
   // It cannot be full: it was read when it was ready last.
-  [[maybe_unused]] const auto bytes =
-      ::write(event.descriptor.native_handle(), &one, sizeof one);
+  [[maybe_unused]] const auto bytes = ::write(event.descriptor.native_handle(), &one, sizeof one);
 }
 
 /// It has had its turn.

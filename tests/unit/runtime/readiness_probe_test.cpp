@@ -53,7 +53,9 @@ TEST_CASE("ReadinessProbe: a wait of less than the target is borne for ever") {
   CHECK_FALSE(reactor.Stands(6));  // 42 ms
 }
 
-TEST_CASE("ReadinessProbe: once all wait for too long, who has done so is refused, and not who came later") {
+TEST_CASE(
+    "ReadinessProbe: once all wait for too long, who has done so is refused, and not who came "
+    "later") {
   Reactor reactor;
   REQUIRE(reactor.Stands(9));  // 63 ms
   CHECK(reactor.Arrives());
