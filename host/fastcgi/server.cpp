@@ -32,8 +32,9 @@ namespace {
 using boost::system::error_code;
 
 /// A connection's own buffer: a usual request's parameters fit. The reactor fills it without being told anew
-/// that it shall wait, and knows from a short read that there is nothing more.
-constexpr std::size_t kOwnReadBytes = 4 * 1024;
+/// that it shall wait, and knows from a short read that there is nothing more. No more than that: each connection that
+/// waits has one.
+constexpr std::size_t kOwnReadBytes = 2 * 1024;
 /// The buffer of all connections, for one that sends more: what it holds is taken up before the next read.
 constexpr std::size_t kReadBytes = 64 * 1024;
 /// Reads in a row from one connection, so that a fast sender does not hold the reactor: 4 are 256 KiB, a fraction of a
