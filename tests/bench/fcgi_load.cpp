@@ -103,6 +103,7 @@ struct Options {
   std::size_t random = 0;
   double rate = 0;  // 0: closed loop
   double settle = 0;
+  double ramp = 0;
   bool allow_503 = false;
   std::size_t multiplex = 1;
   std::size_t warmup = 0;
@@ -125,6 +126,7 @@ constexpr const char* kUsage =
   --param NAME=VALUE   replaces a parameter of that name, or adds one; repeatable
   --settle S           with --rate: so many seconds before the measured ones, at the same rate. Then
                        server CPU per request is not told
+  --ramp S             closed loop: the slots start one after another within so many seconds (0)
   --random N           replaces {random} in --query by a number from 1 to N, another for each
                        request, of eight digits
   --expect-body TEXT   the answer's body; status 200 is always expected. With --random, {random}
@@ -192,6 +194,7 @@ Options ParseOptions(int argc, char** argv) {
       {"random", number(options.random)},
       {"rate", number(options.rate)},
       {"settle", number(options.settle)},
+      {"ramp", number(options.ramp)},
       {"multiplex", number(options.multiplex)},
       {"warmup", number(options.warmup)},
       {"pause-ms",
@@ -233,6 +236,8 @@ Options ParseOptions(int argc, char** argv) {
   if (options.rate > 0 && (options.pause.count() > 0 || options.requests > 0))
     throw UsageError("--rate goes with --seconds, and without --pause-ms");
   if (options.settle > 0 && options.rate <= 0) throw UsageError("--settle goes with --rate");
+  if (options.ramp > 0 && (options.rate > 0 || options.warmup > 0))
+    throw UsageError("--ramp goes without --rate and --warmup");
   if (options.random > kMostRandom) throw UsageError("--random: at most 99999999");
   if (options.random > 0 && options.query.find(kRandomPlace) == options.query.npos)
     throw UsageError("--random needs a --query with {random} in it");
@@ -571,6 +576,10 @@ Results Load::Run(std::size_t requests, double seconds) {
     for (std::size_t slot = 0; slot < options_.multiplex; ++slot) {
       if (is_open_loop_) {
         idle_.push_back({line, slot});
+      } else if (options_.ramp > 0) {
+        const auto order = static_cast<double>(line * options_.multiplex + slot);
+        const auto all = static_cast<double>(lines_.size() * options_.multiplex);
+        wakeups_.push({begin + duration(options_.ramp * order / all), line, slot});
       } else {
         StartIfDue(line, slot);
       }

@@ -212,13 +212,14 @@ compare_overload() {
 
 compare_waits() {
   begin_comparison "waits: 10,000 requests of /wait.ashx?ms=1000 in flight, 2 workers, each on a connection of its own"
-  local round name
+  local round name ask
   for ((round = 1; round <= rounds; ++round)); do
     start_weft 2
-    # All ask at the same moment, first with nothing to reuse and connecting, then again.
+    # First all ask at the same moment, connecting, and there is nothing to reuse.
     for name in first later; do
+      if [[ $name == first ]]; then ask=(--requests 10000); else ask=(--requests 40000 --ramp 1); fi
       run_load out --script-name /wait.ashx --query ms=1000 --expect-body $'waited 1000 ms\n' --connections 10000 \
-        --requests $([[ $name == first ]] && echo 10000 || echo 30000) --stall-seconds 30 --pid "$server"
+        "${ask[@]}" --stall-seconds 30 --pid "$server"
       record_fields $name out max_in_flight ok p50_ms p99_ms max_ms server_cpu_us rss_peak_kib busiest_process_percent
       record "$name.mb" "$(awk -v kib="$(field out rss_peak_kib)" 'BEGIN { print kib * 1024 / 1e6 }')"
       record_errors $name out
@@ -229,7 +230,8 @@ compare_waits() {
     '| CPU µs/request | busiest process, % of server CPU |'
   echo '|---|---|---|---|---|---|---|---|---|---|'
   for name in first later; do
-    echo "| $([[ $name == first ]] && echo 'the first of the workers' || echo 'three times more') | $(of $name.max_in_flight 0)" \
+    echo "| $([[ $name == first ]] && echo 'all at the same moment, the first of the workers' ||
+      echo 'spread over a second, each four times') | $(of $name.max_in_flight 0)" \
       "| $(of $name.ok 0) | $(error_list $name) | $(of $name.p50_ms 0) | $(of $name.p99_ms 0) | $(of $name.max_ms 0)" \
       "| $(of $name.mb 0) | $(of $name.server_cpu_us 1) | $(of $name.busiest_process_percent 0) |"
   done
