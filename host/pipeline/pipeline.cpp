@@ -166,8 +166,14 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
   try {
     FindClient(context.Request(), flight);
     try {
-      Serve(context, io, flight);
-      OnItsStack(flight, [&] { context.Response().Complete(); });
+      // Not by an exception: most of the work of a refusal would be to throw it, when there is too much work already.
+      if (const auto refusal = Admit(flight)) {
+        flight.cause = refusal->cause;
+        AnswerError(context, io, flight, 503, {}, refusal->detail);
+      } else {
+        Serve(context, io, flight);
+        OnItsStack(flight, [&] { context.Response().Complete(); });
+      }
     } catch (...) {
       if (!flight.answered) {
         throw;
@@ -406,7 +412,6 @@ std::string_view Pipeline::CauseOfFailure(const Flight& flight) {
 }
 
 void Pipeline::Serve(HttpContext& context, RequestIo& io, Flight& flight) {
-  Admit(flight);
   if (Map(context, io, flight)) {
     OnItsStack(flight, [&] { ServeMapped(context, io, flight); });
   }
@@ -480,20 +485,19 @@ void Pipeline::FindClient(const HttpRequest& request, const Flight& flight) cons
   }
 }
 
-void Pipeline::Admit(const Flight& flight) const {
+std::optional<Pipeline::Refusal> Pipeline::Admit(const Flight& flight) const {
   if (in_flight_.size() > limits_.max_requests) {
-    throw HttpException(503, {},
-                        "more than " + std::to_string(limits_.max_requests) +
-                            " requests in flight (--max-requests)")
-        .WithCause(cause::kOverloaded);
+    return Refusal{.cause = cause::kOverloaded.Text(),
+                   .detail = "more than " + std::to_string(limits_.max_requests) +
+                             " requests in flight (--max-requests)"};
   }
   if (runtime_.ShedsArrivals(flight.started)) {
-    throw HttpException(
-        503, {},
-        "requests come faster than the reactor serves them, and wait for it for too "
-        "long (--shed-target)")
-        .WithCause(cause::kLoadShed);
+    return Refusal{.cause = cause::kLoadShed.Text(),
+                   .detail =
+                       "requests come faster than the reactor serves them, and wait for it "
+                       "for too long (--shed-target)"};
   }
+  return std::nullopt;
 }
 
 void Pipeline::AdmitToMapping(Flight& flight, const mappings::FolderSettings& settings) {

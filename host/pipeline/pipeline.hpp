@@ -163,7 +163,12 @@ class Pipeline {
   static std::string_view CauseOfFailure(const Flight& flight);
   void FindClient(const HttpRequest& request, const Flight& flight) const;
   void Serve(HttpContext& context, RequestIo& io, Flight& flight);
-  void Admit(const Flight& flight) const;
+  /// Why a request is answered 503 before anything is done for it.
+  struct Refusal {
+    std::string_view cause;
+    std::string detail;
+  };
+  std::optional<Refusal> Admit(const Flight& flight) const;
   /// The bounds of the entry, and of the folder.
   void AdmitToMapping(Flight& flight, const mappings::FolderSettings& settings);
   void LeaveMapping(const Flight& flight) noexcept;
