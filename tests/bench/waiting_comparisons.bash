@@ -212,28 +212,33 @@ compare_overload() {
 
 compare_waits() {
   begin_comparison "waits: 10,000 requests of /wait.ashx?ms=1000 in flight, 2 workers, each on a connection of its own"
-  local round name ask
+  local round name ask process
   for ((round = 1; round <= rounds; ++round)); do
-    start_weft 2
-    # First all ask at the same moment, connecting, and there is nothing to reuse.
-    for name in first later; do
+    for name in $(in_order "$round" first later); do
+      start_weft 2
+      # All at the same moment, and there is nothing to reuse; or one after another.
       if [[ $name == first ]]; then ask=(--requests 10000); else ask=(--requests 40000 --ramp 1); fi
-      run_load out --script-name /wait.ashx --query ms=1000 --expect-body $'waited 1000 ms\n' --connections 10000 \
+      start_load out --script-name /wait.ashx --query ms=1000 --expect-body $'waited 1000 ms\n' --connections 10000 \
         "${ask[@]}" --stall-seconds 30 --pid "$server"
+      # Once all wait, and before the first are answered.
+      sleep $([[ $name == first ]] && echo 0.95 || echo 2.5)
+      record "$name.pss" "$(for process in "$server" $(workers); do awk '/^Pss:/ { print $2 }' "/proc/$process/smaps_rollup"; done |
+        awk '{ sum += $1 } END { print sum * 1024 / 1e6 }')"
+      wait_load "$load_pid" out
       record_fields $name out max_in_flight ok p50_ms p99_ms max_ms server_cpu_us rss_peak_kib busiest_process_percent
       record "$name.mb" "$(awk -v kib="$(field out rss_peak_kib)" 'BEGIN { print kib * 1024 / 1e6 }')"
       record_errors $name out
+      stop_server
     done
-    stop_server
   done
-  echo '| | in flight | answered right | errors | p50 ms | p99 ms, bound 1250 | max ms | VmRSS peak of all processes, MB, bound 300' \
-    '| CPU µs/request | busiest process, % of server CPU |'
-  echo '|---|---|---|---|---|---|---|---|---|---|'
+  echo '| | in flight | answered right | errors | p50 ms | p99 ms, bound 1250 | max ms | memory of all processes, shared pages once (PSS), MB, bound 300' \
+    '| the sum of VmRSS at its peak, MB | CPU µs/request | busiest process, % of server CPU |'
+  echo '|---|---|---|---|---|---|---|---|---|---|---|'
   for name in first later; do
-    echo "| $([[ $name == first ]] && echo 'all at the same moment, the first of the workers' ||
+    echo "| $([[ $name == first ]] && echo 'all at the same moment' ||
       echo 'spread over a second, each four times') | $(of $name.max_in_flight 0)" \
       "| $(of $name.ok 0) | $(error_list $name) | $(of $name.p50_ms 0) | $(of $name.p99_ms 0) | $(of $name.max_ms 0)" \
-      "| $(of $name.mb 0) | $(of $name.server_cpu_us 1) | $(of $name.busiest_process_percent 0) |"
+      "| $(of $name.pss 0) | $(of $name.mb 0) | $(of $name.server_cpu_us 1) | $(of $name.busiest_process_percent 0) |"
   done
   end_comparison
 }
