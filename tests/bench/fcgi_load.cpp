@@ -680,7 +680,7 @@ void Load::StartIfDue(std::size_t line_at, std::size_t slot_at) {
 /// Puts the next number into the slot's request.
 void Load::DrawRandom(Slot& slot, std::size_t slot_at) {
   slot.random = std::uniform_int_distribution<std::size_t>(1, options_.random)(random_);
-  std::array<char, kRandomPlace.size() + 1> digits{};
+  std::array<char, 24> digits{};  // of any size_t; --random is bounded to as many as fit the place
   std::snprintf(digits.data(), digits.size(), "%08zu", slot.random);
   slot.bytes = request_bytes_[slot_at];
   for (auto at = slot.bytes.find(kRandomPlace); at != slot.bytes.npos;
