@@ -31,11 +31,8 @@ namespace {
 
 using boost::system::error_code;
 
-/// A connection's own buffer: a usual request's parameters fit. The reactor fills it without being told anew
-/// that it shall wait, and knows from a short read that there is nothing more. No more than that: each connection that
-/// waits has one.
-constexpr std::size_t kOwnReadBytes = 2 * 1024;
-/// The buffer of all connections, for one that sends more: what it holds is taken up before the next read.
+/// The buffer of all connections: what it holds is taken up before the next read. None has one of its own, for of ten
+/// thousand connections most wait, and what a request takes from its buffer is copied in any case.
 constexpr std::size_t kReadBytes = 64 * 1024;
 /// Reads in a row from one connection, so that a fast sender does not hold the reactor: 4 are 256 KiB, a fraction of a
 /// millisecond.
@@ -92,7 +89,7 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
 
   /// Takes what has come already, and lets the connection end when nothing is in flight on it.
   void Drain() {
-    // Behind the bytes that the reactor has taken, and not handed over yet.
+    // Not here: who is drained may be in the middle of a request of its own.
     boost::asio::post(server_.io_, [self = shared_from_this()] {
       self->ReadOn();
       if (!self->closed_) {
@@ -107,11 +104,10 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
       return;
     }
     reading_ = true;
-    socket_.async_receive(boost::asio::buffer(own_buffer_),
-                          [self = shared_from_this()](const error_code& error, std::size_t count) {
-                            self->reading_ = false;
-                            self->OnReceived(error, count);
-                          });
+    socket_.async_wait(socket_.wait_read, [self = shared_from_this()](const error_code& error) {
+      self->reading_ = false;
+      self->OnReadable(error);
+    });
   }
 
   // IConnectionSocket
@@ -229,29 +225,28 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
   }
 
  private:
-  void OnReceived(const error_code& error, std::size_t count) {
+  void OnReadable(const error_code& error) {
     if (closed_) {
       return;
     }
     if (error) {
-      OnEnd(error == boost::asio::error::eof);
+      OnEnd(false);
       return;
     }
-    Take(std::string_view(own_buffer_.data(), count));
-    if (count == own_buffer_.size()) {
-      ReadOn();
-    }
+    ReadOn();
     ReadMore();
   }
 
-  /// There is probably more than the own buffer holds.
+  /// Reads what has come.
   void ReadOn() {
     char* const buffer = server_.read_buffer_.get();
     for (int i = 0; i < kReadsPerTurn && !closed_ && (lingering_ || connection_.WantsToRead());
          ++i) {
       const auto count = ::recv(socket_.native_handle(), buffer, kReadBytes, MSG_DONTWAIT);
       if (count <= 0) {
-        // Also the end, and a failure: the next wait tells which.
+        if (count == 0 || (errno != EAGAIN && errno != EINTR)) {
+          OnEnd(count == 0);
+        }
         return;
       }
       Take(std::string_view(buffer, static_cast<std::size_t>(count)));
@@ -299,7 +294,6 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
   bool lingering_ = false;
   bool closed_ = false;
   Connection::Clock::time_point linger_until_{};
-  std::array<char, kOwnReadBytes> own_buffer_;  // not cleared: untouched, it costs no memory
   Connection connection_;
 };
 

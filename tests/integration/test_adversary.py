@@ -402,7 +402,7 @@ def test_a_connection_that_is_dropped_for_want_of_memory_is_closed(start, mapped
     resource.setrlimit(resource.RLIMIT_NOFILE, (8192, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     host = start("--max-connections", 6000, mappings=mapped())
     assert says_hello(fcgi.exchange(host.address, direct(host, "/hello-async")))
-    enough = memory_of(host.process.pid, "VmSize") * KIB + 4 * MIB
+    enough = memory_of(host.process.pid, "VmSize") * KIB + 1 * MIB
     resource.prlimit(host.process.pid, resource.RLIMIT_AS, (enough, enough))
     sockets = []
     try:
