@@ -1,4 +1,6 @@
-# The comparisons of scripts/bench about handlers that wait, and about more load than there is room for. Sourced by it.
+# The comparisons of scripts/bench about handlers that wait, and about more load than there is room for. Sourced by it: what
+# is not set here is set there.
+# shellcheck shell=bash disable=SC2154
 
 # write_mappings SECTIONS: mapping files in $work/mappings with these sections, a JSON object, and the handlers of bench_handlers.
 write_mappings() {
@@ -84,23 +86,18 @@ postgres_folder() {
   done | sort -V | tail -n 1
 }
 
-# as_database_user COMMAND...: PostgreSQL refuses to run as root.
-as_database_user() {
-  if ((EUID)); then
-    "$@"
-  else
-    setpriv --reuid nobody --regid nogroup --clear-groups "$@"
-  fi
-}
+# PostgreSQL refuses to run as root.
+as_database_user=()
+((EUID)) || as_database_user=(setpriv --reuid nobody --regid nogroup --clear-groups)
 
 start_postgres() {
   local folder=$1 attempt
   chmod 711 "$work"  # the server's account looks for its socket below
   mkdir -p "$work/pg"
   if ((EUID == 0)); then chown nobody:nogroup "$work/pg"; fi
-  as_database_user "$folder/initdb" -D "$work/pg/data" -A trust -U weft -E UTF8 --locale C --no-sync >>"$logs/postgres.log" 2>&1 ||
+  "${as_database_user[@]}" "$folder/initdb" -D "$work/pg/data" -A trust -U weft -E UTF8 --locale C --no-sync >>"$logs/postgres.log" 2>&1 ||
     die "initdb failed: $(tail -n 3 "$logs/postgres.log")"
-  as_database_user setsid "$folder/postgres" -D "$work/pg/data" -k "$work/pg" -c listen_addresses= -c fsync=off \
+  setsid "${as_database_user[@]}" "$folder/postgres" -D "$work/pg/data" -k "$work/pg" -c listen_addresses= -c fsync=off \
     </dev/null >>"$logs/postgres.log" 2>&1 &
   postgres=$!
   groups+=("$postgres")
@@ -221,13 +218,13 @@ compare_waits() {
       start_load out --script-name /wait.ashx --query ms=1000 --expect-body $'waited 1000 ms\n' --connections 10000 \
         "${ask[@]}" --stall-seconds 30 --pid "$server"
       # Once all wait, and before the first are answered.
-      sleep $([[ $name == first ]] && echo 0.95 || echo 2.5)
+      sleep "$([[ $name == first ]] && echo 0.95 || echo 2.5)"
       record "$name.pss" "$(for process in "$server" $(workers); do awk '/^Pss:/ { print $2 }' "/proc/$process/smaps_rollup"; done |
         awk '{ sum += $1 } END { print sum * 1024 / 1e6 }')"
       wait_load "$load_pid" out
-      record_fields $name out max_in_flight ok p50_ms p99_ms max_ms server_cpu_us rss_peak_kib busiest_process_percent
+      record_fields "$name" out max_in_flight ok p50_ms p99_ms max_ms server_cpu_us rss_peak_kib busiest_process_percent
       record "$name.mb" "$(awk -v kib="$(field out rss_peak_kib)" 'BEGIN { print kib * 1024 / 1e6 }')"
-      record_errors $name out
+      record_errors "$name" out
       stop_server
     done
   done
