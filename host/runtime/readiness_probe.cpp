@@ -43,6 +43,9 @@ bool ReadinessProbe::OnArrival(Clock::time_point now) noexcept {
   if (!codel_.IsOn()) {
     return false;
   }
+  if (outstanding_ == 0 && now - asked_at_ >= gap_) {
+    codel_.ObserveNoDelay();  // the queue was empty: what comes now is another burst, if it is one
+  }
   if (auto& event = events_[next_]; !event.ready_since && now - asked_at_ >= gap_) {
     try {
       Measure(now, event);

@@ -94,6 +94,17 @@ TEST_CASE("ReadinessProbe: one handler that holds the reactor is no overload") {
   CHECK_FALSE(reactor.Arrives());
 }
 
+TEST_CASE("ReadinessProbe: once the queue was empty, what comes is another burst") {
+  Reactor reactor;
+  REQUIRE(reactor.Stands(9));
+  while (reactor.Turn()) {
+  }
+  g_now += 20ms;
+  for (int i = 0; i < 9; ++i) {
+    CHECK_FALSE(reactor.Arrives());
+  }
+}
+
 TEST_CASE("ReadinessProbe: after a silence nothing is known") {
   Reactor reactor;
   REQUIRE(reactor.Stands(9));
