@@ -2,6 +2,10 @@
 
 #include <sys/mman.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -34,6 +38,10 @@ StackPool::~StackPool() {
   while (slabs_ != nullptr) {
     Slab* const slab = slabs_;
     slabs_ = slab->next;
+#if defined(__SANITIZE_ADDRESS__)
+    // The marks of a fiber's outermost frames stay, for those are not returned from: whoever is mapped there next has none.
+    __asan_unpoison_memory_region(slab->base, stack_bytes_ * stacks_per_slab_);
+#endif
     munmap(slab->base, stack_bytes_ * stacks_per_slab_);
     delete slab;
   }
