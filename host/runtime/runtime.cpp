@@ -842,7 +842,8 @@ class TaskWork final : public IFiberWork {
     const auto rest = text.Rest();
     const std::string_view of_maker(rest.data(), maker->Describe(rest));
     if (of_maker.starts_with(kBegin)) {
-      bytes_ = of_maker.copy(text_.data(), of_maker.size());  // TaskWork of a task: to the left
+      std::copy(of_maker.begin(), of_maker.end(), text_.begin());  // of a task's task: to the left
+      bytes_ = of_maker.size();
     } else {
       bytes_ = kBegin.size() + of_maker.size();
     }
