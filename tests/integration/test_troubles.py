@@ -173,7 +173,7 @@ def test_stacks_tells_what_every_request_is_at(start_troubles, installation):
     assert host.get("/wait?ms=1").body == b"waited\n"  # the worker has started
     (worker,) = host.workers()
     asked = {"/wait?ms=60000": "WaitInAFunction", "/big?ms=60000": "WaitInAFunction",
-             "/wait?ms=60000&offload=1": "OffloadInAFunction", "/plain?ms=60000": "HoldTheThread"}
+             "/wait?ms=60000&offload=1": "HoldTheThread", "/plain?ms=60000": "HoldTheThread"}
     connections = [host.begin(target) for target in asked]
     told = {}
 
@@ -189,6 +189,7 @@ def test_stacks_tells_what_every_request_is_at(start_troubles, installation):
     assert ", waits for a sleep:" in told["/wait?ms=60000"]
     assert "its thread " in told["/plain?ms=60000"] and "troubles::HoldPlain::ProcessRequest" in told["/plain?ms=60000"]
     assert "its thread " in told["/wait?ms=60000&offload=1"] and "its fiber:" in told["/wait?ms=60000&offload=1"]
+    assert "OffloadInAFunction" in told["/wait?ms=60000&offload=1"]
     # They wait on.
     assert not host.access_lines("/wait?ms=60000")
     assert host.get("/wait?ms=1").body == b"waited\n"
