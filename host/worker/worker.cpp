@@ -250,10 +250,13 @@ class Worker {
     }
   }
 
-  /// If anything has changed. What there is no room for is told the next time.
-  void SayFigures(Clock::time_point now) {
-    if (start_.supervisor < 0 || now < figures_due_) {
-      return;
+  /// If anything has changed. False: there may be more to tell, the next time.
+  bool SayFigures(Clock::time_point now) {
+    if (start_.supervisor < 0) {
+      return true;
+    }
+    if (now < figures_due_) {
+      return false;
     }
     figures_due_ = now + kFiguresInterval;
     Figures figures;
@@ -266,9 +269,13 @@ class Worker {
       figures.stalls = seen.stalls;
       figures.longest_stall = seen.longest;
     }
-    if (figures != said_figures_ && TrySend(start_.supervisor, figures)) {
+    if (figures != said_figures_) {
+      if (!TrySend(start_.supervisor, figures)) {
+        return false;
+      }
       said_figures_ = std::move(figures);
     }
+    return true;
   }
 
   bool StartModules() {
@@ -524,9 +531,9 @@ class Worker {
     }
     runtime_.SurveyStacks();
     try {
-      SayFigures(now);
+      figures_said_ = SayFigures(now);
     } catch (const std::bad_alloc&) {
-      // As above.
+      figures_said_ = false;  // as above
     }
     if (cancel_at_ && Drain(now)) {
       return;
@@ -543,7 +550,7 @@ class Worker {
   /// Whether time alone may ask for something. A worker without connections and requests sleeps until there is one.
   bool HasDeadlines() const {
     return server_.Connections() != 0 || runtime_.FibersInUse() != 0 || !retirement_told_ ||
-           runtime::MemoryReserve::Spent();
+           !figures_said_ || runtime::MemoryReserve::Spent();
   }
 
   void WaitForTick(std::chrono::milliseconds time) {
@@ -646,6 +653,7 @@ class Worker {
   std::vector<std::jthread> tellers_;  // of stacks; joined at the end
   Clock::time_point figures_due_{};
   Figures said_figures_;
+  bool figures_said_ = false;
 };
 
 }  // namespace

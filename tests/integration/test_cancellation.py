@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 import servers
-from processes import wait_for
+from processes import lines_of, wait_for
 
 # Who looks at the client while there is nothing to write, and takes what for its departure. An orderly close may be half a one,
 # of a client that has no more to send and waits for its answer. lighttpd sees some resets before the answer, not all.
@@ -62,8 +62,7 @@ class Client:
         self._exchange.close()
 
     def lines(self):
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return [line.rsplit(" ", 1)[0] for line in lines]
+        return [line.rsplit(" ", 1)[0] for line in lines_of(self.log)]
 
     def noted(self):
         return [line for line in self.lines() if line != "begun"]

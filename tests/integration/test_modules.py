@@ -92,7 +92,7 @@ def test_what_each_module_offers_is_listed(installation, build):
     assert text.returncode == 0 and text.stderr == ""
     lines = text.stdout.splitlines()
     assert lines[0] == f"good ({folder}/good.so)"
-    assert lines[1].startswith("  contract 4, release")
+    assert lines[1].startswith("  contract 5, release")
     assert lines[2].startswith("  links lib")
     assert lines[3:] == ["  shop::Async: instance, async, resettable", "  shop::Factory: factory",
                          "  shop::Shared: shared, bufferless"]

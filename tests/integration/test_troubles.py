@@ -8,7 +8,7 @@ import time
 import pytest
 
 import fcgi
-from processes import wait_for
+from processes import lines_of, wait_for
 
 
 def mappings(run_dir, entries, name="mappings", **more):
@@ -91,7 +91,7 @@ def test_an_overflow_ends_its_worker_alone_and_names_the_handler(start_troubles,
         assert connection.is_closed_by_host()
     class_name = "troubles::RecursePlain" if path == "/plain" else "troubles::Recurse"
     wait_for("the report", lambda: "fatal: stack overflow" in host.log.read_text())
-    report = next(line for line in host.log.read_text().splitlines() if "fatal: stack overflow" in line)
+    report = next(line for line in lines_of(host.log) if "fatal: stack overflow" in line)
     assert f"stack overflow in {class_name}" in report
     assert advice in report
     wait_for("another worker", lambda: len(host.workers()) == 2 and set(host.workers()) != set(before))
@@ -114,8 +114,8 @@ def test_a_web_server_that_leaves_cancels_the_handler(start_troubles, run_dir, c
     else:
         connection.send(fcgi.record(fcgi.ABORT_REQUEST, 1))
     host.wait_for_access_line("/leave", "status=499", "cause=client_gone")
-    wait_for("the handler's end", lambda: log.exists() and "disconnected" in log.read_text())
-    lines = [line.rsplit(" ", 1) for line in log.read_text().splitlines()]
+    wait_for("the handler's end", lambda: any("disconnected" in line for line in lines_of(log)))
+    lines = [line.rsplit(" ", 1) for line in lines_of(log)]
     # The callback ran, and the wait was ended by nothing but the client.
     assert [what for what, _ in lines] == ["callback", "thrown: client gone", "disconnected"]
     print(f"{class_name}, the server {leaves}: {(int(lines[1][1]) - left_at) / 1e6:.2f} ms")
@@ -123,7 +123,7 @@ def test_a_web_server_that_leaves_cancels_the_handler(start_troubles, run_dir, c
 
 
 def stall_lines(host):
-    return [line.split(" stall: ", 1)[1] for line in host.log.read_text().splitlines() if " stall: " in line]
+    return [line.split(" stall: ", 1)[1] for line in lines_of(host.log) if " stall: " in line]
 
 
 HOLDING = [("/hold", "Hold"), ("/plain", "HoldPlain"), ("/wait", "Wait"),

@@ -135,7 +135,7 @@ void AddFactory(IHandlerRegistry& registry, std::string_view class_name) {
 namespace detail {
 
 /// Raised with each change of the public headers that a module built before it would not survive.
-inline constexpr std::uint32_t kContractVersion = 4;
+inline constexpr std::uint32_t kContractVersion = 5;
 inline constexpr std::uint32_t kModuleMagic = 0x57656674;  // "Weft"
 
 /// What a module was built against; the host compares it before it calls anything in the module. The first two
