@@ -55,8 +55,9 @@ StallWatch::~StallWatch() {
 }
 
 StallWatch::Counts StallWatch::Seen() const noexcept {
+  const bool is_going_on = in_stall_.load();  // before the figures that its end changes
   return {stalls_.load(std::memory_order_relaxed),
-          milliseconds(longest_ms_.load(std::memory_order_relaxed))};
+          milliseconds(longest_ms_.load(std::memory_order_relaxed)), is_going_on};
 }
 
 void StallWatch::Pause() noexcept {
@@ -152,11 +153,11 @@ void StallWatch::Begin(std::uint64_t turn, Clock::time_point since) {
 }
 
 void StallWatch::End(Clock::time_point now) {
-  in_stall_ = false;
   const auto held_for = std::chrono::floor<milliseconds>(now - stall_began_);
   longest_ms_.store(
       std::max<std::int64_t>(longest_ms_.load(std::memory_order_relaxed), held_for.count()),
       std::memory_order_relaxed);
+  in_stall_ = false;
   if (!is_told_) {
     return;
   }

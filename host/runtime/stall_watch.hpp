@@ -36,7 +36,8 @@ class StallWatch {
 
   struct Counts {
     std::uint64_t stalls = 0;
-    std::chrono::milliseconds longest{0};
+    std::chrono::milliseconds longest{0};  ///< of those that have ended
+    bool is_going_on = false;              ///< one has not, or was not seen to end yet
   };
 
   /// Stalls that are told in a minute; the others are counted. 5: enough to see a pattern, and symbols cost time.
@@ -70,7 +71,7 @@ class StallWatch {
   std::atomic<std::int64_t> longest_ms_{0};
   std::deque<Clock::time_point> told_;
   std::uint64_t untold_ = 0;
-  bool in_stall_ = false;
+  std::atomic<bool> in_stall_{false};
   bool is_told_ = false;
   Clock::time_point stall_began_{};
   std::string stall_what_;

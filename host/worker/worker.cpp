@@ -259,6 +259,7 @@ class Worker {
       return false;
     }
     figures_due_ = now + kFiguresInterval;
+    bool is_all = true;
     Figures figures;
     for (const auto& use : runtime_.StackUses()) {
       figures.stacks.push_back(
@@ -268,6 +269,7 @@ class Worker {
       const auto seen = stall_watch_->Seen();
       figures.stalls = seen.stalls;
       figures.longest_stall = seen.longest;
+      is_all = !seen.is_going_on;
     }
     if (figures != said_figures_) {
       if (!TrySend(start_.supervisor, figures)) {
@@ -275,7 +277,7 @@ class Worker {
       }
       said_figures_ = std::move(figures);
     }
-    return true;
+    return is_all;
   }
 
   bool StartModules() {

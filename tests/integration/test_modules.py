@@ -77,7 +77,7 @@ def test_what_each_module_offers_is_listed(installation, build):
     assert listed["warnings"] == []
     [module] = listed["modules"]
     assert (module["name"], module["file"], module["error"]) == ("good", str(folder / "good.so"), None)
-    assert module["contractVersion"] == 4
+    assert module["contractVersion"] == 5
     assert module["compilerAbi"].startswith("gxx-abi ")
     assert module["buildType"].split()[0] == "release"
     needed = subprocess.run(["readelf", "-d", folder / "good.so"], capture_output=True, text=True, check=True).stdout

@@ -49,7 +49,7 @@ TEST_CASE(
     Told told;
     StallWatch watch(milliseconds(20), told.Teller());
     runtime.SetCurrentLabel("shop::Slow, shop");
-    HoldUntil([&] { return told.Count() == 1; });
+    HoldUntil([&] { return told.Count() == 1 && watch.Seen().is_going_on; });
     CHECK(watch.Seen().stalls == 1);
     weft::SleepFor(milliseconds(1));
     while (told.Count() < 2) {
@@ -65,6 +65,7 @@ TEST_CASE(
     CHECK(told.stalls[1].has_ended);
     CHECK(told.stalls[1].held_for >= told.stalls[0].held_for);
     CHECK(watch.Seen().longest >= milliseconds(20));
+    CHECK_FALSE(watch.Seen().is_going_on);
   });
 }
 
