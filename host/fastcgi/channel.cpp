@@ -82,6 +82,7 @@ void Channel::Close() noexcept {
     number_ = -1;
   }
   phase = Phase::kEnded;
+  CloseFeed();
   DropStdin();
   if (connection_ != nullptr) {
     // It may let go at once: nothing of this is touched after it.
@@ -99,7 +100,7 @@ void Channel::DeleteIfUnheld() noexcept {
 
 void Channel::Detach() noexcept {
   connection_ = nullptr;
-  readable_.Notify();
+  NotifyReader();
   writable_.Notify();
   DeleteIfUnheld();
 }
@@ -143,6 +144,12 @@ void Channel::AppendStdin(std::string_view bytes, std::size_t max_buffered) {
       return;
     }
   }
+  if (feed_ != nullptr && StdinBuffered() == 0) {
+    bytes.remove_prefix(feed_->Append(bytes));
+    if (bytes.empty()) {
+      return;
+    }
+  }
   if (stdin_head_ > stdin_.size() / 2) {
     // Not erase(), which keeps the memory of what no longer counts.
     std::string(stdin_, stdin_head_).swap(stdin_);
@@ -156,11 +163,12 @@ void Channel::AppendStdin(std::string_view bytes, std::size_t max_buffered) {
   } else {
     stdin_.append(bytes);
   }
-  readable_.Notify();
+  NotifyReader();
 }
 
 void Channel::LoseStdin(StdinLoss loss) noexcept {
   stdin_lost_ = loss;
+  CloseFeed();
   DropStdin();
 }
 
@@ -184,6 +192,14 @@ void Channel::ConsumeStdin(std::size_t count) noexcept {
 Channel::Taken Channel::TakeStdin(std::span<char> buffer, std::chrono::milliseconds time) noexcept {
   bool timed_out = false;
   std::size_t count = 0;
+  if (feed_ != nullptr) {
+    RefillFeed();
+    count = feed_->Take(buffer, std::chrono::microseconds(0));
+    if (count != 0) {
+      RefillFeed();
+      return {count, false};
+    }
+  }
   if (StdinBuffered() == 0) {
     taker_ = buffer;
     taken_ = 0;
@@ -199,15 +215,74 @@ Channel::Taken Channel::TakeStdin(std::span<char> buffer, std::chrono::milliseco
   return {count, timed_out};
 }
 
+std::shared_ptr<StdinFeed> Channel::FeedStdin(boost::asio::io_context& io) {
+  // What came at once shall fit in half of it.
+  constexpr std::size_t kLeastBytes = 128 * 1024;
+  const auto bytes = connection_ == nullptr ? 0 : connection_->StdinBufferBytes();
+  if (feed_ == nullptr && bytes >= kLeastBytes && server_.Bodies().TryTake(bytes)) {
+    try {
+      feed_ = std::make_shared<StdinFeed>(io, bytes, [this] { RefillFeed(); });
+    } catch (const std::bad_alloc&) {
+      server_.Bodies().GiveBack(bytes);
+      return nullptr;
+    }
+    if (stdin_ended_) {
+      feed_->SetFiberKnowsMore(true);
+    }
+    RefillFeed();
+  }
+  return feed_;
+}
+
+bool Channel::WantsStdin(std::size_t max_buffered) const noexcept {
+  return feed_ == nullptr ? StdinBuffered() < max_buffered
+                          : StdinBuffered() == 0 && feed_->HasRoom(kMaxContentBytes);
+}
+
+/// There is room in the ring: what waits behind it goes there, and reading goes on.
+void Channel::RefillFeed() noexcept {
+  if (feed_ == nullptr) {
+    return;
+  }
+  if (StdinBuffered() != 0) {
+    const auto count = feed_->Append(std::string_view(stdin_).substr(stdin_head_));
+    stdin_head_ += count;
+    server_.Bodies().GiveBack(count);
+    if (StdinBuffered() == 0) {
+      DropStdin();
+      feed_->SetFiberKnowsMore(stdin_ended_);
+    }
+    feed_->Wake();
+  }
+  if (connection_ != nullptr) {
+    connection_->StdinDrained();
+  }
+}
+
+void Channel::CloseFeed() noexcept {
+  if (feed_ != nullptr) {
+    server_.Bodies().GiveBack(feed_->Capacity());
+    feed_->Close();
+    feed_ = nullptr;
+  }
+}
+
+void Channel::NotifyReader() noexcept {
+  readable_.Notify();
+  if (feed_ != nullptr) {
+    feed_->SetFiberKnowsMore(true);
+  }
+}
+
 void Channel::EndStdin() noexcept {
   stdin_ended_ = true;
-  readable_.Notify();
+  NotifyReader();
 }
 
 void Channel::Abort() noexcept {
   aborted_ = true;
   cancellation_.Cancel(CancellationReason::kClientGone);
-  readable_.Notify();
+  NotifyReader();
   writable_.Notify();
 }
 

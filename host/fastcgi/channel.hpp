@@ -1,8 +1,10 @@
 #pragma once
 
+#include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,6 +12,7 @@
 
 #include <weft/cancellation.hpp>
 #include "host/fastcgi/protocol.hpp"
+#include "host/fastcgi/stdin_feed.hpp"
 #include "host/pipeline/body_budget.hpp"
 #include "host/runtime/fiber_event.hpp"
 #include "host/runtime/task.hpp"
@@ -45,7 +48,10 @@ class Channel final : public runtime::ITask {
           bool keep_connection, std::chrono::steady_clock::time_point begun_at);
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
-  ~Channel() override { GiveBackStdin(); }
+  ~Channel() override {
+    CloseFeed();
+    GiveBackStdin();
+  }
 
   std::uint16_t Id() const noexcept { return id_; }
   bool KeepConnection() const noexcept { return keep_connection_; }
@@ -81,6 +87,11 @@ class Channel final : public runtime::ITask {
     bool timed_out;
   };
   [[nodiscard]] Taken TakeStdin(std::span<char> buffer, std::chrono::milliseconds time) noexcept;
+  /// What comes of STDIN goes into a ring from now on, out of which a thread takes it, and TakeStdin(). libfcgi reads nothing
+  /// more of it. The ring counts whole for all bodies until the channel closes. Null: --stdin-buffer-bytes is too small
+  /// for one, or there is no room.
+  std::shared_ptr<StdinFeed> FeedStdin(boost::asio::io_context& io);
+  bool FeedsStdin() const noexcept { return feed_ != nullptr; }
   /// STDIN bytes that libfcgi has read.
   std::uint64_t StdinOfLibfcgi() const noexcept { return stdin_of_libfcgi_; }
   /// Bytes of the request's parameters, lengths included.
@@ -122,7 +133,16 @@ class Channel final : public runtime::ITask {
     stdin_cut_ = true;
     EndStdin();
   }
+  /// Bytes of STDIN that wait here, beside those in the ring.
   std::size_t StdinBuffered() const noexcept { return stdin_.size() - stdin_head_; }
+  /// Whether fewer than `max_buffered` bytes of STDIN wait.
+  bool WantsStdin(std::size_t max_buffered) const noexcept;
+  /// All that came at once has been appended.
+  void StdinCame() noexcept {
+    if (feed_ != nullptr) {
+      feed_->Wake();
+    }
+  }
   bool StdinEnded() const noexcept { return stdin_ended_; }
   bool WaitsToWrite() const noexcept { return waits_to_write_; }
   bool Aborted() const noexcept { return aborted_; }
@@ -130,7 +150,7 @@ class Channel final : public runtime::ITask {
   void Abort() noexcept;
   /// The request was cancelled: what waits here shall look.
   void NotifyCancelled() noexcept {
-    readable_.Notify();
+    NotifyReader();
     writable_.Notify();
   }
   /// There is room for output again, or the connection has gone.
@@ -150,6 +170,10 @@ class Channel final : public runtime::ITask {
 
  private:
   void WaitForOutput();
+  /// There is what the ring does not tell.
+  void NotifyReader() noexcept;
+  void RefillFeed() noexcept;
+  void CloseFeed() noexcept;
   /// `send_some` says how many bytes it has taken, of those that are left; 0: wait.
   template <typename SendSome>
   bool SendAll(std::size_t bytes, SendSome send_some) noexcept;
@@ -181,8 +205,9 @@ class Channel final : public runtime::ITask {
   std::size_t stdin_head_ = 0;
   std::size_t record_left_ = 0;  // of the STDIN record that libfcgi reads
   std::uint64_t stdin_of_libfcgi_ = 0;
-  std::span<char> taker_;  // where TakeStdin() waits for bytes
-  std::size_t taken_ = 0;  // of it
+  std::shared_ptr<StdinFeed> feed_;  // in front of stdin_
+  std::span<char> taker_;            // where TakeStdin() waits for bytes
+  std::size_t taken_ = 0;            // of it
   runtime::FiberEvent readable_;
   runtime::FiberEvent writable_;
   CancellationSource cancellation_;

@@ -671,8 +671,14 @@ bool Connection::WantsToRead() const noexcept {
     return true;
   }
   const auto& only = *channels_.front();
-  return only.StdinBuffered() < limits_.stdin_buffer_bytes || only.WaitsToWrite() ||
-         waits_writable_ || only.Aborted();
+  return only.WantsStdin(limits_.stdin_buffer_bytes) || only.WaitsToWrite() || waits_writable_ ||
+         only.Aborted();
+}
+
+void Connection::OnAllRead() noexcept {
+  for (auto* const channel : channels_) {
+    channel->StdinCame();
+  }
 }
 
 void Connection::StdinDrained() {

@@ -86,6 +86,8 @@ class Connection final : private RecordParser::IVisitor {
 
   /// The next bytes of the stream, all of which are taken.
   void OnBytes(std::string_view bytes, Clock::time_point now);
+  /// No more bytes are there for now: who waits for them gets what came.
+  void OnAllRead() noexcept;
   /// Send() takes bytes again.
   void OnWritable(Clock::time_point now);
   /// The peer will send no more. `half_closed`: it still reads; else it has gone, and its requests are
@@ -123,6 +125,8 @@ class Connection final : private RecordParser::IVisitor {
   }
   /// NotifyWritable() once there is room.
   void WaitForOutput(Channel& channel) { waiting_for_output_.push_back(&channel); }
+  /// Bytes of STDIN of its only request that wait until reading stops.
+  std::size_t StdinBufferBytes() const noexcept { return limits_.stdin_buffer_bytes; }
   /// libfcgi took bytes of STDIN.
   void StdinDrained();
   /// The fiber has gone, and the peer did not get END_REQUEST. The id stays in use: the peer holds the request for

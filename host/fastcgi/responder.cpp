@@ -25,15 +25,19 @@ constexpr std::size_t kDirectBytes = 16 * 1024;
 /// One request's body and response, through libfcgi's streams.
 class FastCgiExchange final : public pipeline::IExchange {
  public:
-  FastCgiExchange(Channel& channel, FCGX_Request& request, const pipeline::BodyBudget& bodies,
-                  std::chrono::milliseconds body_timeout)
-      : channel_(channel), request_(request), bodies_(bodies), body_timeout_(body_timeout) {}
+  FastCgiExchange(boost::asio::io_context& io, Channel& channel, FCGX_Request& request,
+                  const pipeline::BodyBudget& bodies, std::chrono::milliseconds body_timeout)
+      : io_(io),
+        channel_(channel),
+        request_(request),
+        bodies_(bodies),
+        body_timeout_(body_timeout) {}
 
   std::size_t ReadBody(std::span<char> buffer) override {
     const auto held = channel_.StdinOfLibfcgi() - consumed_of_libfcgi_;
     std::size_t count = 0;
     bool timed_out = false;
-    if (held == 0 && buffer.size() >= kDirectBytes) {
+    if (held == 0 && (buffer.size() >= kDirectBytes || channel_.FeedsStdin())) {
       const auto taken = channel_.TakeStdin(buffer, body_timeout_);
       count = taken.count;
       timed_out = taken.timed_out;
@@ -81,6 +85,11 @@ class FastCgiExchange final : public pipeline::IExchange {
       throw HttpException(400, {}, "the body's stream is broken").WithCause(cause::kBodyTooShort);
     }
     return count;
+  }
+
+  std::shared_ptr<pipeline::IReadAhead> ReadAhead() override {
+    // What libfcgi holds comes first.
+    return channel_.StdinOfLibfcgi() == consumed_of_libfcgi_ ? channel_.FeedStdin(io_) : nullptr;
   }
 
   void SendHeaders(int status, std::string_view description, const HttpHeaders& headers) override {
@@ -167,6 +176,7 @@ class FastCgiExchange final : public pipeline::IExchange {
     }
   }
 
+  boost::asio::io_context& io_;
   Channel& channel_;
   FCGX_Request& request_;
   const pipeline::BodyBudget& bodies_;
@@ -197,7 +207,7 @@ void Responder::Serve(Channel& channel) noexcept {
     return;
   }
   {
-    FastCgiExchange exchange(channel, request, Bodies(), body_timeout_);
+    FastCgiExchange exchange(runtime_.Io(), channel, request, Bodies(), body_timeout_);
     try {
       pipeline_.Process(exchange, ReadParams(request.envp, channel.ParamsBytes()),
                         channel.Cancellation());

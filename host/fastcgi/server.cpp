@@ -92,6 +92,7 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
     // Not here: who is drained may be in the middle of a request of its own.
     boost::asio::post(server_.io_, [self = shared_from_this()] {
       self->ReadOn();
+      self->connection_.OnAllRead();
       if (!self->closed_) {
         self->connection_.Drain();
       }
@@ -234,6 +235,7 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
       return;
     }
     ReadOn();
+    connection_.OnAllRead();
     ReadMore();
   }
 

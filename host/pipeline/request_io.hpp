@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include <weft/cancellation.hpp>
@@ -85,6 +86,7 @@ class RequestIo final : public HttpWorkerRequest {
   std::optional<std::uint64_t> announced_;
   std::uint64_t max_bytes_ = 0;
   std::uint64_t received_ = 0;
+  std::shared_ptr<IReadAhead> ahead_;  // where a thread reads a long body
   std::size_t held_in_memory_ = 0;
   std::size_t held_in_files_ = 0;
   std::uint64_t body_bytes_sent_ = 0;

@@ -80,6 +80,8 @@ class TestFactory final : public IHttpHandlerFactory {
         return std::make_unique<Async>(at->second.function);
       case FastCgiHost::Kind::kBufferless:
         return std::make_unique<Bufferless>(at->second.function);
+      case FastCgiHost::Kind::kPlainBufferless:
+        return std::make_unique<PlainBufferless>(at->second.function);
       case FastCgiHost::Kind::kPlain:
         break;
     }
@@ -100,6 +102,7 @@ class TestFactory final : public IHttpHandlerFactory {
   };
   using Plain = Calls<IHttpHandler>;
   using Async = Calls<IHttpAsyncHandler>;
+  using PlainBufferless = Calls<IHttpHandler, IHttpBufferlessHandler>;
   using Bufferless = Calls<IHttpAsyncHandler, IHttpBufferlessHandler>;
 
   std::shared_ptr<const Table> table_;

@@ -56,7 +56,8 @@ class FastCgiHost {
  public:
   using Clock = host::fastcgi::Connection::Clock;
   using Function = std::function<void(HttpContext&)>;
-  enum class Kind { kAsync, kPlain, kBufferless };
+  /// kPlainBufferless: on a thread, as kPlain.
+  enum class Kind { kAsync, kPlain, kBufferless, kPlainBufferless };
 
   struct Options {
     host::fastcgi::ConnectionLimits limits{};
