@@ -216,9 +216,11 @@ Channel::Taken Channel::TakeStdin(std::span<char> buffer, std::chrono::milliseco
 }
 
 std::shared_ptr<StdinFeed> Channel::FeedStdin(boost::asio::io_context& io) {
-  // What came at once shall fit in half of it.
+  // While a thread takes one half the other is filled: with less each would wait for the other in turn.
   constexpr std::size_t kLeastBytes = 128 * 1024;
-  const auto bytes = connection_ == nullptr ? 0 : connection_->StdinBufferBytes();
+  constexpr std::size_t kMostBytes = 1024 * 1024;  // more gained nothing
+  const auto bytes =
+      connection_ == nullptr ? 0 : std::min(2 * connection_->StdinBufferBytes(), kMostBytes);
   if (feed_ == nullptr && bytes >= kLeastBytes && server_.Bodies().TryTake(bytes)) {
     try {
       feed_ = std::make_shared<StdinFeed>(io, bytes, [this] { RefillFeed(); });

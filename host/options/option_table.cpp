@@ -359,10 +359,11 @@ void AppendLimits(std::vector<Option>& table) {
                                  "Bytes of one request's body; beyond it 413. Mappings may set "
                                  "another limit for a folder."));
   // 64K: a record of the largest size must fit.
-  table.push_back(Quantity<Size>(kGroup, "stdin-buffer-bytes", &Settings::stdin_buffer_bytes,
-                                 {64 * kKibi, kGibi},
-                                 "Bytes of a body that wait for the handler; beyond it the "
-                                 "connection is not read further."));
+  table.push_back(Quantity<Size>(
+      kGroup, "stdin-buffer-bytes", &Settings::stdin_buffer_bytes, {64 * kKibi, kGibi},
+      "Bytes of a body that wait for the handler; beyond it the "
+      "connection is not read further. Twice as many, up to 1M, of a long "
+      "one that a plain handler reads as it comes."));
   table.push_back(Quantity<Size>(kGroup, "output-buffer-bytes", &Settings::output_buffer_bytes,
                                  {4 * kKibi, 64 * kMebi},
                                  "Bytes of a response that gather before they are sent."));
