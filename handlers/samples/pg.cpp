@@ -1,17 +1,23 @@
 #include <libpq-fe.h>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdint>
+#include <deque>
+#include <exception>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include <weft/weft.hpp>
 #include "handlers/samples/connection_pool.hpp"
+#include "handlers/samples/pg_connection.hpp"
 
 namespace samples {
 
@@ -25,133 +31,243 @@ struct PgSettings {
       connection;     // as libpq takes it; what it does not say is in PGHOST, PGDATABASE and so on
   std::string query;  // with one parameter, $1
   std::size_t connections;
+  std::size_t batch;
   std::chrono::milliseconds timeout;
 };
 
 PgSettings ParsePgSettings(std::string_view text) {
   const auto json = nlohmann::json::parse(text);
-  return {.connection = json.value("connection", ""),
-          .query = json.value(
-              "query", "SELECT aid, bid, abalance FROM pgbench_accounts WHERE aid = $1::bigint"),
-          .connections = json.value("connections", std::size_t{8}),
-          .timeout = std::chrono::milliseconds(json.value("timeoutMilliseconds", 2000))};
+  return {
+      .connection = json.value("connection", ""),
+      .query = json.value("query",
+                          "SELECT aid, bid, abalance FROM pgbench_accounts WHERE aid = $1::bigint"),
+      .connections = std::clamp<std::size_t>(json.value("connections", std::size_t{8}), 1, 1000),
+      .batch = std::clamp<std::size_t>(json.value("batch", std::size_t{32}), 1, 256),
+      .timeout = std::chrono::milliseconds(json.value("timeoutMilliseconds", 2000))};
 }
 
-/// The server cannot be reached, or has closed the connection.
-class ConnectionLost : public std::runtime_error {
+/// The queries of many requests over few connections. A query waits for a free connection; whoever gets one sends, with its own, all
+/// that wait, and the server answers them with one wake-up of it and one of the worker. Nobody waits for a batch to fill: it
+/// is what came while the connections were busy.
+///
+/// No task of its own reads the answers: a task belongs to a request, and ends with it. A request that waits reads, for all of its batch,
+/// until it has its own answer. Then, or when its client leaves, or its time is over, the next one of the batch that waits reads on.
+///
+/// Threads: async handlers alone use it, which are never at it at once. Lifetime: longer than each Ask().
+class PgDatabase {
  public:
-  using runtime_error::runtime_error;
-};
-
-/// One connection, by libpq's functions that do not block.
-class PgConnection {
- public:
-  struct ResultEnd {
-    void operator()(PGresult* result) const noexcept { PQclear(result); }
-  };
-  using Result = std::unique_ptr<PGresult, ResultEnd>;
-
-  PgConnection(const PgSettings& settings, Clock::time_point deadline) {
-    // It looks the server's name up, which blocks.
-    weft::Offload([&] { connection_.reset(PQconnectStart(settings.connection.c_str())); });
-    if (!connection_ || PQstatus(connection_.get()) == CONNECTION_BAD) {
-      ThrowLost();
+  explicit PgDatabase(PgSettings settings)
+      : settings_(std::move(settings)), pipelines_(settings_.connections) {
+    for (auto& pipeline : pipelines_) {
+      free_.push_back(&pipeline);
     }
-    for (auto next = PGRES_POLLING_WRITING; next != PGRES_POLLING_OK;) {
-      {
-        // A watch for each step: libpq may go on with another socket.
-        weft::DescriptorWatch watch(PQsocket(connection_.get()));
-        Require(next == PGRES_POLLING_READING ? watch.WaitReadableUntil(deadline)
-                                              : watch.WaitWritableUntil(deadline));
-      }
-      next = PQconnectPoll(connection_.get());
-      if (next == PGRES_POLLING_FAILED) {
-        ThrowLost();
-      }
-    }
-    if (PQsetnonblocking(connection_.get(), 1) != 0) {
-      ThrowLost();
-    }
-    watch_.emplace(PQsocket(connection_.get()));
-    // A query whose client has left ends by itself: the server does not look whether there is somebody.
-    const auto limit = "SET statement_timeout = " + std::to_string(settings.timeout.count());
-    Check(PQsendQuery(connection_.get(), limit.c_str()));
-    ReadResult(deadline);
-    Check(PQsendPrepare(connection_.get(), "by_id", settings.query.c_str(), 1, nullptr));
-    ReadResult(deadline);
   }
-  PgConnection(const PgConnection&) = delete;
-  PgConnection& operator=(const PgConnection&) = delete;
-  ~PgConnection() = default;
+  PgDatabase(const PgDatabase&) = delete;
+  PgDatabase& operator=(const PgDatabase&) = delete;
 
-  /// Throws ConnectionLost, HttpException(504) when the deadline comes first, or the server says no.
-  Result Query(const std::string& id, Clock::time_point deadline) {
-    const char* const values[] = {id.c_str()};
-    Check(PQsendQueryPrepared(connection_.get(), "by_id", 1, values, nullptr, nullptr, 0));
-    return ReadResult(deadline);
+  /// The rows for an id. Throws HttpException: 503 where the server cannot be reached, or no connection was free in time, 504
+  /// where the answer did not come in time, 500 where the server refuses the query; and OperationCancelled.
+  PgConnection::Result Ask(std::string id) {
+    const auto own = std::make_shared<Query>(std::move(id), Clock::now() + settings_.timeout);
+    waiting_.push_back(own);
+    try {
+      weft::YieldToOthers();  // requests that came with this one join its batch
+      Distribute();
+      for (;;) {
+        auto turn = own->turn.Pop(own->deadline);
+        if (!turn) {
+          throw own->times_sent == 0
+              ? weft::HttpException(503, {}, "no connection was free in time")
+              : PgConnection::TimedOut();
+        }
+        if (auto* const pipeline = std::get_if<Lease>(&*turn)) {
+          own->stage = Stage::kReads;
+          Lead(std::move(*pipeline), own);
+          own->stage = Stage::kWaits;
+        } else if (const auto* const error = std::get_if<std::exception_ptr>(&*turn)) {
+          std::rethrow_exception(*error);
+        } else {
+          return std::get<PgConnection::Result>(std::move(*turn));
+        }
+      }
+    } catch (...) {
+      own->stage = Stage::kLeft;
+      std::erase(waiting_, own);
+      own->turn.TryPop();  // a pipeline goes on to the next
+      throw;
+    }
   }
 
  private:
-  struct ConnectionEnd {
-    void operator()(PGconn* connection) const noexcept { PQfinish(connection); }
+  struct Query;
+  using QueryPtr = std::shared_ptr<Query>;
+
+  /// A connection, and the queries on their way through it in the order of their answers; a null one is an end.
+  struct Pipeline {
+    std::unique_ptr<PgConnection> connection;  // null: to be made
+    std::deque<QueryPtr> asked;
   };
+  /// The right to use a pipeline: one request has it at a time. When it goes, it goes to the next.
+  struct PassOn {
+    PgDatabase* database;
+    void operator()(Pipeline* pipeline) const { database->Return(*pipeline); }
+  };
+  using Lease = std::unique_ptr<Pipeline, PassOn>;
+  /// What a request waits for: its answer, what it is to throw, or a pipeline that it is to read from.
+  using Turn = std::variant<PgConnection::Result, std::exception_ptr, Lease>;
 
-  Result ReadResult(Clock::time_point deadline) {
-    // No more than a few hundred bytes, and the server has sent all its answers: it does not wait for us to read.
-    for (int left = PQflush(connection_.get()); left != 0; left = PQflush(connection_.get())) {
-      Check(left > 0);
-      Require(watch_->WaitWritableUntil(deadline));
+  enum class Stage : char { kWaits, kReads, kLeft };
+
+  struct Query {
+    Query(std::string of, Clock::time_point until) : id(std::move(of)), deadline(until) {}
+
+    const std::string id;
+    const Clock::time_point deadline;
+    Stage stage = Stage::kWaits;
+    bool alone = false;  // its batch failed, so that next time it has an end of its own
+    int times_sent = 0;
+    weft::Channel<Turn> turn{1};
+  };
+  /// Reading once more does no harm, but a query that brings its server down is not to do so for ever.
+  static constexpr int kTimesSent = 3;
+
+  /// Gives a free pipeline to the query that waits longest.
+  void Distribute() {
+    if (!free_.empty() && !waiting_.empty()) {
+      const auto first = std::move(waiting_.front());
+      waiting_.pop_front();
+      Lease pipeline(free_.back(), PassOn{this});
+      free_.pop_back();
+      first->turn.TryPush(std::move(pipeline));
     }
-    Result last;
-    for (;;) {
-      while (PQisBusy(connection_.get()) != 0) {
-        Require(watch_->WaitReadableUntil(deadline));
-        Check(PQconsumeInput(connection_.get()));
+  }
+
+  /// From the destructor of a lease.
+  void Return(Pipeline& pipeline) {
+    const auto next = std::ranges::find_if(
+        pipeline.asked, [](const auto& query) { return query && query->stage == Stage::kWaits; });
+    if (next != pipeline.asked.end()) {
+      (*next)->turn.TryPush(Lease(&pipeline, PassOn{this}));
+      return;
+    }
+    if (!pipeline.asked.empty()) {
+      // Nobody waits for what is still to come, and no other query is to get it.
+      pipeline.connection.reset();
+      pipeline.asked.clear();
+    }
+    // One that is connected is taken before one that is not.
+    free_.insert(pipeline.connection ? free_.end() : free_.begin(), &pipeline);
+    Distribute();
+  }
+
+  /// Sends a batch, or finds one on its way, and reads until `own` has its turn or the deadline comes.
+  void Lead(Lease pipeline, const QueryPtr& own) {
+    if (pipeline->asked.empty() && !pipeline->connection) {
+      Connect(*pipeline, own->deadline);
+    }
+    try {
+      if (pipeline->asked.empty()) {
+        Send(*pipeline, own);
       }
-      Result result(PQgetResult(connection_.get()));
-      if (!result) {
-        break;  // only then may the next query be sent
+      auto& connection = *pipeline->connection;
+      while (!pipeline->asked.empty()) {
+        if (auto result = connection.TryRead()) {
+          Give(*pipeline, std::move(result));
+        } else if ((own->turn.Size() > 0 && pipeline->asked.front()) ||
+                   !connection.WaitForInput(own->deadline)) {
+          return;
+        }
       }
-      last = std::move(result);
+    } catch (const ConnectionLost& lost) {
+      Lose(*pipeline, lost);
     }
-    const auto status = PQresultStatus(last.get());
-    if (PQstatus(connection_.get()) == CONNECTION_BAD) {
-      ThrowLost();
-    }
-    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
-      const char* const field = PQresultErrorField(last.get(), PG_DIAG_SQLSTATE);
-      const std::string_view state = field == nullptr ? "" : field;
-      const std::string message = PQresultErrorMessage(last.get());
-      if (state.starts_with("57P")) {  // the server stops, or an operator has ended the connection
-        throw ConnectionLost(message);
+  }
+
+  void Connect(Pipeline& pipeline, Clock::time_point deadline) {
+    try {
+      pipeline.connection = std::make_unique<PgConnection>(settings_.connection, settings_.query,
+                                                           settings_.timeout, deadline);
+    } catch (const ConnectionLost& lost) {
+      const weft::HttpException error(503, {}, lost.what());
+      // As many as it would have asked for: with the server gone, a crowd is not to try one by one.
+      for (std::size_t i = 1; i < settings_.batch && !waiting_.empty(); ++i) {
+        waiting_.front()->turn.TryPush(std::make_exception_ptr(error));
+        waiting_.pop_front();
       }
-      throw weft::HttpException(state == "57014" ? 504 : 500, {}, message);
-    }
-    return last;
-  }
-
-  static void Require(bool in_time) {
-    if (!in_time) {
-      throw weft::HttpException(504, {}, "the database did not answer in time");
+      throw error;
     }
   }
-  void Check(bool succeeded) const {
-    if (!succeeded) {
-      ThrowLost();
+
+  void Send(Pipeline& pipeline, const QueryPtr& own) {
+    auto& [connection, asked] = pipeline;
+    const auto end = [&connection = *connection, &asked = asked] {
+      asked.push_back(nullptr);
+      connection.SendEnd();
+    };
+    auto query = own;
+    for (std::size_t count = 1;; ++count) {
+      if (query->alone && !asked.empty() && asked.back()) {
+        end();
+      }
+      asked.push_back(query);
+      ++query->times_sent;
+      connection->Add(query->id);
+      if (query->alone) {
+        end();
+      }
+      if (count == settings_.batch || waiting_.empty()) {
+        break;
+      }
+      query = std::move(waiting_.front());
+      waiting_.pop_front();
+    }
+    if (asked.back()) {
+      end();
+    }
+    Distribute();  // what is too much for one batch
+  }
+
+  /// The next result is that of the query that was asked first.
+  void Give(Pipeline& pipeline, PgConnection::Result result) {
+    const auto query = std::move(pipeline.asked.front());
+    pipeline.asked.pop_front();
+    if (!query || query->stage == Stage::kLeft) {
+      return;
+    }
+    const auto status = PQresultStatus(result.get());
+    if (status == PGRES_PIPELINE_ABORTED) {
+      query->alone = true;
+      waiting_.push_front(query);
+    } else if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) {
+      query->turn.TryPush(std::move(result));
+    } else {
+      query->turn.TryPush(std::make_exception_ptr(PgConnection::ErrorOf(result.get())));
     }
   }
-  void Check(int succeeded) const { Check(succeeded != 0); }
-  [[noreturn]] void ThrowLost() const {
-    throw ConnectionLost(connection_ ? PQerrorMessage(connection_.get()) : "libpq: no memory");
+
+  /// Whoever was not answered is asked for again.
+  void Lose(Pipeline& pipeline, const ConnectionLost& lost) {
+    pipeline.connection.reset();
+    for (auto* const other : free_) {
+      other->connection.reset();  // the server has gone, and they are no better
+    }
+    const auto asked = std::exchange(pipeline.asked, {});
+    for (auto query = asked.rbegin(); query != asked.rend(); ++query) {
+      if (!*query || (*query)->stage == Stage::kLeft) {
+        continue;
+      }
+      if ((*query)->times_sent < kTimesSent) {
+        waiting_.push_front(*query);
+      } else {
+        (*query)->turn.TryPush(std::make_exception_ptr(weft::HttpException(503, {}, lost.what())));
+      }
+    }
   }
 
-  std::unique_ptr<PGconn, ConnectionEnd> connection_;
-  std::optional<weft::DescriptorWatch> watch_;  // goes before the socket is closed
-};
-
-struct PgDatabase {
-  PgSettings settings;
-  std::shared_ptr<ConnectionPool<PgConnection>> pool;
+  const PgSettings settings_;
+  std::vector<Pipeline> pipelines_;
+  std::vector<Pipeline*> free_;   // the last that came back is the first to go
+  std::deque<QueryPtr> waiting_;  // on no pipeline
 };
 using PgDatabases = PerSection<PgDatabase>;
 
@@ -188,19 +304,15 @@ nlohmann::ordered_json ToJson(const PGresult* result, int row) {
 class Pg : public weft::IHttpAsyncHandler {
  public:
   void ProcessRequest(weft::HttpContext& context) override {
-    const std::string id(context.Request().QueryString().Get("id"));
+    std::string id(context.Request().QueryString().Get("id"));
     std::int64_t number = 0;
     const auto [end, error] = std::from_chars(id.data(), id.data() + id.size(), number);
     if (error != std::errc() || end != id.data() + id.size()) {
       throw weft::HttpException(400, "id is to be a whole number.");
     }
     const auto database = context.Application().Find<PgDatabases>()->Get(
-        context.GetSection("pg").value_or("{}"), [](std::string_view text) {
-          auto settings = ParsePgSettings(text);
-          auto pool = std::make_shared<ConnectionPool<PgConnection>>(settings.connections);
-          return PgDatabase{std::move(settings), std::move(pool)};
-        });
-    const auto result = Query(*database, id);
+        context.GetSection("pg").value_or("{}"), ParsePgSettings);
+    const auto result = database->Ask(std::move(id));
     if (PQntuples(result.get()) == 0) {
       throw weft::HttpException(404);
     }
@@ -211,31 +323,6 @@ class Pg : public weft::IHttpAsyncHandler {
     response.Write("\n");
   }
   bool IsReusable() const override { return true; }
-
- private:
-  static PgConnection::Result Query(const PgDatabase& database, const std::string& id) {
-    const auto deadline = Clock::now() + database.settings.timeout;
-    auto lease = ConnectionPool<PgConnection>::Borrow(database.pool, deadline);
-    try {
-      if (lease.connection) {
-        try {
-          return Query(lease, id, deadline);
-        } catch (const ConnectionLost&) {
-          lease.Drop();  // while it was idle; reading once more does no harm
-        }
-      }
-      lease.connection = std::make_unique<PgConnection>(database.settings, deadline);
-      return Query(lease, id, deadline);
-    } catch (const ConnectionLost& lost) {
-      throw weft::HttpException(503, {}, lost.what());
-    }
-  }
-  static PgConnection::Result Query(ConnectionPool<PgConnection>::Lease& lease,
-                                    const std::string& id, Clock::time_point deadline) {
-    auto result = lease.connection->Query(id, deadline);
-    lease.Keep();
-    return result;
-  }
 };
 
 }  // namespace samples

@@ -1,5 +1,7 @@
 """The samples that call others: PostgreSQL, Redis, and web servers, all of them real."""
 
+import contextlib
+import itertools
 import json
 import shutil
 import subprocess
@@ -62,9 +64,9 @@ def begin_many(host, targets):
 
 
 def test_pg_shares_as_many_connections_as_it_may_among_many_requests(postgres, start_with):
-    host = start_with(pg={"connection": postgres.connection, "connections": 3, "timeoutMilliseconds": 20_000})
-    answers = begin_many(host, [f"/pg.ashx?id={number}" for number in range(1, 61)])
-    assert [json.loads(answer.body)["aid"] for answer in answers] == list(range(1, 61))
+    host = start_with(pg={"connection": postgres.connection, "connections": 3, "batch": 4, "timeoutMilliseconds": 20_000})
+    answers = begin_many(host, [f"/pg.ashx?id={number}" for number in range(1, 201)])
+    assert [json.loads(answer.body)["aid"] for answer in answers] == list(range(1, 201))
     assert 1 <= backends(postgres) <= 3
 
 
@@ -99,6 +101,133 @@ def test_pg_never_gives_a_half_read_connection_to_the_next(postgres, start_with)
     connection.close()
     assert json.loads(host.get("/pg.ashx?id=3").body)["aid"] == 3
     host.wait_for_access_line("/pg.ashx?id=1", "status=499")
+
+
+# The queries of a batch are one transaction: now() is the same in all of them. One with an id below 100 waits while held_back() holds
+# this id; 200 is an error.
+BATCHED = ("SELECT $1::bigint AS aid, pg_backend_pid() AS pid, now()::text AS batch, 1 / ($1::bigint - 200) AS one,"
+           " CASE WHEN $1::bigint < 100 THEN pg_advisory_xact_lock_shared($1::bigint)::text END AS lock")
+
+
+@contextlib.contextmanager
+def held_back(postgres, number):
+    """Holds the query for this id back for as long as it lasts."""
+    psql = subprocess.Popen([postgres.BIN / "psql", "-qAt", postgres.connection], cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            text=True, **postgres.account)
+    try:
+        psql.stdin.write(f"SELECT 'held' FROM pg_advisory_lock({number});\n")
+        psql.stdin.flush()
+        assert psql.stdout.readline() == "held\n"
+        yield
+    finally:
+        psql.stdin.close()
+        psql.wait(20)
+        psql.stdout.close()
+
+
+HELD = "pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+
+
+def begin_in_order(host, postgres, ids):
+    """Begins requests: the first, which is held back, has the one connection to itself, and the others are the batch behind it."""
+    connections = []
+    for number in ids:
+        connections.append(host.begin(f"/pg.ashx?id={number}"))
+        # Each of them waits for the database before the next one comes.
+        assert host.get("/hello-async.ashx").status == 200
+        if len(connections) == 1:
+            wait_for_held(postgres, number)
+    return connections
+
+
+def wait_for_held(postgres, number):
+    wait_for("the query that is held back", lambda: postgres.sql(
+        f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = {number}") == "1")
+
+
+def rows(connections):
+    """Each one's row, or the status where there is none."""
+    answers = [connection.read_response()[1] for connection in connections]
+    return [json.loads(answer.body) if answer.status == 200 else answer.status for answer in answers]
+
+
+@pytest.fixture
+def start_batched(postgres, start_with):
+    def start_host(**section):
+        return start_with(pg={"connection": postgres.connection, "connections": 1, "timeoutMilliseconds": 20_000, "query": BATCHED,
+                              **section})
+    return start_host
+
+
+def test_pg_asks_at_once_for_what_came_while_the_connection_was_busy(postgres, start_batched):
+    host = start_batched(batch=4)
+    with held_back(postgres, 1):
+        connections = begin_in_order(host, postgres, [1, *range(101, 111)])
+    answers = rows(connections)
+    assert [answer["aid"] for answer in answers] == [1, *range(101, 111)]
+    assert [len(list(batch)) for _, batch in itertools.groupby(answers, lambda answer: answer["batch"])] == [1, 4, 4, 2]
+    assert len({answer["pid"] for answer in answers}) == 1
+
+
+@pytest.mark.parametrize("ids", [[200, 101, 102], [101, 200, 102, 103], [101, 200, 102, 200, 103, 200]], ids=str)
+def test_pg_lets_a_bad_query_of_a_batch_fail_alone(postgres, start_batched, ids):
+    host = start_batched()
+    with held_back(postgres, 1):
+        connections = begin_in_order(host, postgres, [1, *ids])
+    answers = rows(connections)
+    assert [answer if answer == 500 else answer["aid"] for answer in answers] == [1, *(500 if number == 200 else number for number in ids)]
+    assert {answer["pid"] for answer in answers if answer != 500} == {answers[0]["pid"]}
+    # Whoever was asked for again has a transaction of its own.
+    again = [answer["batch"] for answer in answers[2 + ids.index(200):] if answer != 500]
+    assert len(set(again)) == len(again)
+
+
+def test_pg_reads_on_when_the_one_that_reads_for_its_batch_leaves(postgres, start_batched):
+    host = start_batched()
+    with held_back(postgres, 2):
+        with held_back(postgres, 1):
+            connections = begin_in_order(host, postgres, [1, 2, 101, 102, 103])
+        wait_for_held(postgres, 2)
+        for number, connection in ((2, connections[1]), (101, connections[2]), (102, connections[3])):
+            connection.close()
+            host.wait_for_access_line(f"/pg.ashx?id={number}", "status=499")
+    first, last = rows([connections[0], connections[4]])
+    assert (first["aid"], last["aid"]) == (1, 103)
+    assert first["pid"] == last["pid"] == json.loads(host.get("/pg.ashx?id=104").body)["pid"]
+
+
+def test_pg_forgets_who_leaves_before_it_was_asked_for(postgres, start_batched):
+    host = start_batched()
+    with held_back(postgres, 1):
+        connections = begin_in_order(host, postgres, [1, 101, 102])
+        connections[1].close()
+        host.wait_for_access_line("/pg.ashx?id=101", "status=499")
+    assert [answer["aid"] for answer in rows([connections[0], connections[2]])] == [1, 102]
+
+
+def test_pg_asks_again_for_a_batch_whose_connection_breaks(postgres, start_batched):
+    host = start_batched()
+    with held_back(postgres, 2):
+        with held_back(postgres, 1):
+            connections = begin_in_order(host, postgres, [1, 2, 101, 102])
+        wait_for_held(postgres, 2)
+        postgres.sql(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE {HELD}")
+        wait_for_held(postgres, 2)
+    answers = rows(connections)
+    assert [answer["aid"] for answer in answers] == [1, 2, 101, 102]
+    assert answers[0]["pid"] != answers[1]["pid"] == answers[3]["pid"]
+
+
+def test_pg_says_so_when_the_server_goes_in_the_middle_of_a_batch(postgres, start_batched):
+    host = start_batched()
+    with held_back(postgres, 2):
+        with held_back(postgres, 1):
+            connections = begin_in_order(host, postgres, [1, 2, 101, 102])
+        wait_for_held(postgres, 2)
+        postgres.stop()
+        assert rows(connections[1:]) == [503, 503, 503]
+    postgres.start()
+    assert json.loads(host.get("/pg.ashx?id=104").body)["aid"] == 104
 
 
 # ---- kv
