@@ -309,9 +309,10 @@ def test_a_worker_that_is_replaced_while_a_file_is_wrong_serves_what_the_others_
 def test_another_worker_looks_for_changes_when_the_one_that_did_dies(start, mappings, file):
     host = start(workers=3, mappings=mappings)
     for number, path in enumerate(("b", "c", "d"), start=1):
+        # One that starts reads the file as it is, and the others take it from there: nobody would have found the change.
+        wait_for("three workers", lambda number=number: len(lines_with(host, " is ready")) == 2 + number)
         renaming_over(file, mapping(**{path: HELLO}))
         wait_until(host, f"/{path}", 200)
-        # Perhaps all answers came from a new worker, which began with the file as it is.
         wait_for("who found it", lambda number=number: len(lines_with(host, "the mappings were reloaded")) >= number)
         finder = lines_with(host, "the mappings were reloaded")[-1]
         pid = int(finder.partition("weft[")[2].partition("]")[0])
