@@ -41,7 +41,15 @@ def compile_module(source, module, build_dir):
 def ask(socket_path, path, query="", **params):
     environment = {"PATH": os.environ["PATH"], "REQUEST_METHOD": "GET", "SCRIPT_NAME": path,
                    "QUERY_STRING": query, **params}
-    return run(["cgi-fcgi", "-bind", "-connect", str(socket_path)], env=environment).stdout
+    result = run(["cgi-fcgi", "-bind", "-connect", str(socket_path)], env=environment)
+    assert result.stdout, result.stderr
+    return result.stdout
+
+
+def accepts(socket_path):
+    """Whether somebody listens there: the file comes a little before."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(socket_path)) == 0
 
 
 def wait_for(condition, what):
@@ -66,7 +74,7 @@ def serving(tmp_path, build_dir, modules, mapping, *options, workers=0):
                              "--mappings", tmp_path / "mappings", "--modules", tmp_path / "modules", *options],
                             cwd=tmp_path)
     try:
-        wait_for(socket_path.exists, "the socket")
+        wait_for(lambda: accepts(socket_path), "the socket")
         yield socket_path
     finally:
         host.terminate()

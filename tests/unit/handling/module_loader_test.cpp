@@ -166,7 +166,10 @@ TEST_CASE(
       {"no_stamp", {"no_stamp.so", "is no handler module", "WEFT_MODULE"}},
       {"no_entry", {"no_entry.so", "is no handler module", "WEFT_MODULE"}},
       {"other_magic", {"other_magic.so", "is no handler module"}},
-      {"other_version", {"was built against version 5 of the handler contract", "has version 4"}},
+      {"other_version",
+       {"was built against version " + std::to_string(weft::detail::kContractVersion + 1) +
+            " of the handler contract",
+        "has version " + std::to_string(weft::detail::kContractVersion)}},
       {"other_abi",
        {"was built for 'gxx-abi 1001 cxx11-strings 0'", weft::detail::kCompilerAbi,
         "the same compiler"}},
