@@ -110,9 +110,10 @@ start_postgres() {
 
 pg_connections=8
 pg_rows=100000  # of pgbench -i -s 1
+pg_clients=(16 64)  # in flight; the bound is for the last
 
 compare_pg() {
-  local folder postgres round mode ask
+  local folder postgres round mode clients ask
   local -A pgbench_mode=([pgbench]=simple [prepared]=prepared)
   local pg_connection="host=$work/pg user=weft dbname=postgres"
   folder=$(postgres_folder)
@@ -120,16 +121,16 @@ compare_pg() {
   begin_comparison "pg: GET /pg.ashx?id=N, one worker with $pg_connections connections, and pgbench -S -c $pg_connections, PostgreSQL"
   start_postgres "$folder"
   write_mappings "{ \"pg\": { \"connection\": \"$pg_connection\", \"connections\": $pg_connections } }"
-  ask=(--script-name /pg.ashx --query 'id={random}' --random "$pg_rows" --connections $((2 * pg_connections))
+  ask=(--script-name /pg.ashx --query 'id={random}' --random "$pg_rows"
     --expect-body $'{"aid":{random},"bid":1,"abalance":0}\n')
   for ((round = 1; round <= rounds; ++round)); do
-    for mode in $(in_order "$round" weft pgbench prepared); do
-      if [[ $mode == weft ]]; then
+    for mode in $(in_order "$round" "${pg_clients[@]}" pgbench prepared); do
+      if [[ $mode == [0-9]* ]]; then
         start_mapped_weft 1
-        run_load out "${ask[@]}" --warmup 2000 --seconds "$seconds" --pid "$server"
+        run_load out "${ask[@]}" --connections "$mode" --warmup 2000 --seconds "$seconds" --pid "$server"
         stop_server
-        record_fields weft out req_per_s p50_ms p99_ms server_cpu_us generator_cpu_percent
-        record_errors weft out
+        record_fields "$mode" out req_per_s p50_ms p99_ms server_cpu_us generator_cpu_percent
+        record_errors "$mode" out
       else
         note_command "$folder/pgbench" -n -S -M "${pgbench_mode[$mode]}" -c "$pg_connections" -T "$seconds" "$pg_connection"
         "$folder/pgbench" -n -S -M "${pgbench_mode[$mode]}" -c "$pg_connections" -T "$seconds" "$pg_connection" >"$work/pgbench" \
@@ -141,14 +142,19 @@ compare_pg() {
   done
   kill_group "$postgres"
   forget "$postgres"
-  echo '| | queries/s | average or p50 ms | p99 ms | errors | worker CPU µs/request | generator CPU % |'
-  echo '|---|---|---|---|---|---|---|'
-  echo "| weft | $(of weft.req_per_s 0) | $(of weft.p50_ms 3) | $(of weft.p99_ms 3) | $(error_list weft)" \
-    "| $(of weft.server_cpu_us 1) | $(of weft.generator_cpu_percent 0) |"
-  echo "| pgbench -S -c $pg_connections | $(of pgbench.req_per_s 0) | $(of pgbench.average_ms 3) | | | | |"
-  echo "| the same with -M prepared, as weft asks | $(of prepared.req_per_s 0) | $(of prepared.average_ms 3) | | | | |"
-  echo "| **weft ÷ pgbench**, bound 0.80 | $(ratio weft.req_per_s pgbench.req_per_s) | | | | | |"
-  echo "| weft ÷ pgbench -M prepared | $(ratio weft.req_per_s prepared.req_per_s) | | | | | |"
+  echo '| | in flight | queries/s | average or p50 ms | p99 ms | errors | worker CPU µs/request | generator CPU % |'
+  echo '|---|---|---|---|---|---|---|---|'
+  for clients in "${pg_clients[@]}"; do
+    echo "| weft | $clients | $(of "$clients.req_per_s" 0) | $(of "$clients.p50_ms" 3) | $(of "$clients.p99_ms" 3)" \
+      "| $(error_list "$clients") | $(of "$clients.server_cpu_us" 1) | $(of "$clients.generator_cpu_percent" 0) |"
+  done
+  echo "| pgbench -S -c $pg_connections | $pg_connections | $(of pgbench.req_per_s 0) | $(of pgbench.average_ms 3) | | | | |"
+  echo "| the same with -M prepared, as weft asks | $pg_connections | $(of prepared.req_per_s 0) | $(of prepared.average_ms 3) | | | | |"
+  for clients in "${pg_clients[@]}"; do
+    echo "| **weft ÷ pgbench**$([[ $clients != "${pg_clients[-1]}" ]] || echo ', bound 0.80') | $clients" \
+      "| $(ratio "$clients.req_per_s" pgbench.req_per_s) | | | | | |"
+    echo "| weft ÷ pgbench -M prepared | $clients | $(ratio "$clients.req_per_s" prepared.req_per_s) | | | | | |"
+  done
   end_comparison
 }
 
