@@ -218,6 +218,17 @@ def test_pg_asks_again_for_a_batch_whose_connection_breaks(postgres, start_batch
     assert answers[0]["pid"] != answers[1]["pid"] == answers[3]["pid"]
 
 
+def test_pg_gives_each_its_own_answer_whoever_fails_and_leaves(start_batched):
+    host = start_batched(connections=2, batch=8)
+    ids = [200 if number % 10 == 3 else 1000 + number for number in range(300)]
+    connections = [host.begin(f"/pg.ashx?id={number}") for number in ids]
+    for connection in connections[::3]:
+        connection.close()
+    stay = [(number, connection) for place, (number, connection) in enumerate(zip(ids, connections)) if place % 3]
+    answers = rows([connection for _, connection in stay])
+    assert [answer if answer == 500 else answer["aid"] for answer in answers] == [500 if number == 200 else number for number, _ in stay]
+
+
 def test_pg_says_so_when_the_server_goes_in_the_middle_of_a_batch(postgres, start_batched):
     host = start_batched()
     with held_back(postgres, 2):
