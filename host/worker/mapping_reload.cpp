@@ -1,8 +1,11 @@
 #include "host/worker/mapping_reload.hpp"
 
 #include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/asio/post.hpp>
 #include <condition_variable>
 #include <ctime>
@@ -30,6 +33,52 @@ using std::chrono::milliseconds;
 
 /// How often tables are looked at that requests still used.
 constexpr milliseconds kDiscardTick{1'000};
+
+/// The fingerprint of the files that every worker serves with, or has been told of: shared by all, in the file of the lock. Who
+/// begins to look for changes learns from it whether it began itself with newer files than those who never look.
+///
+/// Threads: any, of any process.
+class SharedFingerprint {
+ public:
+  using Word = std::atomic<std::uint64_t>;
+  static_assert(Word::is_always_lock_free);
+
+  /// `file`: -1, or one that cannot be shared: nothing is known.
+  explicit SharedFingerprint(int file) noexcept {
+    if (file >= 0 && ::ftruncate(file, sizeof(Word)) == 0) {
+      void* const memory =
+          ::mmap(nullptr, sizeof(Word), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+      word_ = memory == MAP_FAILED ? nullptr : static_cast<Word*>(memory);
+    }
+  }
+  SharedFingerprint(const SharedFingerprint&) = delete;
+  SharedFingerprint& operator=(const SharedFingerprint&) = delete;
+  ~SharedFingerprint() {
+    if (word_ != nullptr) {
+      ::munmap(word_, sizeof(Word));
+    }
+  }
+
+  /// Of the first worker.
+  void Begin(std::uint64_t fingerprint) noexcept {
+    std::uint64_t nothing = 0;
+    if (word_ != nullptr) {
+      word_->compare_exchange_strong(nothing, fingerprint);
+    }
+  }
+  void Set(std::uint64_t fingerprint) noexcept {
+    if (word_ != nullptr) {
+      word_->store(fingerprint);
+    }
+  }
+  [[nodiscard]] bool IsKnownToDifferFrom(std::uint64_t fingerprint) const noexcept {
+    const std::uint64_t known = word_ == nullptr ? 0 : word_->load();
+    return known != 0 && known != fingerprint;
+  }
+
+ private:
+  Word* word_ = nullptr;
+};
 
 /// That this thread has used so far.
 std::chrono::nanoseconds ProcessorTime() noexcept {
@@ -70,9 +119,13 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
         fingerprinter_(options_.sources),
         looked_at_(Clock::now()),
         first_look_(options_.interval > milliseconds(0) ? fingerprinter_.Take() : 0),
-        watch_(first_look_) {}
+        watch_(first_look_),
+        of_all_(options_.lock) {}
 
   void Start(const AtStart& start) {
+    if (start.refused.empty()) {
+      of_all_.Begin(first_look_);
+    }
     if (!start.refused.empty() && options_.interval > milliseconds(0)) {
       last_refusal_ = TextOf(start.refused);
       retry_at_ = Clock::now() + kRetry;
@@ -190,6 +243,9 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
 
   void TellUnsent() {
     if (unsent_ && report_(*unsent_)) {
+      if (leads_ && unsent_->accepted) {
+        of_all_.Set(unsent_->fingerprint);  // the others will have it
+      }
       unsent_.reset();
     }
   }
@@ -198,6 +254,12 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
     const auto began = Clock::now();
     if (!Leads()) {
       look_at_ = began + options_.interval;
+      return;
+    }
+    if (!std::exchange(has_led_, true) && of_all_.IsKnownToDifferFrom(watch_.Fingerprint())) {
+      // It began with newer files than the others, none of which looks: they are to be told.
+      Reload(Cause::kChange);
+      look_at_ = Clock::now() + options_.interval;
       return;
     }
     const auto used_before = ProcessorTime();
@@ -355,7 +417,9 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
   const Clock::time_point looked_at_;  // for the first time
   const std::uint64_t first_look_;
   ChangeWatch watch_;
+  SharedFingerprint of_all_;
   bool leads_ = false;
+  bool has_led_ = false;
   Clock::time_point look_at_;
   std::optional<Clock::time_point> retry_at_;
   std::string last_refusal_;

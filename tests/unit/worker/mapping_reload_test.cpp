@@ -270,6 +270,36 @@ TEST_CASE(
   ::close(lock);
 }
 
+TEST_CASE(
+    "MappingReload: who began with newer files than the others has them told when it looks for "
+    "changes") {
+  const test::CapturedStderr log;
+  const int lock = ::memfd_create("lock", MFD_CLOEXEC);
+  REQUIRE(lock >= 0);
+  Reloading reload(5ms, lock);
+  // Another worker began before, with other files, and has not come to look.
+  std::uint64_t others = 1;
+  REQUIRE(::pwrite(lock, &others, sizeof others, 0) == sizeof others);
+  reload.Start();
+  reload.AwaitReports(1);
+  CHECK(reload.last_report.accepted);
+  CHECK(reload.last_report.cause == ReloadReport::Cause::kReload);
+  CHECK(reload.Serves("GET"));
+  reload.Await([&] {
+    return ::pread(lock, &others, sizeof others, 0) == sizeof others &&
+           others == reload.last_report.fingerprint;
+  });
+  reload.RunFor(100ms);
+  CHECK(reload.reports == 1);  // once
+  reload.End();
+
+  // The next worker began with the same.
+  reload.Start();
+  reload.RunFor(100ms);
+  CHECK(reload.reports == 1);
+  ::close(lock);
+}
+
 TEST_CASE("MappingReload: a table lives as long as somebody uses it, and no longer") {
   const test::CapturedStderr log;
   Reloading reload(0ms);
