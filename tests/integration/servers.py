@@ -11,7 +11,7 @@ import subprocess
 
 import fcgi
 from http_client import Exchange, Response
-from processes import accepts, free_port, lines_of, unprivileged_account, wait_for
+from processes import accepts, free_port, lines_of, processes_that_mention, unprivileged_account, wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SERVERS = ROOT / "scripts" / "servers"
@@ -162,6 +162,10 @@ class LighttpdSpawn(Site):
 
     def start(self):
         self.start_server("lighttpd", ["/usr/sbin/lighttpd", "-D", "-f", self.write_config("lighttpd-spawn.conf")])
+        # Until the child that it has forked is Weft, a SIGTERM to it goes to lighttpd's own handler, and is lost.
+        run_dir = str(self.processes.run_dir)
+        wait_for("lighttpd's Weft",
+                 lambda: any("weft serve" in command for command in processes_that_mention(run_dir).values()))
 
 
 class LighttpdSocket(Site):
