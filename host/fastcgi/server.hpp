@@ -27,6 +27,8 @@ class Server {
   struct Limits {
     std::size_t max_connections;
     std::chrono::milliseconds linger_timeout;
+    /// Of a Unix socket through which a file is sent; 0: as the system has it.
+    std::size_t file_send_buffer_bytes;
     ConnectionLimits connection;
   };
 

@@ -367,6 +367,10 @@ void AppendLimits(std::vector<Option>& table) {
   table.push_back(Quantity<Size>(kGroup, "output-buffer-bytes", &Settings::output_buffer_bytes,
                                  {4 * kKibi, 64 * kMebi},
                                  "Bytes of a response that gather before they are sent."));
+  table.push_back(Quantity<Size>(
+      kGroup, "file-send-buffer-bytes", &Settings::file_send_buffer_bytes, {0, 64 * kMebi},
+      "Send buffer of a Unix socket through which a file is sent; Linux grants no more than "
+      "net.core.wmem_max. 0, or less than it has: as the system has it."));
   table.push_back(Quantity<Size>(kGroup, "max-buffered-bytes", &Settings::max_buffered_bytes,
                                  {kMebi, 1'024 * kGibi},
                                  "Bytes of bodies that a worker holds in memory; beyond it 503."));

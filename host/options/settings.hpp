@@ -169,6 +169,9 @@ struct Settings {
   std::size_t stdin_buffer_bytes = 262'144;
   /// Bytes of a response that gather before they are sent. 64K: one full FastCGI record.
   std::size_t output_buffer_bytes = 65'536;
+  /// What waits in a Unix socket through which a file is sent. 1M: lighttpd is woken for more at once, and takes it half as fast again;
+  /// more sent nothing faster.
+  std::size_t file_send_buffer_bytes = 1'048'576;
   /// Bytes of all bodies that a worker holds in memory; beyond it 503. 1G: some thirty of the
   /// largest bodies at once, and within the memory of a small machine.
   std::size_t max_buffered_bytes = std::size_t{1} << 30;

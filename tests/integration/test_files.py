@@ -1,9 +1,13 @@
 """Files in answers, and clients that read slowly: through each web server, and directly."""
 
+import fcntl
 import itertools
 import os
 import shutil
 import subprocess
+import sys
+import termios
+from pathlib import Path
 
 import pytest
 
@@ -150,6 +154,28 @@ def test_a_slow_peer_makes_a_handler_wait_and_nobody_else(target, start, run_dir
 
 
 @pytest.mark.parametrize("handler", ["/download.ashx", "/download-async.ashx"])
+def waiting_in(connection):
+    """Bytes that a peer has sent, and that were not read."""
+    return int.from_bytes(fcntl.ioctl(connection.socket, termios.FIONREAD, b"\0" * 4), sys.byteorder)
+
+
+def test_more_of_a_file_waits_in_a_unix_socket_than_of_anything_else(start, run_dir, installation):
+    copy = installation.copy(run_dir / "site")
+    (copy.document_root / "files" / "large").touch()
+    os.truncate(copy.document_root / "files" / "large", LARGE)
+    usual = int(Path("/proc/sys/net/core/wmem_default").read_text())
+    host = start("--file-send-buffer-bytes", "1M")
+    host.installation = copy
+    with host.begin("/download.ashx?name=large") as connection:
+        wait_for("more than the system gives by itself", lambda: waiting_in(connection) > usual * 1.25)
+    host.stop()
+    host = start("--file-send-buffer-bytes", "0")
+    host.installation = copy
+    with host.begin("/download.ashx?name=large") as connection:
+        while connection.socket.recv(KIB):
+            assert waiting_in(connection) < usual * 1.25
+
+
 def test_a_file_that_becomes_shorter_cuts_the_answer_and_is_named_as_the_cause(handler, start, run_dir, installation):
     copy = installation.copy(run_dir / "site")
     large = copy.document_root / "files" / "large"

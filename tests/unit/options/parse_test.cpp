@@ -109,6 +109,8 @@ TEST_CASE("Parse: every option sets its own field") {
                                          "65536",
                                          "--output-buffer-bytes",
                                          "8k",
+                                         "--file-send-buffer-bytes",
+                                         "300K",
                                          "--max-buffered-bytes",
                                          "2M",
                                          "--memory-reserve",
@@ -200,6 +202,7 @@ TEST_CASE("Parse: every option sets its own field") {
   CHECK(settings.max_request_bytes == 0);
   CHECK(settings.stdin_buffer_bytes == 65'536);
   CHECK(settings.output_buffer_bytes == 8 * 1024);
+  CHECK(settings.file_send_buffer_bytes == 300 * 1024);
   CHECK(settings.max_buffered_bytes == 2 * 1024 * 1024);
   CHECK(settings.memory_reserve == 3 * 1024 * 1024);
   CHECK(settings.header_timeout == milliseconds{500});
