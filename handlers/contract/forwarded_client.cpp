@@ -77,7 +77,7 @@ std::optional<Node> ParseNode(std::string_view text, bool is_x) {
   return Node{address};
 }
 
-bool IsTrusted(const Node& node, const TrustedProxies& proxies) {
+bool IsTrusted(const Node& node, const PeerSet& proxies) {
   // The text of a Unix peer was looked at already.
   return node.address ? proxies.Contains(ToText(*node.address))
                       : node.is_unix && proxies.Contains("unix:");
@@ -176,7 +176,7 @@ std::optional<std::vector<Element>> ParseForwarded(std::string_view text) {
   }
 }
 
-ForwardedClient FromForwarded(std::string_view text, const TrustedProxies& proxies) {
+ForwardedClient FromForwarded(std::string_view text, const PeerSet& proxies) {
   ForwardedClient client;
   const auto elements = ParseForwarded(text);
   if (!elements) {
@@ -236,7 +236,7 @@ std::optional<std::string_view> BelievedField(const ServerVariableCollection& va
 }
 
 /// Reads X-Forwarded-For; the place of the client's item from its end, counted from 1.
-std::size_t FindClientAddress(std::string_view list, const TrustedProxies& proxies,
+std::size_t FindClientAddress(std::string_view list, const PeerSet& proxies,
                               ForwardedClient& client) {
   std::size_t place = 0;
   for (std::size_t seen = 0; !list.empty(); ++seen) {

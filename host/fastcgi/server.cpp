@@ -15,7 +15,6 @@
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <optional>
@@ -44,20 +43,6 @@ constexpr std::chrono::milliseconds kLateTurn{5};
 constexpr int kAcceptsPerLateTurn = 256;
 /// After accept() failed for want of descriptors or memory: no event tells when there are some again.
 constexpr std::chrono::milliseconds kAcceptRetry{100};
-
-std::vector<std::string> AllowedPeers() {
-  std::vector<std::string> addresses;
-  const char* const text = std::getenv("FCGI_WEB_SERVER_ADDRS");
-  std::string_view rest = text == nullptr ? "" : text;
-  while (!rest.empty()) {
-    const auto end = rest.find(',');
-    if (const auto address = rest.substr(0, end); !address.empty()) {
-      addresses.emplace_back(address);
-    }
-    rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
-  }
-  return addresses;
-}
 
 }  // namespace
 
@@ -326,7 +311,6 @@ Server::Server(boost::asio::io_context& io, IRequestServer& requests, const Limi
       limits_(limits),
       log_refusal_(log_refusal),
       log_context_(log_context),
-      allowed_peers_(AllowedPeers()),
       retry_(io),
       read_buffer_(new char[kReadBytes]) {}
 
@@ -399,34 +383,25 @@ bool Server::AcceptOne(Acceptor& acceptor) {
 }
 
 bool Server::PeerAllowed(const sockaddr_storage& address) const {
-  // FastCGI Specification 1.0, section 3.2: when the variable is set, any other peer, and one that is not on
-  // TCP, is closed at once.
-  if (allowed_peers_.empty()) {
+  if (limits_.allowed_peers.empty()) {
     return true;
   }
-  std::array<char, INET6_ADDRSTRLEN> text{};
+  std::array<char, INET6_ADDRSTRLEN> text{};  // of a Unix socket it stays empty
   if (address.ss_family == AF_INET) {
     inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in&>(address).sin_addr, text.data(),
               text.size());
   } else if (address.ss_family == AF_INET6) {
-    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
-    if (IN6_IS_ADDR_V4MAPPED(&v6)) {
-      // An IPv4 peer of a socket for both.
-      inet_ntop(AF_INET, &v6.s6_addr[12], text.data(), text.size());
-    } else {
-      inet_ntop(AF_INET6, &v6, text.data(), text.size());
-    }
-  } else {
-    return false;
+    inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6&>(address).sin6_addr, text.data(),
+              text.size());
   }
-  return std::find(allowed_peers_.begin(), allowed_peers_.end(), text.data()) !=
-         allowed_peers_.end();
+  return limits_.allowed_peers.Contains(text.data());
 }
 
 void Server::Add(int descriptor, const sockaddr_storage& peer) {
   if (!PeerAllowed(peer)) {
     observe::Log(observe::Level::kWarning,
-                 "a connection was refused: its peer is not among FCGI_WEB_SERVER_ADDRS");
+                 "a connection was refused: its peer is not among --allowed-clients, or "
+                 "FCGI_WEB_SERVER_ADDRS");
     close(descriptor);
     return;
   }

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include <weft/peer_set.hpp>
 #include "host/fastcgi/connection.hpp"
 
 namespace weft::host::fastcgi {
@@ -29,6 +30,8 @@ class Server {
     std::chrono::milliseconds linger_timeout;
     /// Of a Unix socket through which a file is sent; 0: as the system has it.
     std::size_t file_send_buffer_bytes;
+    /// Who may connect; empty: everybody. Others are closed at once (FastCGI Specification 1.0, section 3.2).
+    PeerSet allowed_peers;
     ConnectionLimits connection;
   };
 
@@ -75,7 +78,6 @@ class Server {
   const Limits limits_;
   Connection::RefusalLog log_refusal_;
   void* log_context_;
-  std::vector<std::string> allowed_peers_;  // FCGI_WEB_SERVER_ADDRS; empty: all
   std::vector<std::unique_ptr<Acceptor>> acceptors_;
   std::unordered_set<std::shared_ptr<Socket>> sockets_;
   boost::asio::steady_timer retry_;

@@ -106,6 +106,13 @@ std::string_view NotEmpty(std::string_view text) {
   return text;
 }
 
+std::string_view AccountName(std::string_view text) {
+  if (text.empty() || text.find_first_of(": \t\n") != std::string_view::npos) {
+    throw BadValue(Quoted(text) + " is no user or group: give a name or a number");
+  }
+  return text;
+}
+
 void AppendListening(std::vector<Option>& table) {
   constexpr std::string_view kGroup = "Listening";
   table.push_back(Special(
@@ -136,6 +143,34 @@ void AppendListening(std::vector<Option>& table) {
                         });
   mode.bounds = "0 to 0777";
   table.push_back(std::move(mode));
+
+  table.push_back(Special(kGroup, "socket-owner", "USER", "the process's",
+                          "Owner of the Unix sockets that it creates, a name or a number; only "
+                          "root may name another.",
+                          [](Settings& settings, std::string_view text) {
+                            settings.socket_owner = AccountName(text);
+                          }));
+  table.push_back(Special(kGroup, "socket-group", "GROUP", "the process's",
+                          "Group of the Unix sockets that it creates, a name or a number: that of "
+                          "the web server, which must be one of the process's unless root runs it.",
+                          [](Settings& settings, std::string_view text) {
+                            settings.socket_group = AccountName(text);
+                          }));
+  Option clients = Special(
+      kGroup, "allowed-clients", "ADDRESS", "all, or those of FCGI_WEB_SERVER_ADDRS",
+      "Web servers that may connect: an address, a network (192.0.2.0/24, 2001:db8::/32), or unix "
+      "for Unix sockets, whose mode says more. Others are closed at once. Those of the variable "
+      "FCGI_WEB_SERVER_ADDRS may, too. May be repeated; in the file and in the environment blanks "
+      "or commas separate several.",
+      [](Settings& settings, std::string_view text) {
+        try {
+          settings.allowed_clients.Add(text);
+        } catch (const std::invalid_argument& error) {
+          throw BadValue(error.what());
+        }
+      });
+  table.push_back(
+      Repeatable(std::move(clients), [](Settings& settings) { settings.allowed_clients = {}; }));
 
   table.push_back(Quantity<Count>(kGroup, "backlog", &Settings::backlog, {1, 65'535},
                                   "Connections that may wait to be accepted, per socket. The "
@@ -201,6 +236,81 @@ void AppendProcesses(std::vector<Option>& table) {
                          });
   drain.bounds = BoundsText<Duration>(kDrain);
   table.push_back(std::move(drain));
+}
+
+void AddVariable(Environment& environment, std::string_view text) {
+  if (text == "all") {
+    environment.all = true;
+    return;
+  }
+  const auto equals = text.find('=');
+  const auto name = text.substr(0, equals);
+  if (name.empty() || (equals != std::string_view::npos && name.ends_with('*'))) {
+    throw BadValue(Quoted(text) +
+                   " is no variable: write it like PGHOST, AWS_*, MODE=live, or all");
+  }
+  if (equals == std::string_view::npos) {
+    environment.kept.emplace_back(name);
+  } else {
+    environment.set.emplace_back(name, text.substr(equals + 1));
+  }
+}
+
+void AppendPrivileges(std::vector<Option>& table) {
+  constexpr std::string_view kGroup = "Rights of the processes that run handlers";
+  table.push_back(Special(
+      kGroup, "user", "USER", "the one who starts it",
+      "Whose they are, a name or a number: with his groups. Only root may name another. The "
+      "supervisor, which runs no handler, stays root's.",
+      [](Settings& settings, std::string_view text) { settings.user = AccountName(text); }));
+  table.push_back(Special(
+      kGroup, "group", "GROUP", "that of --user, else of the one who starts it",
+      "Their group, a name or a number.",
+      [](Settings& settings, std::string_view text) { settings.group = AccountName(text); }));
+  Option limits = Special(
+      kGroup, "limit", "NAME=SOFT[:HARD]", "as inherited",
+      "What the system lets each have (setrlimit(2)): nofile=65536, core=0, as=4G, nproc=512. "
+      "unlimited: no limit. May be repeated, once for a name; in the file and in the environment "
+      "blanks or commas separate several.",
+      [](Settings& settings, std::string_view text) {
+        const ResourceLimit limit = ParseResourceLimit(text);
+        for (const ResourceLimit& other : settings.resource_limits) {
+          if (other.resource == limit.resource) {
+            throw BadValue(Quoted(text) + " is a second limit of " + std::string(limit.name) +
+                           ": keep one");
+          }
+        }
+        settings.resource_limits.push_back(limit);
+      });
+  table.push_back(
+      Repeatable(std::move(limits), [](Settings& settings) { settings.resource_limits.clear(); }));
+  Option privileges = Special(
+      kGroup, "no-new-privileges", "on|off", Settings{}.no_new_privileges ? "on" : "off",
+      "No program that they start gets more rights than they have (setuid, capabilities). Then "
+      "sendmail, say, cannot send.",
+      [](Settings& settings, std::string_view text) {
+        settings.no_new_privileges = ParseSwitch(text);
+      });
+  privileges.arity = Option::Arity::kSwitch;
+  table.push_back(std::move(privileges));
+  table.push_back(Special(
+      kGroup, "umask", "MODE", "as inherited",
+      "Permissions that files which they make do not get, octal, 0 to 0777.",
+      [](Settings& settings, std::string_view text) { settings.umask = ParseFileMode(text); }));
+  Option environment = Special(
+      kGroup, "environment", "all|NAME|NAME=VALUE",
+      "PATH HOME USER LOGNAME SHELL LANG LANGUAGE LC_* TZ TMPDIR; all when started by a web server",
+      "Variables that they keep (one that ends with * is all that begin so), or get; all others "
+      "are "
+      "taken away. May be repeated; in the file and in the environment blanks or commas separate "
+      "several.",
+      [](Settings& settings, std::string_view text) {
+        if (!settings.environment)
+          settings.environment = Settings{}.KeptVariables(/*spawned=*/false);
+        AddVariable(*settings.environment, text);
+      });
+  table.push_back(
+      Repeatable(std::move(environment), [](Settings& settings) { settings.environment.reset(); }));
 }
 
 void AddCoding(std::vector<ContentCoding>& codings, ContentCoding coding, std::string_view text) {
@@ -667,6 +777,7 @@ std::vector<Option> OptionTable() {
   std::vector<Option> table;
   AppendListening(table);
   AppendProcesses(table);
+  AppendPrivileges(table);
   AppendHandlers(table);
   AppendLimits(table);
   AppendTimeouts(table);

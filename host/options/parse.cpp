@@ -496,6 +496,27 @@ void Apply(Settings& settings, const std::vector<Assignment>& assignments) {
   }
 }
 
+/// What a web server that starts us says of who may connect (FastCGI Specification 1.0, section 3.2).
+void AddWebServerAddresses(Settings& settings, const char* const* environment) {
+  constexpr std::string_view kVariable = "FCGI_WEB_SERVER_ADDRS=";
+  for (; environment != nullptr && *environment != nullptr; ++environment) {
+    std::string_view rest = *environment;
+    if (!rest.starts_with(kVariable)) continue;
+    rest.remove_prefix(kVariable.size());
+    while (!rest.empty()) {
+      const auto comma = rest.find(',');
+      const auto address = rest.substr(0, comma);
+      rest.remove_prefix(comma == std::string_view::npos ? rest.size() : comma + 1);
+      if (address.empty()) continue;
+      try {
+        settings.allowed_clients.Add(address);
+      } catch (const std::invalid_argument& error) {
+        throw Refusal("FCGI_WEB_SERVER_ADDRS in the environment: " + std::string(error.what()));
+      }
+    }
+  }
+}
+
 const Assignment* FindConfig(const std::vector<Assignment>& assignments) {
   const auto found = std::find_if(assignments.begin(), assignments.end(),
                                   [](const Assignment& a) { return a.option->name == "config"; });
@@ -544,6 +565,7 @@ ParseResult ParseOptions(const CommandEntry& command, const std::vector<std::str
   Apply(settings, from_environment);  // the weakest first: the last one to set a field wins
   Apply(settings, from_file);
   Apply(settings, command_line.assignments);
+  AddWebServerAddresses(settings, environment);
   CheckTogether(settings);
   result.settings = std::move(settings);
   return result;

@@ -27,6 +27,15 @@ struct AddressPrinter {
 
 std::string ToString(const ListenAddress& address) { return std::visit(AddressPrinter{}, address); }
 
+Environment Settings::KeptVariables(bool spawned) const {
+  if (environment) {
+    return *environment;
+  }
+  return {.all = spawned,
+          .kept = {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_*", "TZ",
+                   "TMPDIR"}};
+}
+
 ForwardedFields Settings::BelievedFields() const {
   if (forwarded_headers.empty()) {
     return {};

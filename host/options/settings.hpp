@@ -6,12 +6,15 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
 #include <weft/content_coding.hpp>
+#include <weft/forwarded_fields.hpp>
 #include <weft/http_response_settings.hpp>
-#include <weft/trusted_proxies.hpp>
+#include <weft/peer_set.hpp>
 #include "mappings/sources.hpp"
 
 namespace weft::host::options {
@@ -43,6 +46,22 @@ enum class FollowLinks { kOff, kWithinRoot, kOn };
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
+/// A bound that the system keeps for a process, setrlimit(2).
+struct ResourceLimit {
+  int resource = 0;       ///< RLIMIT_NOFILE and so on.
+  std::string_view name;  ///< As `--limit` takes it; of static duration.
+  /// RLIM_INFINITY: none.
+  std::uint64_t soft = 0;
+  std::uint64_t hard = 0;
+};
+
+/// Which variables of the environment handlers see.
+struct Environment {
+  bool all = false;
+  std::vector<std::string> kept{};  ///< Names; one may end with *.
+  std::vector<std::pair<std::string, std::string>> set{};
+};
+
 /// How a command that lists something prints it: for people, or for programs.
 enum class OutputFormat { kText, kJson };
 
@@ -62,6 +81,11 @@ struct Settings {
   std::vector<ListenAddress> listen;
   /// Permission bits of Unix sockets. 0660: the web server joins the group, others stay out.
   unsigned socket_mode = 0660;
+  /// Of the Unix sockets that it creates: names or numbers; empty: as the process has it.
+  std::string socket_owner;
+  std::string socket_group;
+  /// Who may connect, besides those that FCGI_WEB_SERVER_ADDRS names. Empty, and the variable too: everybody.
+  PeerSet allowed_clients;
   /// Connections that wait to be accepted, per socket. 1024: a burst of a busy web server fits; a
   /// short queue shows as connection errors that nobody can explain. The kernel caps it at
   /// net.core.somaxconn.
@@ -87,6 +111,21 @@ struct Settings {
   std::chrono::milliseconds start_timeout{60'000};
   /// How long running requests may take to end after a stop was asked for; empty: DrainTimeout().
   std::optional<std::chrono::milliseconds> drain_timeout;
+
+  // What the processes that run handlers may do. The supervisor runs none, and stays what it was started as.
+
+  /// Whose they are: names or numbers; empty: as started. Only root may name others.
+  std::string user;
+  std::string group;
+  /// Their limits; those that are not named stay as they were inherited.
+  std::vector<ResourceLimit> resource_limits;
+  /// Whether a program that they start may have more rights than they (setuid, setgid, capabilities). On: it may not, ever.
+  /// Off by default, for sending mail by sendmail(8) needs it.
+  bool no_new_privileges = false;
+  /// Their umask; empty: as inherited.
+  std::optional<unsigned> umask;
+  /// Empty: KeptVariables().
+  std::optional<Environment> environment;
 
   // Handlers.
 
@@ -212,7 +251,7 @@ struct Settings {
   // Proxies in front of the web server.
 
   /// Whose word about the client is taken. Empty: nobody's, for anybody can send these header fields.
-  TrustedProxies trusted_proxies;
+  PeerSet trusted_proxies;
   /// The header fields in which it is taken; empty: those of X-Forwarded-*, which proxies set most.
   std::vector<std::string> forwarded_headers;
 
@@ -280,6 +319,9 @@ struct Settings {
 
   /// `forwarded_headers`, or else their default.
   [[nodiscard]] ForwardedFields BelievedFields() const;
+  /// `environment`, or what it is by default: all for a host that a web server has spawned, whose configuration says what it
+  /// gets; else where programs, the home, and temporary files lie, the language and the time zone.
+  [[nodiscard]] Environment KeptVariables(bool spawned) const;
 
   /// `workers`, or else: 0 when spawned (a spawner starts as many processes as it wants and cannot
   /// see ours), one per core otherwise.

@@ -1,5 +1,7 @@
 #include "host/options/values.hpp"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -192,6 +194,61 @@ std::string FormatFileMode(unsigned mode) {
     digits += static_cast<char>('0' + ((mode >> shift) & 7U));
   }
   return digits;
+}
+
+ResourceLimit ParseResourceLimit(std::string_view text) {
+  struct Name {
+    std::string_view name;
+    int resource;
+  };
+  static constexpr std::array<Name, 15> kNames{{{"as", RLIMIT_AS},
+                                                {"core", RLIMIT_CORE},
+                                                {"cpu", RLIMIT_CPU},
+                                                {"data", RLIMIT_DATA},
+                                                {"fsize", RLIMIT_FSIZE},
+                                                {"locks", RLIMIT_LOCKS},
+                                                {"memlock", RLIMIT_MEMLOCK},
+                                                {"msgqueue", RLIMIT_MSGQUEUE},
+                                                {"nice", RLIMIT_NICE},
+                                                {"nofile", RLIMIT_NOFILE},
+                                                {"nproc", RLIMIT_NPROC},
+                                                {"rtprio", RLIMIT_RTPRIO},
+                                                {"rttime", RLIMIT_RTTIME},
+                                                {"sigpending", RLIMIT_SIGPENDING},
+                                                {"stack", RLIMIT_STACK}}};
+  const auto equals = text.find('=');
+  const auto name = text.substr(0, equals);
+  const auto* const known =
+      std::find_if(kNames.begin(), kNames.end(), [&](const Name& one) { return one.name == name; });
+  if (equals == std::string_view::npos || known == kNames.end()) {
+    std::string names;
+    for (const Name& one : kNames) {
+      names += (names.empty() ? "" : ", ") + std::string(one.name);
+    }
+    throw BadValue(Quoted(text) +
+                   " is no limit: write it like nofile=65536 or core=0:unlimited, with one of " +
+                   names);
+  }
+  const auto value = [&](std::string_view digits) -> std::uint64_t {
+    if (digits == "unlimited") {
+      return RLIM_INFINITY;
+    }
+    try {
+      return ParseSize(digits);
+    } catch (const BadValue&) {
+      throw BadValue(Quoted(text) + ": " + Quoted(digits) +
+                     " is no limit: give a number, with K, M or G for sizes, or unlimited");
+    }
+  };
+  const auto values = text.substr(equals + 1);
+  const auto colon = values.find(':');
+  ResourceLimit limit{.resource = known->resource, .name = known->name};
+  limit.soft = value(values.substr(0, colon));
+  limit.hard = colon == std::string_view::npos ? limit.soft : value(values.substr(colon + 1));
+  if (limit.soft > limit.hard) {
+    throw BadValue(Quoted(text) + " has a soft limit above the hard one: give the lower one first");
+  }
+  return limit;
 }
 
 bool ParseSwitch(std::string_view text) {

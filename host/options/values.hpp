@@ -39,6 +39,9 @@ class BadValue : public std::runtime_error {
 [[nodiscard]] unsigned ParseFileMode(std::string_view text);
 [[nodiscard]] std::string FormatFileMode(unsigned mode);
 
+/// `NAME=SOFT[:HARD]`, both of them as setrlimit(2) takes them, or `unlimited`; sizes also with K, M, G. One number is both.
+[[nodiscard]] ResourceLimit ParseResourceLimit(std::string_view text);
+
 /// on, yes, true, 1, or off, no, false, 0.
 [[nodiscard]] bool ParseSwitch(std::string_view text);
 

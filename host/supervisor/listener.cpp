@@ -25,6 +25,7 @@
 #include <variant>
 
 #include "host/options/exit_code.hpp"
+#include "host/supervisor/privileges.hpp"
 
 namespace weft::host::supervisor {
 namespace {
@@ -187,8 +188,26 @@ void RemoveStaleFile(const std::string& path, const sockaddr_un& name, const std
   }
 }
 
+/// Whose the file of a socket becomes; -1: it is not changed.
+struct SocketOwner {
+  uid_t user = static_cast<uid_t>(-1);
+  gid_t group = static_cast<gid_t>(-1);
+};
+
+SocketOwner OwnerOf(const Settings& settings) try {
+  SocketOwner owner;
+  if (!settings.socket_owner.empty())
+    owner.user = FindUser(settings.socket_owner, "--socket-owner");
+  if (!settings.socket_group.empty())
+    owner.group = FindGroup(settings.socket_group, "--socket-group");
+  return owner;
+} catch (const PrivilegeError& error) {
+  throw ListenError(error.ExitCode(), error.what());
+}
+
 /// `address`: for messages.
-Listener OpenUnix(const std::string& path, const std::string& address, mode_t mode, int backlog) {
+Listener OpenUnix(const std::string& path, const std::string& address, mode_t mode,
+                  const SocketOwner& owner, int backlog) {
   const sockaddr_un name = UnixSocketAddress(path, address);
   RemoveStaleFile(path, name, address);
 
@@ -216,6 +235,11 @@ Listener OpenUnix(const std::string& path, const std::string& address, mode_t mo
       ::chmod(path.c_str(), mode) != 0) {
     Fail(options::kExitNoPermission, address, ErrorText(errno),
          "its mode cannot be set: choose another folder");
+  }
+  if (::lchown(path.c_str(), owner.user, owner.group) != 0) {
+    Fail(options::kExitNoPermission, address, ErrorText(errno),
+         "only root gives it to another user, and who is not root to his own groups alone: leave "
+         "--socket-owner and --socket-group out, or start it as root");
   }
   if (::listen(socket.Number(), backlog) != 0) FailForSystem(address, errno);
   return Listener(std::move(socket), address, std::move(file));
@@ -529,12 +553,13 @@ SocketFile::~SocketFile() {
 ListeningSockets OpenListeners(const Settings& settings) {
   if (settings.listen.empty()) return InheritAny();
   const std::vector<AddressList> resolved = ResolveNames(settings);
+  const SocketOwner owner = OwnerOf(settings);
   ListeningSockets sockets;
   for (std::size_t i = 0; i < settings.listen.size(); ++i) {
     const ListenAddress& address = settings.listen[i];
     if (const auto* unix_address = std::get_if<options::UnixAddress>(&address)) {
       sockets.listeners.push_back(OpenUnix(unix_address->path, options::ToString(address),
-                                           static_cast<mode_t>(settings.socket_mode),
+                                           static_cast<mode_t>(settings.socket_mode), owner,
                                            static_cast<int>(settings.backlog)));
     } else if (const auto* tcp = std::get_if<options::TcpAddress>(&address)) {
       if (tcp->host == "*") {
@@ -553,7 +578,7 @@ ListeningSockets OpenListeners(const Settings& settings) {
 Listener OpenControl(const std::string& path) {
   constexpr mode_t kOwnerAlone = 0600;
   constexpr int kBacklog = 128;
-  return OpenUnix(path, "--control " + path, kOwnerAlone, kBacklog);
+  return OpenUnix(path, "--control " + path, kOwnerAlone, {}, kBacklog);
 }
 
 void EnsureStandardDescriptors() {

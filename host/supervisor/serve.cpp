@@ -1,15 +1,18 @@
 #include "host/supervisor/serve.hpp"
 
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <memory>
 #include <new>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -20,6 +23,7 @@
 #include "host/observe/log.hpp"
 #include "host/options/exit_code.hpp"
 #include "host/supervisor/listener.hpp"
+#include "host/supervisor/privileges.hpp"
 #include "host/supervisor/supervisor.hpp"
 #include "host/worker/worker.hpp"
 #include "mappings/fingerprint.hpp"
@@ -127,9 +131,14 @@ bool ControlIsApart(const Settings& settings) {
 
 int ServeChecked(const Settings& settings) {
   if (!ControlIsApart(settings)) return options::kExitConfiguration;
+  const std::optional<Identity> identity = FindIdentity(settings);
   // Before the sockets: a server that cannot serve must not accept.
-  Mappings mappings = CheckedMappings(settings);
-  if (!mappings || !AccessLogIsSound(settings)) return options::kExitConfiguration;
+  Mappings mappings;
+  {
+    const ActingAs as_handlers(identity);
+    mappings = CheckedMappings(settings);
+    if (!mappings || !AccessLogIsSound(settings)) return options::kExitConfiguration;
+  }
   ListeningSockets sockets = OpenListeners(settings);
   const std::size_t workers = settings.WorkerCount(sockets.spawned);
   if (!settings.control.empty()) {
@@ -146,7 +155,16 @@ int ServeChecked(const Settings& settings) {
   if (workers > 0) {
     // A worker that replaces another inherits the last sound mappings by fork(), lest wrong files keep it from
     // serving.
-    const WorkerMain worker_main = [&mappings](worker::WorkerStart start) {
+    const WorkerMain worker_main = [&, supervisor = ::getpid()](worker::WorkerStart start) {
+      try {
+        GiveUpPrivileges(settings, identity, start.spawned);
+      } catch (const PrivilegeError& error) {
+        observe::Log(LogLevel::kError, error.what());
+        return error.ExitCode();
+      }
+      // The system forgets it where the identity changes.
+      ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+      if (::getppid() != supervisor) return options::kExitOk;
       start.last_mappings = mappings;
       return worker::RunWorker(start);
     };
@@ -156,6 +174,7 @@ int ServeChecked(const Settings& settings) {
     return Supervise(settings, std::move(sockets), worker_main, observe::Log, new_mappings);
   }
   mappings.reset();
+  GiveUpPrivileges(settings, identity, sockets.spawned);
   const SocketFiles files(sockets);
   std::vector<int> descriptors;
   for (Listener& listener : sockets.listeners) {
@@ -175,6 +194,9 @@ int Serve(const Settings& settings) {
   try {
     return ServeChecked(settings);
   } catch (const ListenError& error) {
+    observe::Log(LogLevel::kError, error.what());
+    return error.ExitCode();
+  } catch (const PrivilegeError& error) {
     observe::Log(LogLevel::kError, error.what());
     return error.ExitCode();
   } catch (const std::system_error& error) {

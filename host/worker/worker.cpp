@@ -140,8 +140,11 @@ pipeline::Pipeline::Limits PipelineLimits(const options::Settings& settings) {
 
 fastcgi::Server::Limits ServerLimits(const options::Settings& settings, bool spawned) {
   const auto workers = std::max<std::size_t>(settings.WorkerCount(spawned), 1);
-  fastcgi::Server::Limits limits{
-      settings.max_connections, settings.linger_timeout, settings.file_send_buffer_bytes, {}};
+  fastcgi::Server::Limits limits{settings.max_connections,
+                                 settings.linger_timeout,
+                                 settings.file_send_buffer_bytes,
+                                 settings.allowed_clients,
+                                 {}};
   limits.connection.max_requests = settings.max_requests_per_connection;
   limits.connection.max_params_bytes = settings.max_params_bytes;
   limits.connection.max_params = settings.max_params;

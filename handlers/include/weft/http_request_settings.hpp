@@ -3,7 +3,8 @@
 #include <cstddef>
 #include <string>
 
-#include <weft/trusted_proxies.hpp>
+#include <weft/forwarded_fields.hpp>
+#include <weft/peer_set.hpp>
 
 namespace weft {
 
@@ -15,7 +16,7 @@ struct HttpRequestSettings {
   /// Whether clients on this machine are shown details of errors.
   bool debug = false;
   /// Whose word about the client is taken, and in which fields. Nobody's, unless the operator says so.
-  TrustedProxies trusted_proxies{};
+  PeerSet trusted_proxies{};
   ForwardedFields forwarded_fields{};
 
   /// Bytes of a body that is kept in memory; a longer one lies in a temporary file. ASP.NET's requestLengthDiskThreshold.

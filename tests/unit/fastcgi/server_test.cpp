@@ -63,7 +63,7 @@ class Listening {
 
   boost::asio::io_context io;
   NoRequests requests;
-  Server server{io, requests, {100, std::chrono::milliseconds(1000), 0, {}}, nullptr, nullptr};
+  Server server{io, requests, {100, std::chrono::milliseconds(1000), 0, {}, {}}, nullptr, nullptr};
 
  private:
   const sockaddr* Address() const { return reinterpret_cast<const sockaddr*>(&address_); }

@@ -2,8 +2,12 @@
 
 #include <doctest/doctest.h>
 
+#include <sys/resource.h>
+
 #include <chrono>
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "host/options/exit_code.hpp"
@@ -109,6 +113,29 @@ TEST_CASE("Parse: every option sets its own field") {
                                          "65536",
                                          "--output-buffer-bytes",
                                          "8k",
+                                         "--socket-owner",
+                                         "www-data",
+                                         "--socket-group",
+                                         "33",
+                                         "--allowed-clients",
+                                         "192.0.2.0/24",
+                                         "--allowed-clients",
+                                         "unix",
+                                         "--user",
+                                         "weft",
+                                         "--group",
+                                         "1000",
+                                         "--limit",
+                                         "nofile=65536",
+                                         "--limit",
+                                         "as=4G:unlimited",
+                                         "--no-new-privileges",
+                                         "--umask",
+                                         "027",
+                                         "--environment",
+                                         "PG*",
+                                         "--environment",
+                                         "MODE=live",
                                          "--file-send-buffer-bytes",
                                          "300K",
                                          "--max-buffered-bytes",
@@ -203,6 +230,25 @@ TEST_CASE("Parse: every option sets its own field") {
   CHECK(settings.stdin_buffer_bytes == 65'536);
   CHECK(settings.output_buffer_bytes == 8 * 1024);
   CHECK(settings.file_send_buffer_bytes == 300 * 1024);
+  CHECK(settings.socket_owner == "www-data");
+  CHECK(settings.socket_group == "33");
+  CHECK(settings.allowed_clients.Contains("192.0.2.7"));
+  CHECK(settings.allowed_clients.Contains("unix"));
+  CHECK_FALSE(settings.allowed_clients.Contains("192.0.3.7"));
+  CHECK(settings.user == "weft");
+  CHECK(settings.group == "1000");
+  REQUIRE(settings.resource_limits.size() == 2);
+  CHECK(settings.resource_limits[0].name == "nofile");
+  CHECK(settings.resource_limits[0].hard == 65'536);
+  CHECK(settings.resource_limits[1].soft == std::uint64_t{4} * 1024 * 1024 * 1024);
+  CHECK(settings.resource_limits[1].hard == RLIM_INFINITY);
+  CHECK(settings.no_new_privileges);
+  CHECK(settings.umask == 027U);
+  REQUIRE(settings.environment);
+  CHECK_FALSE(settings.environment->all);
+  CHECK(settings.environment->kept.back() == "PG*");
+  CHECK(settings.environment->kept.front() == "PATH");
+  CHECK(settings.environment->set.front() == std::pair<std::string, std::string>("MODE", "live"));
   CHECK(settings.max_buffered_bytes == 2 * 1024 * 1024);
   CHECK(settings.memory_reserve == 3 * 1024 * 1024);
   CHECK(settings.header_timeout == milliseconds{500});
@@ -412,6 +458,23 @@ TEST_CASE("Parse: a wrong option is refused with what was probably meant") {
   }
 }
 
+TEST_CASE("Parse: who may connect is what the option and the web server's variable name") {
+  const auto result = ParseServe({"--allowed-clients", "2001:db8::/32"},
+                                 {"FCGI_WEB_SERVER_ADDRS=192.0.2.1,192.0.2.2"});
+  REQUIRE(result.settings);
+  const auto& clients = result.settings->allowed_clients;
+  CHECK(clients.Contains("192.0.2.1"));
+  CHECK(clients.Contains("192.0.2.2"));
+  CHECK(clients.Contains("2001:db8::7"));
+  CHECK_FALSE(clients.Contains("192.0.2.3"));
+  CHECK_FALSE(clients.Contains("unix"));
+  CHECK(ParseServe({}, {"FCGI_WEB_SERVER_ADDRS="}).settings->allowed_clients.empty());
+  CHECK(Refusal(ParseServe({}, {"FCGI_WEB_SERVER_ADDRS=localhost"})) ==
+        "weft: FCGI_WEB_SERVER_ADDRS in the environment: 'localhost' is no address or network: "
+        "write it "
+        "like 192.0.2.1, 192.0.2.0/24, 2001:db8::/32 or unix");
+}
+
 TEST_CASE("Parse: a wrong value is refused with its place and what to give instead") {
   struct Case {
     std::string option;
@@ -434,6 +497,19 @@ TEST_CASE("Parse: a wrong value is refused with its place and what to give inste
       {"max-requests-per-connection", "65536", "'65536' is out of bounds: give 1 to 65535"},
       {"workers", "many", "'many' is no number of workers: give auto, or 0 to 1024"},
       {"workers", "1025", "'1025' is no number of workers: give auto, or 0 to 1024"},
+      {"socket-owner", "a b", "'a b' is no user or group: give a name or a number"},
+      {"allowed-clients", "192.0.2.1/33",
+       "'192.0.2.1/33' is no network: the number behind its slash is 0 to 32"},
+      {"limit", "files=1",
+       "'files=1' is no limit: write it like nofile=65536 or core=0:unlimited, with one of as, "
+       "core, cpu, data, fsize, locks, memlock, msgqueue, nice, nofile, nproc, rtprio, rttime, "
+       "sigpending, stack"},
+      {"limit", "nofile=many",
+       "'nofile=many': 'many' is no limit: give a number, with K, M or G for sizes, or unlimited"},
+      {"limit", "nofile=2:1",
+       "'nofile=2:1' has a soft limit above the hard one: give the lower one first"},
+      {"umask", "8", "'8' is not a file mode: write octal digits from 0 to 0777 (0660)"},
+      {"environment", "=x", "'=x' is no variable: write it like PGHOST, AWS_*, MODE=live, or all"},
       {"max-params-bytes", "12X", "'12X' is not a size: " + size_forms},
       {"max-params-bytes", "K", "'K' is not a size: " + size_forms},
       {"max-params-bytes", "1KB", "'1KB' is not a size: " + size_forms},

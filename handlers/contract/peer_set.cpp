@@ -1,4 +1,4 @@
-#include <weft/trusted_proxies.hpp>
+#include <weft/peer_set.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -33,7 +33,7 @@ std::string Quoted(std::string_view text) {
 
 }  // namespace
 
-void TrustedProxies::Add(std::string_view text) {
+void PeerSet::Add(std::string_view text) {
   if (text == "unix") {
     unix_ = true;
     return;
@@ -69,7 +69,7 @@ void TrustedProxies::Add(std::string_view text) {
   networks_.push_back(network);
 }
 
-bool TrustedProxies::Contains(std::string_view address) const noexcept {
+bool PeerSet::Contains(std::string_view address) const noexcept {
   const auto parsed = ParseIpAddress(address);
   if (!parsed) {
     return unix_ && IsUnixPeer(address);

@@ -10,10 +10,10 @@
 
 namespace weft {
 
-/// The proxies whose word about their clients is taken: addresses and networks.
+/// Addresses and networks: of the proxies whose word about their clients is taken, say.
 ///
 /// Threads: as a standard container.
-class WEFT_API TrustedProxies {
+class WEFT_API PeerSet {
  public:
   /// Adds an address (`192.0.2.1`, `2001:db8::1`), a network (`192.0.2.0/24`, `2001:db8::/32`), or `unix`: every peer
   /// that has no IP address, because it came by a Unix socket.
@@ -36,15 +36,6 @@ class WEFT_API TrustedProxies {
 
   std::vector<Network> networks_;
   bool unix_ = false;
-};
-
-/// Which header fields of a trusted proxy are believed. Each must be one that the proxy sets itself, or takes away: else
-/// it passes on what its client has written there.
-struct ForwardedFields {
-  bool forwarded = false;  ///< Forwarded (RFC 7239); the others are not read then
-  bool x_forwarded_for = true;
-  bool x_forwarded_proto = true;
-  bool x_forwarded_host = true;
 };
 
 }  // namespace weft

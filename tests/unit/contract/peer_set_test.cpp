@@ -1,4 +1,4 @@
-#include <weft/trusted_proxies.hpp>
+#include <weft/peer_set.hpp>
 
 #include <doctest/doctest.h>
 
@@ -10,16 +10,16 @@
 namespace weft {
 namespace {
 
-TrustedProxies Proxies(std::initializer_list<std::string_view> texts) {
-  TrustedProxies proxies;
+PeerSet Proxies(std::initializer_list<std::string_view> texts) {
+  PeerSet proxies;
   for (const auto text : texts) {
     proxies.Add(text);
   }
   return proxies;
 }
 
-TEST_CASE("TrustedProxies: none are trusted until one is added") {
-  const TrustedProxies none;
+TEST_CASE("PeerSet: none are trusted until one is added") {
+  const PeerSet none;
   CHECK(none.empty());
   for (const std::string_view address : {"127.0.0.1", "::1", "", "unix:"}) {
     CHECK_FALSE(none.Contains(address));
@@ -28,7 +28,7 @@ TEST_CASE("TrustedProxies: none are trusted until one is added") {
   CHECK_FALSE(Proxies({"unix"}).empty());
 }
 
-TEST_CASE("TrustedProxies: an address is itself, however it is written") {
+TEST_CASE("PeerSet: an address is itself, however it is written") {
   const auto proxies = Proxies({"192.0.2.1", "2001:DB8::1"});
   for (const std::string_view address :
        {"192.0.2.1", "::ffff:192.0.2.1", "::FFFF:c000:201", "2001:db8::1", "2001:db8:0:0:0:0:0:1",
@@ -45,7 +45,7 @@ TEST_CASE("TrustedProxies: an address is itself, however it is written") {
   }
 }
 
-TEST_CASE("TrustedProxies: a network is the addresses that begin with its bits") {
+TEST_CASE("PeerSet: a network is the addresses that begin with its bits") {
   const auto contains = [](std::string_view network, std::string_view address) {
     return Proxies({network}).Contains(address);
   };
@@ -72,7 +72,7 @@ TEST_CASE("TrustedProxies: a network is the addresses that begin with its bits")
   CHECK(contains("::ffff:10.0.0.0/104", "10.1.2.3"));
 }
 
-TEST_CASE("TrustedProxies: every length of a network divides the addresses at its last bit") {
+TEST_CASE("PeerSet: every length of a network divides the addresses at its last bit") {
   for (unsigned prefix = 1; prefix <= 32; ++prefix) {
     CAPTURE(prefix);
     // 1.1.1.1 in binary has a bit in each byte; its network keeps the first `prefix` bits.
@@ -89,7 +89,7 @@ TEST_CASE("TrustedProxies: every length of a network divides the addresses at it
   }
 }
 
-TEST_CASE("TrustedProxies: unix are the peers that have no address") {
+TEST_CASE("PeerSet: unix are the peers that have no address") {
   const auto proxies = Proxies({"unix"});
   for (const std::string_view address : {"", "unix", "unix:", "unix:/run/x", "/run/x"}) {
     CAPTURE(address);
@@ -101,7 +101,7 @@ TEST_CASE("TrustedProxies: unix are the peers that have no address") {
   }
 }
 
-TEST_CASE("TrustedProxies: what is no address or network is refused with a sentence") {
+TEST_CASE("PeerSet: what is no address or network is refused with a sentence") {
   for (const std::string_view text : {"",
                                       "localhost",
                                       "192.0.2",
@@ -126,7 +126,7 @@ TEST_CASE("TrustedProxies: what is no address or network is refused with a sente
                                       "10.0.0.0/8/8",
                                       "::1%lo"}) {
     CAPTURE(text);
-    TrustedProxies proxies;
+    PeerSet proxies;
     try {
       proxies.Add(text);
       FAIL_CHECK("it was taken");

@@ -1,0 +1,112 @@
+"""Who the processes that run handlers are, and who may connect to them."""
+
+import grp
+import os
+import pathlib
+import pwd
+import stat
+import subprocess
+
+import pytest
+
+import fcgi
+from host import Host, says_hello
+from processes import children_of, wait_for
+
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+
+def facts_of(pid):
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+
+
+@pytest.fixture
+def start_for_all(processes, installation):
+    """Starts a host that another account may be given to: what it reads may be read by everybody, and its log be written."""
+    def start_host(*options, **more):
+        copy = installation.copy(processes.run_dir / "site")
+        processes.run_dir.chmod(0o777)
+        return Host(processes, copy, *options, env={**os.environ, "LD_LIBRARY_PATH": str(copy.libraries)}, **more)
+    return start_host
+
+
+@ROOT
+def test_workers_are_the_user_and_the_supervisor_is_not(start_for_all):
+    nobody = pwd.getpwnam("nobody")
+    host = start_for_all("--user", "nobody", "--umask", "027", "--limit", "fsize=1G:2G", "--no-new-privileges", workers=2)
+    assert says_hello(host.get("/hello.ashx")) and says_hello(host.get("/hello-async.ashx"))
+    assert facts_of(host.process.pid)["Uid"] == ["0"] * 4
+    for worker in children_of(host.process.pid):
+        facts = facts_of(worker)
+        assert facts["Uid"] == [str(nobody.pw_uid)] * 4
+        assert facts["Gid"] == [str(nobody.pw_gid)] * 4
+        assert "0" not in facts["Groups"]
+        assert facts["CapEff"] == ["0" * 16]
+        assert facts["NoNewPrivs"] == ["1"]
+        assert facts["Umask"] == ["0027"]
+        limits = pathlib.Path(f"/proc/{worker}/limits").read_text()
+        assert next(line for line in limits.splitlines() if "file size" in line).split()[3:5] == [
+            str(1 << 30), str(2 << 30)]
+
+
+@ROOT
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_the_user_may_not_read_is_forbidden(workers, start_for_all):
+    host = start_for_all("--user", "nobody", workers=workers)
+    secret = host.installation.document_root / "secret.html"
+    secret.write_text("root's")
+    secret.chmod(0o600)
+    assert host.get("/secret.html").status == 403
+    secret.chmod(0o644)
+    assert host.get("/secret.html").status == 200
+
+
+@ROOT
+def test_a_worker_of_another_user_ends_with_its_supervisor(start_for_all):
+    host = start_for_all("--user", "nobody", workers=1)
+    worker, = children_of(host.process.pid)
+    host.process.kill()
+    host.process.wait()
+    wait_for("the worker's end", lambda: not pathlib.Path(f"/proc/{worker}").exists())
+
+
+def test_accounts_that_are_not_there_refuse_the_start(installation, run_dir):
+    for option in ("--user", "--group", "--socket-owner", "--socket-group"):
+        result = subprocess.run([installation.weft, "serve", "--listen", f"unix:{run_dir}/s.sock", option, "no-such-account"],
+                                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+        assert result.returncode == 78
+        assert f"{option}: there is no" in result.stderr
+        assert not (run_dir / "s.sock").exists()
+
+
+@ROOT
+def test_the_socket_belongs_to_whom_it_is_given(start):
+    host = start("--socket-owner", "nobody", "--socket-group", "daemon", "--socket-mode", "0640", workers=1)
+    status = os.stat(host.address.removeprefix("unix:"))
+    assert pwd.getpwuid(status.st_uid).pw_name == "nobody"
+    assert grp.getgrgid(status.st_gid).gr_name == "daemon"
+    assert stat.S_IMODE(status.st_mode) == 0o640
+
+
+@pytest.mark.parametrize(["listen", "allowed", "is_answered"], [
+    ("tcp4", "127.0.0.1", True), ("tcp4", "127.0.0.0/8", True), ("tcp4", "192.0.2.1", False), ("tcp4", "unix", False),
+    ("tcp6", "::1", True), ("tcp6", "127.0.0.1", False),
+    ("unix", "unix", True), ("unix", "127.0.0.1", False)])
+@pytest.mark.parametrize("by", ["option", "FCGI_WEB_SERVER_ADDRS"])
+def test_only_those_who_are_allowed_are_answered(by, listen, allowed, is_answered, start):
+    if by == "option":
+        host = start("--allowed-clients", allowed, listen=listen)
+    else:
+        host = start(listen=listen, env={**os.environ, "FCGI_WEB_SERVER_ADDRS": allowed})
+    if is_answered:
+        assert says_hello(host.get("/hello.ashx"))
+    else:
+        with host.connect() as connection:
+            try:
+                connection.send(fcgi.request(host.variables("/hello.ashx")))
+                assert connection.socket.recv(1) == b""
+            except ConnectionError:
+                pass
+        wait_for("the refusal in the log", lambda: "its peer is not among --allowed-clients" in host.log.read_text())
+        assert not host.access_lines("hello")
