@@ -151,8 +151,11 @@ void RequestIo::SendBody(std::string_view bytes) {
 
 void RequestIo::SendPiped(int pipe, std::size_t bytes) {
   CheckMaySend();
-  OnFiber([&] { exchange_.SendPiped(pipe, bytes); });
-  body_bytes_sent_ += bytes;
+  OnFiber([&] {
+    CheckNotAbandoned();
+    exchange_.SendPiped(pipe, bytes);
+    body_bytes_sent_ += bytes;
+  });
 }
 
 void RequestIo::Flush() {

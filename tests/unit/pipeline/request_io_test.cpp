@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <deque>
 #include <functional>
 #include <limits>
 #include <stdexcept>
@@ -269,6 +270,43 @@ TEST_CASE("RequestIo: what the exchange throws passes, and the count stays right
     CHECK(subject.Read(3) == "def");
     CHECK(subject.Read(3).empty());
   });
+}
+
+TEST_CASE("RequestIo: an abandoned handler reaches the exchange by no call that was on its way") {
+  /// The host gives the answer after the thread has looked, and before the fiber comes to its call.
+  class AbandoningGateway final : public runtime::IFiberGateway {
+   public:
+    explicit AbandoningGateway(Subject& subject) : subject_(subject) {}
+    void RunOnFiber(const std::function<void()>& function) override {
+      subject_.source.Cancel(CancellationReason::kDeadline);
+      subject_.io.Abandon();
+      function();
+    }
+    void RunOnThread(const std::function<void()>& function) override { function(); }
+
+   private:
+    Subject& subject_;
+  };
+  const std::vector<std::function<void(Subject&)>> calls = {
+      [](Subject& subject) { subject.Read(3); },
+      [](Subject& subject) { subject.io.SendHeaders(200, "OK", {}); },
+      [](Subject& subject) { subject.io.SendBody("x"); },
+      [](Subject& subject) { subject.io.SendPiped(-1, 5); },
+      [](Subject& subject) { subject.io.Flush(); },
+      [](Subject& subject) { static_cast<void>(subject.io.Finish()); },
+  };
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    CAPTURE(i);
+    OnReactor([&call = calls[i]] {
+      Subject subject({"abc"});
+      subject.io.SetBodyBounds("3", 100);
+      AbandoningGateway gateway(subject);
+      subject.io.SetGateway(&gateway);
+      CHECK_THROWS_AS(call(subject), OperationCancelled);
+      CHECK(subject.exchange.calls.empty());
+      CHECK(subject.io.BodyBytesSent() == 0);
+    });
+  }
 }
 
 }  // namespace
