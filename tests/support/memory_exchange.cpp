@@ -41,6 +41,11 @@ std::size_t MemoryExchange::ReadBody(std::span<char> buffer) {
   return count;
 }
 
+std::shared_ptr<host::pipeline::IReadAhead> MemoryExchange::ReadAhead() {
+  ++read_aheads;
+  return ahead;
+}
+
 void MemoryExchange::SendHeaders(int with_status, std::string_view with_description,
                                  const HttpHeaders& with_headers) {
   Enter(Call::kSendHeaders);

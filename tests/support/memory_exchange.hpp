@@ -5,6 +5,7 @@
 #include <exception>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -36,7 +37,8 @@ class MemoryExchange final : public host::pipeline::IExchange {
   std::function<void()> on_cancelled;     ///< called by OnCancelled()
   std::function<void(Call)> before_call;  ///< called first, on the caller's thread or fiber
 
-  bool finishes = true;  ///< what Finish() returns
+  bool finishes = true;                               ///< what Finish() returns
+  std::shared_ptr<host::pipeline::IReadAhead> ahead;  ///< what ReadAhead() gives
 
   // What it was told.
   std::vector<Call> calls;               ///< those that failed included
@@ -49,8 +51,10 @@ class MemoryExchange final : public host::pipeline::IExchange {
   std::size_t bytes_piped = 0;      ///< of the answer's body, how many came by SendPiped()
   bool aborted = false;
   int cancellations = 0;  ///< how often it was told of one
+  int read_aheads = 0;    ///< how often ReadAhead() was asked for
 
   std::size_t ReadBody(std::span<char> buffer) override;
+  std::shared_ptr<host::pipeline::IReadAhead> ReadAhead() override;
   void SendHeaders(int with_status, std::string_view with_description,
                    const HttpHeaders& with_headers) override;
   void SendBody(std::string_view bytes) override;

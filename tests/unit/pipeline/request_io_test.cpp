@@ -2,9 +2,13 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
+#include <cstddef>
 #include <deque>
 #include <functional>
 #include <limits>
+#include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -307,6 +311,134 @@ TEST_CASE("RequestIo: an abandoned handler reaches the exchange by no call that 
       CHECK(subject.io.BodyBytesSent() == 0);
     });
   }
+}
+
+/// What came of a body beside the fiber. Not imitated: waiting, for what is not there does not come.
+class MemoryReadAhead final : public IReadAhead {
+ public:
+  std::size_t Take(std::span<char> buffer, std::chrono::microseconds) noexcept override {
+    ++calls;
+    if (pieces.empty()) {
+      return 0;
+    }
+    const auto count = pieces.front().copy(buffer.data(), buffer.size());
+    pieces.front().erase(0, count);
+    if (pieces.front().empty()) {
+      pieces.pop_front();
+    }
+    return count;
+  }
+
+  std::deque<std::string> pieces;
+  int calls = 0;
+};
+
+constexpr std::size_t kAheadFrom = 256 * 1024;
+
+/// A thread that has read so much of a body that more of it is received ahead.
+struct AheadSubject : Subject {
+  explicit AheadSubject(std::string_view announced, std::uint64_t max_bytes = 10 * kAheadFrom)
+      : Subject({std::string(kAheadFrom, '1'), "2"}) {
+    exchange.ahead = ahead;
+    io.SetBodyBounds(announced, max_bytes);
+    io.SetGateway(&gateway);
+    REQUIRE(Read(kAheadFrom).size() == kAheadFrom);
+    REQUIRE(exchange.read_aheads == 0);  // a body of this length gains nothing
+    REQUIRE(Read(1) == "2");
+    REQUIRE(exchange.read_aheads == 1);
+    REQUIRE(ahead->calls == 0);
+    crossings = gateway.calls;
+  }
+
+  CountingGateway gateway;
+  std::shared_ptr<MemoryReadAhead> ahead = std::make_shared<MemoryReadAhead>();
+  int crossings = 0;
+};
+
+TEST_CASE("RequestIo: a thread takes what is ahead of a long body without its fiber") {
+  OnReactor([] {
+    AheadSubject subject("");
+    subject.ahead->pieces = {"abc", "de"};
+    CHECK(subject.Read(2) == "ab");
+    CHECK(subject.Read(100) == "c");
+    CHECK(subject.Read(100) == "de");
+    CHECK(subject.gateway.calls == subject.crossings);
+    // Nothing is ahead: the fiber knows what that means.
+    subject.exchange.body = {"f"};
+    CHECK(subject.Read(100) == "f");
+    CHECK(subject.gateway.calls == subject.crossings + 1);
+    subject.ahead->pieces = {"g"};
+    CHECK(subject.Read(100) == "g");
+    CHECK(subject.Read(100).empty());
+    CHECK(subject.exchange.read_aheads == 1);
+  });
+}
+
+TEST_CASE("RequestIo: what is ahead is held to what was announced and allowed") {
+  OnReactor([] {
+    SUBCASE("no more than was announced") {
+      AheadSubject subject(std::to_string(kAheadFrom + 1 + 3));
+      subject.ahead->pieces = {"abcdef"};
+      CHECK(subject.Read(100) == "abc");
+      const auto calls = subject.ahead->calls;
+      CHECK(subject.Read(100).empty());
+      CHECK(subject.ahead->calls == calls);
+    }
+    SUBCASE("less than was announced: 400") {
+      AheadSubject subject(std::to_string(kAheadFrom + 1 + 3));
+      subject.ahead->pieces = {"ab"};
+      CHECK(subject.Read(100) == "ab");
+      CHECK(Subject::Refusal([&] { subject.Read(100); }) == 400);
+    }
+    SUBCASE("more than is allowed: 413") {
+      AheadSubject subject("", kAheadFrom + 1 + 2);
+      subject.ahead->pieces = {"ab", "c"};
+      CHECK(subject.Read(100) == "ab");
+      CHECK(Subject::Refusal([&] { subject.Read(100); }) == 413);
+    }
+  });
+}
+
+TEST_CASE("RequestIo: a cancelled thread takes nothing of what is ahead") {
+  OnReactor([] {
+    AheadSubject subject("");
+    subject.ahead->pieces = {"abc"};
+    subject.source.Cancel(CancellationReason::kClientGone);
+    CHECK_THROWS_AS(subject.Read(3), OperationCancelled);
+    CHECK(subject.ahead->calls == 0);
+  });
+}
+
+TEST_CASE("RequestIo: nothing is received ahead for a fiber, and a fiber takes nothing of it") {
+  OnReactor([] {
+    Subject subject({std::string(kAheadFrom, '1'), "2", "3"});
+    subject.exchange.ahead = std::make_shared<MemoryReadAhead>();
+    subject.io.SetBodyBounds("", 10 * kAheadFrom);
+    CHECK(subject.Read(kAheadFrom).size() == kAheadFrom);
+    CHECK(subject.Read(1) == "2");
+    CHECK(subject.exchange.read_aheads == 0);
+
+    AheadSubject after("");
+    after.ahead->pieces = {"thread's"};
+    after.exchange.body = {"fiber's"};
+    after.io.SetGateway(nullptr);
+    CHECK(after.Read(100) == "fiber's");
+    CHECK(after.ahead->calls == 0);
+  });
+}
+
+TEST_CASE("RequestIo: an exchange that cannot receive ahead is asked again, and read as before") {
+  OnReactor([] {
+    Subject subject({std::string(kAheadFrom, '1'), "2", "3"});
+    CountingGateway gateway;
+    subject.io.SetGateway(&gateway);
+    subject.io.SetBodyBounds("", 10 * kAheadFrom);
+    CHECK(subject.Read(kAheadFrom).size() == kAheadFrom);
+    CHECK(subject.Read(1) == "2");
+    CHECK(subject.Read(1) == "3");
+    CHECK(subject.exchange.read_aheads == 2);
+    CHECK(gateway.calls == 3);
+  });
 }
 
 }  // namespace
