@@ -34,50 +34,59 @@ using std::chrono::milliseconds;
 /// How often tables are looked at that requests still used.
 constexpr milliseconds kDiscardTick{1'000};
 
-/// The fingerprint of the files that every worker serves with, or has been told of: shared by all, in the file of the lock. Who
-/// begins to look for changes learns from it whether it began itself with newer files than those who never look.
+/// Fingerprints of the files that are shared by all workers, in the file of the lock.
 ///
 /// Threads: any, of any process.
-class SharedFingerprint {
+class SharedFingerprints {
  public:
   using Word = std::atomic<std::uint64_t>;
   static_assert(Word::is_always_lock_free);
 
+  struct Words {
+    /// That every worker serves with, or has been told of. Who begins to look for changes learns from it whether it began
+    /// itself with newer files than those who never look.
+    Word told;
+    /// Of the last reload that was logged. Who adopts learns from it whether it has found newer files than those.
+    Word logged;
+  };
+
   /// `file`: -1, or one that cannot be shared: nothing is known.
-  explicit SharedFingerprint(int file) noexcept {
-    if (file >= 0 && ::ftruncate(file, sizeof(Word)) == 0) {
+  explicit SharedFingerprints(int file) noexcept {
+    if (file >= 0 && ::ftruncate(file, sizeof(Words)) == 0) {
       void* const memory =
-          ::mmap(nullptr, sizeof(Word), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-      word_ = memory == MAP_FAILED ? nullptr : static_cast<Word*>(memory);
+          ::mmap(nullptr, sizeof(Words), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+      words_ = memory == MAP_FAILED ? nullptr : static_cast<Words*>(memory);
     }
   }
-  SharedFingerprint(const SharedFingerprint&) = delete;
-  SharedFingerprint& operator=(const SharedFingerprint&) = delete;
-  ~SharedFingerprint() {
-    if (word_ != nullptr) {
-      ::munmap(word_, sizeof(Word));
+  SharedFingerprints(const SharedFingerprints&) = delete;
+  SharedFingerprints& operator=(const SharedFingerprints&) = delete;
+  ~SharedFingerprints() {
+    if (words_ != nullptr) {
+      ::munmap(words_, sizeof(Words));
     }
   }
 
   /// Of the first worker.
   void Begin(std::uint64_t fingerprint) noexcept {
-    std::uint64_t nothing = 0;
-    if (word_ != nullptr) {
-      word_->compare_exchange_strong(nothing, fingerprint);
+    if (words_ != nullptr) {
+      for (Word* const word : {&words_->told, &words_->logged}) {
+        std::uint64_t nothing = 0;
+        word->compare_exchange_strong(nothing, fingerprint);
+      }
     }
   }
-  void Set(std::uint64_t fingerprint) noexcept {
-    if (word_ != nullptr) {
-      word_->store(fingerprint);
-    }
+  /// True: another one was known until now.
+  bool Set(Word Words::*which, std::uint64_t fingerprint) noexcept {
+    const std::uint64_t before = words_ == nullptr ? 0 : (words_->*which).exchange(fingerprint);
+    return before != 0 && before != fingerprint;
   }
-  [[nodiscard]] bool IsKnownToDifferFrom(std::uint64_t fingerprint) const noexcept {
-    const std::uint64_t known = word_ == nullptr ? 0 : word_->load();
+  [[nodiscard]] bool IsKnownToDiffer(Word Words::*which, std::uint64_t fingerprint) const noexcept {
+    const std::uint64_t known = words_ == nullptr ? 0 : (words_->*which).load();
     return known != 0 && known != fingerprint;
   }
 
  private:
-  Word* word_ = nullptr;
+  Words* words_ = nullptr;
 };
 
 /// That this thread has used so far.
@@ -120,11 +129,11 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
         looked_at_(Clock::now()),
         first_look_(options_.interval > milliseconds(0) ? fingerprinter_.Take() : 0),
         watch_(first_look_),
-        of_all_(options_.lock) {}
+        shared_(options_.lock) {}
 
   void Start(const AtStart& start) {
     if (start.refused.empty()) {
-      of_all_.Begin(first_look_);
+      shared_.Begin(first_look_);
     }
     if (!start.refused.empty() && options_.interval > milliseconds(0)) {
       last_refusal_ = TextOf(start.refused);
@@ -172,6 +181,7 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
   }
 
  private:
+  using Shared = SharedFingerprints::Words;
   enum class Cause { kChange, kCheck, kAdopt, kRetry };
 
   void Run() noexcept {
@@ -243,8 +253,8 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
 
   void TellUnsent() {
     if (unsent_ && report_(*unsent_)) {
-      if (leads_ && unsent_->accepted) {
-        of_all_.Set(unsent_->fingerprint);  // the others will have it
+      if (unsent_->accepted && unsent_->cause == ReloadReport::Cause::kReload) {
+        shared_.Set(&Shared::told, unsent_->fingerprint);  // the others will have it
       }
       unsent_.reset();
     }
@@ -256,7 +266,8 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
       look_at_ = began + options_.interval;
       return;
     }
-    if (!std::exchange(has_led_, true) && of_all_.IsKnownToDifferFrom(watch_.Fingerprint())) {
+    if (!std::exchange(has_led_, true) &&
+        shared_.IsKnownToDiffer(&Shared::told, watch_.Fingerprint())) {
       // It began with newer files than the others, none of which looks: they are to be told.
       Reload(Cause::kChange);
       look_at_ = Clock::now() + options_.interval;
@@ -326,7 +337,9 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
     if (applied.accepted) {
       ++table_;
       last_refusal_.clear();
-      LogAccepted(cause, problems, Clock::now() - began);
+      const bool is_newer = shared_.Set(&Shared::logged, fingerprint);
+      const bool is_logged = cause == Cause::kAdopt && options_.is_supervised && !is_newer;
+      LogAccepted(is_logged, problems, Clock::now() - began);
     } else {
       LogRefused(cause, problems, types_are_wrong);
       if (options_.interval > milliseconds(0) || cause == Cause::kAdopt || cause == Cause::kRetry) {
@@ -371,17 +384,17 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
     wake_.notify_all();
   }
 
-  void LogAccepted(Cause cause, const std::vector<mappings::Problem>& problems,
+  /// `is_logged`: another worker has done it for all.
+  void LogAccepted(bool is_logged, const std::vector<mappings::Problem>& problems,
                    Clock::duration took) const {
-    const bool is_quiet = cause == Cause::kAdopt && options_.is_supervised;
     std::string line = "the mappings were reloaded in " +
                        std::to_string(std::chrono::ceil<milliseconds>(took).count()) +
                        " ms, this is table " + std::to_string(table_) + " of this process";
     if (!problems.empty()) {
       line += ", with " + Counted(problems.size(), "warning");
     }
-    Log(is_quiet ? Level::kDebug : Level::kInfo, line);
-    LogProblems(is_quiet ? std::vector<mappings::Problem>{} : problems);
+    Log(is_logged ? Level::kDebug : Level::kInfo, line);
+    LogProblems(is_logged ? std::vector<mappings::Problem>{} : problems);
   }
 
   void LogRefused(Cause cause, const std::vector<mappings::Problem>& problems,
@@ -417,7 +430,7 @@ class MappingReload::Thread : public std::enable_shared_from_this<MappingReload:
   const Clock::time_point looked_at_;  // for the first time
   const std::uint64_t first_look_;
   ChangeWatch watch_;
-  SharedFingerprint of_all_;
+  SharedFingerprints shared_;
   bool leads_ = false;
   bool has_led_ = false;
   Clock::time_point look_at_;

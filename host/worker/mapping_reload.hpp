@@ -16,7 +16,8 @@ namespace weft::host::worker {
 /// Who is told of a reload, in the value that goes with a SIGHUP (sigqueue(3)): a plain kill(2) has none.
 enum class ReloadOrder : int {
   kCheck = 0,  ///< Read, serve with it if it is sound, and log what came of it.
-  kAdopt = 1,  ///< Another worker has found it sound and logged it: log only what goes wrong.
+  kAdopt =
+      1,  ///< Another worker has found it sound and logged it: log only what goes wrong, and files that are newer still.
 };
 
 /// Reads the mapping files again while the worker serves: on demand, and when they have changed.

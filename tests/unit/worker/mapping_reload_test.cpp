@@ -11,6 +11,7 @@
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -242,6 +243,48 @@ TEST_CASE("MappingReload: who adopts logs only what goes wrong") {
   reload->Request(ReloadOrder::kAdopt);
   reload.AwaitReports(2);
   CHECK(log.Text().find("1 problem, which follow") != std::string::npos);
+}
+
+TEST_CASE(
+    "MappingReload: who adopts logs newer files than those that all know, for nobody else has") {
+  const test::CapturedStderr log;
+  const int lock = ::memfd_create("lock", MFD_CLOEXEC);
+  REQUIRE(lock >= 0);
+  const auto known = [lock] {
+    std::uint64_t fingerprint = 0;
+    CHECK(::pread(lock, &fingerprint, sizeof fingerprint, 0) == sizeof fingerprint);
+    return fingerprint;
+  };
+  struct flock whole {};
+  whole.l_type = F_WRLCK;
+  const pid_t holder = ::fork();
+  if (holder == 0) {
+    ::fcntl(lock, F_SETLK, &whole);
+    ::raise(SIGSTOP);
+    ::_exit(0);
+  }
+  ::waitpid(holder, nullptr, WUNTRACED);  // another worker looks for changes
+  Reloading reload(10s, lock, /*is_supervised=*/true);
+  reload.Start();
+  REQUIRE(known() != 0);
+  reload->Request(ReloadOrder::kAdopt);
+  reload.AwaitReports(1);
+  CHECK(log.Text().empty());  // what all know
+
+  reload.Write("PUT");
+  reload->Request(ReloadOrder::kAdopt);
+  reload.AwaitReports(2);
+  CHECK(log.Text().find("info: the mappings were reloaded in ") != std::string::npos);
+  // It is what all know now: the supervisor has them adopt it.
+  reload.Await([&] { return known() == reload.last_report.fingerprint; });
+  const auto logged = log.Text();
+  reload->Request(ReloadOrder::kAdopt);
+  reload.AwaitReports(3);
+  CHECK(log.Text() == logged);
+  ::kill(holder, SIGKILL);
+  ::waitpid(holder, nullptr, 0);
+  reload.End();
+  ::close(lock);
 }
 
 TEST_CASE(
