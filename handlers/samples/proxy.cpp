@@ -138,8 +138,9 @@ std::string ForwardedElement(const weft::HttpRequest& request) {
 /// /proxy.ashx/PATH: what the upstream of the section `proxy` answers for PATH, in both directions as it comes. 502: it
 /// cannot be reached, or does not speak HTTP; 503: every connection is busy; 504: it takes too long.
 ///
-/// The request is sent whole before the answer is read: an upstream that answers a large body while it reads it gets stuck, and
-/// 504 is answered.
+/// An answer that comes while the body is still being sent is passed on as soon as it is an error, or closes the connection (413,
+/// 401): the upstream does not want the rest (RFC 9112, section 9.5). Any other is read when the body has been sent: an upstream
+/// that answers at length while it reads gets stuck, and 504 is answered.
 class Proxy : public weft::IHttpAsyncHandler, public weft::IHttpBufferlessHandler {
  public:
   void ProcessRequest(weft::HttpContext& context) override {
@@ -163,24 +164,24 @@ class Proxy : public weft::IHttpAsyncHandler, public weft::IHttpBufferlessHandle
     const bool may_repeat =
         lease.connection != nullptr && first == 0 &&
         (request.method() == http::verb::get || request.method() == http::verb::head);
+    const Call call{context.Request(), request, body, piece, first, site->settings.timeout};
     try {
       if (!lease.connection) {
         lease.connection = std::make_unique<UpstreamConnection>(site->settings);
       }
-      std::optional<http::response_parser<http::buffer_body>> answer;
-      bool sent = Send(*lease.connection, request, body, piece, first, site->settings.timeout);
-      auto error = ReadHead(*lease.connection, answer, context.Request(), site->settings.timeout);
+      std::optional<Answer> answer;
+      bool sent = true;
+      auto error = Ask(*lease.connection, call, answer, sent);
       if (error && error != beast::error::timeout && may_repeat) {
         // Closed by the upstream at the very moment at which it was to be used.
         lease.connection = std::make_unique<UpstreamConnection>(site->settings);
-        sent = Send(*lease.connection, request, body, piece, first, site->settings.timeout);
-        error = ReadHead(*lease.connection, answer, context.Request(), site->settings.timeout);
+        error = Ask(*lease.connection, call, answer, sent);
       }
       if (error) {
         ThrowFailed(error);
       }
       CopyHead(answer->get(), context.Response());
-      CopyBody(*lease.connection, *answer, context.Response(), piece, site->settings.timeout);
+      CopyBody(*lease.connection, *answer, context.Response(), piece, call.limit);
       if (sent && answer->keep_alive() && lease.connection->buffer.size() == 0) {
         lease.connection->stream.expires_never();
         lease.Keep();
@@ -193,6 +194,7 @@ class Proxy : public weft::IHttpAsyncHandler, public weft::IHttpBufferlessHandle
 
  private:
   using Request = http::request<http::buffer_body>;
+  using Answer = http::response_parser<http::buffer_body>;
 
   static Request MakeRequest(const weft::HttpRequest& from, const Upstream& upstream,
                              bool has_body) {
@@ -232,10 +234,60 @@ class Proxy : public weft::IHttpAsyncHandler, public weft::IHttpBufferlessHandle
     return request;
   }
 
+  /// What is asked of the upstream.
+  struct Call {
+    const weft::HttpRequest& from;
+    Request& request;
+    weft::HttpInputStream& body;
+    std::array<char, kPieceBytes>& piece;
+    std::size_t first;  // of the body, in `piece`
+    std::chrono::milliseconds limit;
+  };
+
+  /// Sends the request, and reads the head of its answer, which may come before all of the body has been sent. Returns what the
+  /// upstream did wrong. `sent`: whether it took the whole request.
+  static boost::system::error_code Ask(UpstreamConnection& connection, const Call& call,
+                                       std::optional<Answer>& answer, bool& sent) {
+    if (call.first == 0 || call.first == call.from.ContentLength()) {
+      sent = Send(connection, call);
+      return ReadHead(connection, call, answer, [] {});
+    }
+    auto sending = weft::Async([&] { return Send(connection, call); });
+    const auto error = ReadHead(connection, call, answer, [&] {
+      if (sending.IsValid() && connection.buffer.size() == 0) {
+        WaitForAnswer(connection, sending);
+      }
+      if (sending.IsValid() && sending.IsReady()) {
+        sent = sending.Get();  // or what ended it
+      }
+    });
+    if (error || !sending.IsValid()) {
+      return error;
+    }
+    if (answer->get().result_int() >= 400 || !answer->keep_alive()) {
+      sending.Cancel();
+      sending.Wait();
+      sent = false;
+    } else {
+      sent = sending.Get();
+    }
+    return {};
+  }
+
+  /// Until the upstream says something, or the request has been sent: then it has to, within its time limit.
+  static void WaitForAnswer(UpstreamConnection& connection, const weft::Task<bool>& sending) {
+    const auto answering = weft::Async([&] {
+      boost::system::error_code error;
+      connection.stream.socket().async_wait(boost::asio::socket_base::wait_read,
+                                            weft::yield[error]);
+    });
+    weft::WaitFirst(sending, answering);
+  }
+
   /// Sends the request, with its body as it comes. False: the upstream did not take all of it; it may have said why.
-  static bool Send(UpstreamConnection& connection, Request& request, weft::HttpInputStream& body,
-                   std::array<char, kPieceBytes>& piece, std::size_t count,
-                   std::chrono::milliseconds limit) {
+  static bool Send(UpstreamConnection& connection, const Call& call) {
+    auto& [from, request, body, piece, first, limit] = call;
+    auto count = first;
     auto& stream = connection.stream;
     request.body() = {.data = nullptr, .size = 0, .more = count != 0};
     http::request_serializer<http::buffer_body> serializer(request);
@@ -258,16 +310,17 @@ class Proxy : public weft::IHttpAsyncHandler, public weft::IHttpBufferlessHandle
     return !error;
   }
 
-  static boost::system::error_code ReadHead(
-      UpstreamConnection& connection,
-      std::optional<http::response_parser<http::buffer_body>>& answer,
-      const weft::HttpRequest& request, std::chrono::milliseconds limit) {
+  /// `wait`: what is waited for before each of its heads is read.
+  template <typename Wait>
+  static boost::system::error_code ReadHead(UpstreamConnection& connection, const Call& call,
+                                            std::optional<Answer>& answer, Wait wait) {
     boost::system::error_code error;
     do {  // an interim answer is for this hop
+      wait();
       answer.emplace();
       answer->body_limit(boost::none);
-      answer->skip(request.HttpMethod() == "HEAD");
-      connection.stream.expires_after(limit);
+      answer->skip(call.from.HttpMethod() == "HEAD");
+      connection.stream.expires_after(call.limit);
       http::async_read_header(connection.stream, connection.buffer, *answer, weft::yield[error]);
     } while (!error && answer->get().result_int() / 100 == 1 && answer->get().result_int() != 101);
     if (!error && (answer->get().result_int() < 200 || answer->get().result_int() > 599)) {
@@ -291,8 +344,7 @@ class Proxy : public weft::IHttpAsyncHandler, public weft::IHttpBufferlessHandle
     }
   }
 
-  static void CopyBody(UpstreamConnection& connection,
-                       http::response_parser<http::buffer_body>& answer, weft::HttpResponse& to,
+  static void CopyBody(UpstreamConnection& connection, Answer& answer, weft::HttpResponse& to,
                        std::array<char, kPieceBytes>& piece, std::chrono::milliseconds limit) {
     to.SetBufferOutput(
         false);  // each piece goes to the client, who is waited for, before the next is read

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import select
 import shutil
 import subprocess
 
@@ -410,6 +411,30 @@ def test_proxy_streams_long_bodies_both_ways(upstream, running_upstream, start_w
     host.wait_for_access_line("/proxy.ashx/clock.ashx", "status=499")
     running_upstream_line = lambda: [line for line in running_upstream.access_lines() if "/clock.ashx" in line]
     wait_for("the end of the upstream call", running_upstream_line)
+
+
+def test_proxy_passes_on_an_answer_that_comes_while_the_body_is_sent(upstream, start_with):
+    host = start_with("--max-request-bytes", "1G", proxy={"upstream": upstream})
+    # nginx takes 1 MiB for a file (client_max_body_size), answers 413 by the length alone, and closes.
+    announced = 500_000_000
+    with host.connect(timeout=30) as connection:
+        parameters = host.variables("/proxy.ashx/files/report.txt", "POST", announced)
+        connection.send(fcgi.request(parameters)[:-8])  # without the end of the body
+        sent = 0
+        while sent < announced and not select.select([connection.socket], [], [], 0)[0]:
+            connection.send(fcgi.record(fcgi.STDIN, 1, bytes(10_000)))
+            sent += 10_000
+        assert sent < announced
+        response = connection.read_response()[1]
+    assert response.status == 413 and response.header("Server").startswith("nginx") and b"413" in response.body
+    host.wait_for_access_line("/proxy.ashx/files/report.txt", "status=413")
+    # A client who sends all before it looks; without a length nginx says 405 at once.
+    assert proxied(host, "/files/report.txt", "POST", bytes(5_000_000)).status == 413
+    assert proxied(host, "/files/report.txt", "POST", bytes(5_000_000), CONTENT_LENGTH="").status == 405
+    # Those connections are not used again.
+    assert proxied(host, "/hello.ashx").body == b"Hello, world"
+    # What is no error waits for the whole body.
+    assert json.loads(proxied(host, "/echo.ashx", "POST", bytes(900_000)).body)["body"]["length"] == 900_000
 
 
 def test_proxy_tells_failures_of_the_upstream_apart(upstream, start_with):
