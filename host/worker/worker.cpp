@@ -40,6 +40,7 @@
 #include "host/options/values.hpp"
 #include "host/pipeline/pipeline.hpp"
 #include "host/runtime/memory_reserve.hpp"
+#include "host/runtime/memory_trim.hpp"
 #include "host/runtime/runtime.hpp"
 #include "host/runtime/stall_watch.hpp"
 #include "host/runtime/thread_stack.hpp"
@@ -222,6 +223,7 @@ class Worker {
     start_watch_.reset();
     WaitForSignal();
     server_.SetOnConnection([this] {
+      memory_trim_.Worked();
       if (!is_ticking_) {
         WaitForTick(kTick);
       }
@@ -414,7 +416,6 @@ class Worker {
         });
   }
 
-  /// What a `.ashx` file names. The class lives as long as the worker.
   void WaitForSignal() {
     signals_.async_wait(signals_.wait_read, [this](const boost::system::error_code& error) {
       if (error) {
@@ -541,6 +542,7 @@ class Worker {
     } catch (const std::bad_alloc&) {
       figures_said_ = false;  // as above
     }
+    const bool may_trim = memory_trim_.Look(now, runtime_.FibersInUse() != 0);
     if (cancel_at_ && Drain(now)) {
       return;
     }
@@ -550,6 +552,9 @@ class Worker {
       WaitForTick(kTick);
     } else {
       is_ticking_ = false;  // the next connection goes on
+      if (may_trim) {
+        TickIn(runtime::MemoryTrim::kRest);
+      }
     }
   }
 
@@ -561,6 +566,11 @@ class Worker {
 
   void WaitForTick(std::chrono::milliseconds time) {
     is_ticking_ = true;
+    TickIn(time);
+  }
+
+  /// In the place of the next turn, if there was to be one.
+  void TickIn(std::chrono::milliseconds time) {
     tick_.expires_after(time);
     tick_.async_wait([this](const boost::system::error_code& error) {
       if (!error) {
@@ -650,6 +660,7 @@ class Worker {
   boost::asio::posix::stream_descriptor signals_;
   boost::asio::steady_timer tick_;
   bool is_ticking_ = false;
+  runtime::MemoryTrim memory_trim_;
   std::optional<Clock::time_point> cancel_at_;
   std::optional<Clock::time_point> cancelled_at_;
   std::optional<MappingReload> reload_;

@@ -90,6 +90,26 @@ def test_a_thousand_waiting_requests_cost_40_kb_each_and_delay_nobody(start, con
     assert growth * KIB <= 40_000, f"{growth:.1f} KiB of resident memory for each request in flight"
 
 
+def test_the_memory_of_a_peak_goes_back_to_the_system_when_the_worker_rests(start, pytestconfig):
+    if pathlib.Path(pytestconfig.getoption("--build-dir")).name == "asan":
+        pytest.skip("the sanitizer's allocator has ways of its own")
+    host = start()
+    assert host.get("/wait.ashx?ms=1").status == 200
+    pid = host.process.pid
+    before = memory_of(pid, "VmRSS")
+    connections = send_all(host, "/wait.ashx?ms=3000", 1000, 3000)
+    try:
+        wait_for("all to wait", lambda: memory_of(pid, "VmRSS") - before > 3000 * 15)
+        peak = memory_of(pid, "VmRSS")
+        assert read_all(connections, 3) == [200] * 3000
+    finally:
+        for connection in connections[1:]:
+            connection.close()
+    # Though somebody keeps a connection, and the worker looks at its time.
+    wait_for("the memory", lambda: memory_of(pid, "VmRSS") - before < (peak - before) / 2)
+    connections[0].close()
+
+
 def test_an_async_handler_is_answered_while_plain_ones_sleep(start):
     """How much later is a benchmark's to say: `scripts/bench sleepers`."""
     host = start()
