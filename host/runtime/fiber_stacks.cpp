@@ -31,7 +31,8 @@ std::size_t DescribeFiber(const WorkHeader& fiber, std::span<char> into) noexcep
 void CaptureCurrentFiber(StackHeader& fiber) noexcept {
   auto& stack = *std::exchange(fiber.capture, nullptr);
   try {
-    static std::array<char, 2048> room;  // one reactor in a process, and its stacks are small
+    static std::array<char, kMaxWorkBytes>
+        room;  // one reactor in a process, and its stacks are small
     stack.what.assign(room.data(), DescribeFiber(fiber, room));
     if (fiber.work != nullptr) {
       stack.started = fiber.work->Started();

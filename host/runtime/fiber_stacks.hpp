@@ -14,13 +14,17 @@
 
 namespace weft::host::runtime {
 
-/// A fiber as `weft stacks` tells of it.
+/// Bytes of what a fiber, or a thread, works for (DescribeFiber()), at most: more of a long URL tells nothing.
+inline constexpr std::size_t kMaxWorkBytes = 2048;
+
+/// A fiber as `weft stacks` tells of it, or a thread for which none waits.
 struct FiberStack {
   std::string what;  ///< "request 4-17 GET /a: shop::Report, shop"; empty: it works for no request
   std::chrono::steady_clock::time_point started{};
   bool is_task = false;   ///< of weft::Async(): it is a part of a request
   std::string waits_for;  ///< "a sleep"; empty: only its stack tells
   pid_t thread = 0;       ///< that runs something for it; 0: none does
+  bool has_fiber = true;  ///< not: it is `thread` alone (ThreadWorks)
   std::vector<void*> frames;
   bool is_written = false;
 };

@@ -35,6 +35,7 @@
 #include "host/runtime/scheduler.hpp"
 #include "host/runtime/stack_pool.hpp"
 #include "host/runtime/thread_stack.hpp"
+#include "host/runtime/thread_works.hpp"
 #include "host/runtime/wait_points.hpp"
 #include "host/runtime/waits_for.hpp"
 
@@ -324,6 +325,7 @@ struct Runtime::Implementation {
   FiberEvent stop;
   FiberEvent all_ended;
   const std::chrono::milliseconds queue_timeout;
+  ThreadWorks thread_works;
   BlockingPool pool;
   BlockingPool offload_pool;
   std::unique_ptr<char[]> signal_stack;
@@ -513,6 +515,7 @@ std::optional<std::vector<FiberStack>> Runtime::CollectStacks(std::chrono::milli
   for (const auto& stack : collection->stacks) {
     stacks.push_back(std::move(*stack));
   }
+  self.thread_works.Tell(stacks);
   return stacks;
 }
 
@@ -906,21 +909,29 @@ class FiberTask final : public ITask {
 /// A task of weft::Async() on a thread of the pool. It owns itself.
 class ThreadTask final : public IBlockingTask {
  public:
-  /// `maker`: what its thread runs.
-  ThreadTask(std::shared_ptr<weft::detail::IAsyncTask> task, const WorkHeader& maker)
-      : task_(std::move(task)), work_(maker.work), header_(HeaderOfTask(maker, work_)) {}
+  /// `maker`: what its thread runs. `works` must outlive it.
+  ThreadTask(ThreadWorks& works, std::shared_ptr<weft::detail::IAsyncTask> task,
+             const WorkHeader& maker)
+      : works_(works),
+        task_(std::move(task)),
+        work_(maker.work),
+        header_(HeaderOfTask(maker, work_)) {}
 
   void Run() noexcept override {
     t_pool_thread = &PoolThread::Current();
     t_served_fiber = &header_;
     t_on_pool = true;
-    task_->Run();
+    {
+      const ThreadWorks::Entry entry(works_, t_pool_thread->Id(), header_);
+      task_->Run();
+    }
     t_on_pool = false;
     t_served_fiber = nullptr;
   }
   void Ended() noexcept override { delete this; }
 
  private:
+  ThreadWorks& works_;
   std::shared_ptr<weft::detail::IAsyncTask> task_;
   const TaskWork work_;
   const WorkHeader header_;
@@ -931,8 +942,9 @@ class ThreadTask final : public IBlockingTask {
 bool Runtime::TrySpawn(std::shared_ptr<weft::detail::IAsyncTask> task) {
   auto& self = *implementation_;
   if (t_on_pool) {
-    auto on_thread = std::make_unique<ThreadTask>(
-        std::move(task), t_served_fiber == nullptr ? WorkHeader() : *t_served_fiber);
+    auto on_thread =
+        std::make_unique<ThreadTask>(self.thread_works, std::move(task),
+                                     t_served_fiber == nullptr ? WorkHeader() : *t_served_fiber);
     const auto posted = self.offload_pool.Post(*on_thread);
     if (posted == BlockingPool::Posted::kRefused || posted == BlockingPool::Posted::kShed) {
       return false;

@@ -46,7 +46,7 @@ void AppendFrames(std::string& text, const std::vector<void*>& frames) {
                          : WithoutCallers(runtime::Symbolise(frames));
 }
 
-/// What a thread of the pool is at, for the fiber that waits for it.
+/// What a thread of the pool is at, for the fiber that waits for it, or by itself.
 void AppendThread(std::string& text, pid_t thread, const std::string& what) {
   const auto captured = std::make_unique<runtime::CapturedStack>();
   text += "its thread " + std::to_string(thread);
@@ -80,6 +80,9 @@ void AppendFiber(std::string& text, const FiberStack& stack) {
   text += ":\n";
   if (stack.thread != 0) {
     AppendThread(text, stack.thread, stack.what);
+    if (!stack.has_fiber) {
+      return;
+    }
     text += "its fiber:\n";
   }
   AppendFrames(text, stack.frames);

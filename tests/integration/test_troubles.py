@@ -214,6 +214,23 @@ def test_stacks_tells_tasks_as_their_requests(start_troubles, installation):
         assert ", waits for a task:" in request and "troubles::Wait::ProcessRequest" in request
 
 
+def test_stacks_tells_tasks_of_plain_handlers_with_their_threads(start_troubles, installation):
+    host = start_troubles(HOLDING, workers=1)
+    assert host.get("/wait?ms=1").body == b"waited\n"
+    (worker,) = host.workers()
+    with host.begin("/plain?ms=60000&task=1"):
+        answer = wait_for("the stacks", lambda: (lambda a: a if "HoldTheThread" in a.stdout else None)(
+            stacks(installation, worker)))
+        head, *parts = answer.stdout.split("\n\n")
+        assert head.endswith(": 1 request and 1 task at work")
+        (task,) = [part for part in parts if part.startswith("a task of request ")]
+        (request,) = [part for part in parts if part.startswith("request ")]
+        assert " GET /plain?ms=60000&task=1: troubles::HoldPlain, for " in task
+        assert "\nits thread " in task and "HoldTheThread" in task and "its fiber" not in task
+        assert "troubles::HoldPlain::ProcessRequest" in request and "HoldTheThread" not in request
+        subprocess.run(["kill", "-KILL", str(worker)], check=True)
+
+
 def test_stacks_tells_who_holds_the_reactor(start_troubles, installation):
     host = start_troubles(HOLDING, workers=1)
     assert host.get("/wait?ms=1").body == b"waited\n"

@@ -2,6 +2,7 @@
 #include <charconv>
 #include <chrono>
 #include <fstream>
+#include <semaphore>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -99,11 +100,22 @@ class Hold : public weft::IHttpAsyncHandler {
   bool IsReusable() const override { return true; }
 };
 
-/// The same where it may.
+/// ?ms=N&task=1: the same where it may; or a task of it does, on a thread of its own.
 class HoldPlain : public weft::IHttpHandler {
  public:
   void ProcessRequest(weft::HttpContext& context) override {
-    HoldTheThread(std::chrono::milliseconds(Number(context.Request(), "ms")));
+    const std::chrono::milliseconds time(Number(context.Request(), "ms"));
+    if (Number(context.Request(), "task") != 0) {
+      std::binary_semaphore has_begun(0);
+      const auto task = weft::Async([&] {
+        has_begun.release();
+        HoldTheThread(time);
+      });
+      has_begun.acquire();  // whoever waits for a task that has no thread runs it
+      task.Wait();
+    } else {
+      HoldTheThread(time);
+    }
     context.Response().Write("held\n");
   }
   bool IsReusable() const override { return true; }

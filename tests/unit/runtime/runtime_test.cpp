@@ -554,6 +554,48 @@ TEST_CASE("CollectStacks: tasks are told as their maker's, and waits in words") 
   });
 }
 
+TEST_CASE("CollectStacks: a thread's task is told as its maker's, with its thread, while it runs") {
+  struct Work final : IFiberWork {
+    std::size_t Describe(std::span<char> into) const noexcept override {
+      return std::string_view("request 7 GET /").copy(into.data(), into.size());
+    }
+    Clock::time_point Started() const noexcept override { return {}; }
+  };
+  RunInFiber([](Runtime& runtime) {
+    const Work work;
+    runtime.SetCurrentWork(&work);
+    std::atomic<bool> go = false;
+    std::atomic<pid_t> thread = 0;
+    const auto tasks = [&] {
+      auto stacks = runtime.CollectStacks(hours(1));
+      REQUIRE(stacks.has_value());
+      std::erase_if(*stacks, [](const auto& stack) { return stack.has_fiber; });
+      return *stacks;
+    };
+    runtime.RunOnPool([&](IFiberGateway&) {
+      const auto first = weft::Async([] {});
+      const auto second = weft::Async([&] {
+        thread = CurrentThreadId();
+        while (!go) {
+          std::this_thread::yield();
+        }
+      });
+      while (thread == 0 || !first.IsReady()) {
+        std::this_thread::yield();
+      }
+      const auto told = tasks();
+      REQUIRE(told.size() == 1);
+      CHECK(told[0].what == "a task of request 7 GET /");
+      CHECK(told[0].is_task);
+      CHECK(told[0].thread == thread);
+      CHECK(told[0].frames.empty());
+      go = true;
+      second.Wait();
+    });
+    runtime.SetCurrentWork(nullptr);
+  });
+}
+
 TEST_CASE("CollectStacks: a reactor that is held up does not hold up who asks") {
   RunInFiber([](Runtime& runtime) {
     std::optional<std::vector<FiberStack>> stacks{std::in_place};
