@@ -52,6 +52,7 @@ BlockingPool::Posted BlockingPool::Post(IBlockingTask& task, std::size_t max_que
       slot.task = &task;
       slot.thread = std::thread([this, &slot] { RunThread(slot); });
       unused_.pop_back();
+      codel_.ObserveNoDelay();
       return Posted::kGiven;
     } catch (const std::system_error&) {
       slot.task = nullptr;

@@ -227,6 +227,54 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("BlockingPool: a burst is borne where the queue was too long before all threads ended") {
+  std::counting_semaphore<> begun(0);
+  std::counting_semaphore<> may_end(0);
+  std::vector<std::unique_ptr<Held>> tasks;
+  {
+    BlockingPool pool({.max_threads = 1,
+                       .max_queue = 1'000'000,
+                       .idle_timeout = std::chrono::milliseconds(1),
+                       .shed = {.target = std::chrono::milliseconds(1),
+                                .interval = std::chrono::milliseconds(2)}});
+    const auto post = [&] {
+      tasks.push_back(std::make_unique<Held>(begun, may_end));
+      return pool.Post(*tasks.back());
+    };
+    REQUIRE(post() == Posted::kGiven);
+    begun.acquire();
+    std::size_t queued = 0;
+    for (;;) {
+      const auto posted = post();
+      if (posted == Posted::kShed) {
+        break;
+      }
+      ++queued;
+      if (queued % 2 == 0) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        may_end.release();
+        begun.acquire();
+      }
+    }
+    may_end.release(1'000'000);
+    while (pool.Threads() != 0) {
+      std::this_thread::yield();
+    }
+    while (may_end.try_acquire()) {
+    }
+    while (begun.try_acquire()) {
+    }
+    REQUIRE(post() == Posted::kGiven);  // a thread is started for it
+    begun.acquire();
+    std::size_t borne = 0;
+    while (borne < 1'000 && post() == Posted::kQueued) {
+      ++borne;
+    }
+    CHECK(borne == 1'000);
+    may_end.release(1'000'000);
+  }
+}
+
 TEST_CASE("BlockingPool: a task that no thread has is taken back, and never runs") {
   std::counting_semaphore<> begun(0);
   std::counting_semaphore<> may_end(0);
