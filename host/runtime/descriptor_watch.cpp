@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -32,9 +33,9 @@ std::string WhatOf(int descriptor) {
   return "weft::DescriptorWatch: descriptor " + std::to_string(descriptor);
 }
 
-class ReactorWatch final : public IDescriptorWatch {
+class FiberDescriptorWatch final : public IDescriptorWatch {
  public:
-  ReactorWatch(asio::io_context& io, int descriptor) : io_(io), descriptor_(io) {
+  FiberDescriptorWatch(asio::io_context& io, int descriptor) : io_(io), descriptor_(io) {
     // Asio makes it non-blocking only for operations of its own, so that its owner's setting stays.
     boost::system::error_code error;
     descriptor_.assign(descriptor, error);
@@ -46,7 +47,7 @@ class ReactorWatch final : public IDescriptorWatch {
                                     : " cannot be watched"));
     }
   }
-  ~ReactorWatch() override { descriptor_.release(); }
+  ~FiberDescriptorWatch() override { descriptor_.release(); }
 
   bool WaitUntil(Direction direction, Clock::time_point time,
                  const CancellationToken& token) override {
@@ -108,9 +109,9 @@ class ReactorWatch final : public IDescriptorWatch {
   asio::posix::stream_descriptor descriptor_;
 };
 
-class ThreadWatch final : public IDescriptorWatch {
+class ThreadDescriptorWatch final : public IDescriptorWatch {
  public:
-  explicit ThreadWatch(int descriptor) : descriptor_(descriptor) {
+  explicit ThreadDescriptorWatch(int descriptor) : descriptor_(descriptor) {
     if (fcntl(descriptor, F_GETFD) < 0) {
       throw std::system_error(errno, std::generic_category(),
                               WhatOf(descriptor) + " cannot be watched");
@@ -173,11 +174,11 @@ class ThreadWatch final : public IDescriptorWatch {
 }  // namespace
 
 std::unique_ptr<IDescriptorWatch> WatchOnReactor(asio::io_context& io, int descriptor) {
-  return std::make_unique<ReactorWatch>(io, descriptor);
+  return std::make_unique<FiberDescriptorWatch>(io, descriptor);
 }
 
 std::unique_ptr<IDescriptorWatch> WatchOnThread(int descriptor) {
-  return std::make_unique<ThreadWatch>(descriptor);
+  return std::make_unique<ThreadDescriptorWatch>(descriptor);
 }
 
 }  // namespace weft::host::runtime
