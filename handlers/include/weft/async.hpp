@@ -36,9 +36,11 @@ WEFT_API void RunBlocking(const std::function<void()>& function);
 /// what it throws, comes back here. In a plain handler it runs in place.
 ///
 /// It waits for the function's end even when the request is cancelled meanwhile: what the function captured
-/// by reference stays valid. The function must not use the request or the response: read before, write after.
-/// Throws HttpException(503) when the queue for such calls is full (`--blocking-queue`); only a request's first
-/// call can be refused so, later ones wait for their turn: an answer that was begun is not cut.
+/// by reference stays valid. Where no thread has begun with it by then it is not run, and OperationCancelled thrown; in a task
+/// (Async()) it is run all the same. The function must not use the request or the response: read before, write after.
+/// Throws HttpException(503) when the queue for such calls is full (`--blocking-queue`), moves too slowly
+/// (`--shed-target`), or no thread was free in time (`--queue-timeout`); only a request's first call can be refused so, later
+/// ones wait for their turn: an answer that was begun is not cut.
 template <typename F>
 auto Offload(F&& function) -> std::invoke_result_t<F&> {
   using Result = std::invoke_result_t<F&>;
