@@ -776,6 +776,10 @@ std::vector<StuckHandler> Pipeline::CancelOverdue(Clock::time_point now) noexcep
     } else if (now >= flight.stuck_at && !flight.stuck && flight.watch != nullptr) {
       const pid_t thread = flight.watch->Thread();
       if (thread == 0) {
+        // It waits for what no cancellation ends, a task that is stuck itself, say: its client is to wait no longer.
+        if (!flight.abandoned) {
+          flight.watch->InterruptWait();
+        }
         continue;
       }
       try {

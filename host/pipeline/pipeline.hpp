@@ -74,7 +74,8 @@ class Pipeline {
   void RecordRefusal(int status, std::string_view detail) noexcept;
 
   /// Cancels the requests whose deadline has passed. Called several times a second. A client whose handler is on a thread gets
-  /// its answer without it. Returns those handlers that did not return within Limits::overdue_grace, each of them once.
+  /// its answer without it, and so does, after Limits::overdue_grace, one whose handler waits on. Returns those handlers that did
+  /// not give back their threads within the grace, each of them once.
   std::vector<StuckHandler> CancelOverdue(std::chrono::steady_clock::time_point now) noexcept;
   /// Requests in flight that CancelOverdue() has given up: nobody waits for them.
   std::size_t StuckRequests() const noexcept { return stuck_; }
@@ -185,8 +186,8 @@ class Pipeline {
                   Flight& flight);
   /// Ends the exchange, whose answer is whole, before the request. False: it cannot.
   bool LetPeerGo(Flight& flight) noexcept;
-  /// The request was cancelled, and its handler runs on a thread, where nobody can stop it: gives the answer without it. Nothing
-  /// that the handler may change is read.
+  /// The request was cancelled, and its handler runs on a thread, where nobody can stop it, or waits for what does not end: gives
+  /// the answer without it. Nothing that the handler may change is read.
   void AnswerWithoutHandler(Flight& flight, const HttpContext& context, RequestIo& io) noexcept;
   /// HttpResponse::Finish().
   bool FinishFlight(Flight& flight, HttpContext& context, RequestIo& io);

@@ -715,6 +715,13 @@ void PoolWatch::Interrupt() noexcept {
   }
 }
 
+void PoolWatch::InterruptWait() noexcept {
+  wait_pending_ = true;
+  if (wait_ != nullptr) {
+    wait_->Notify();
+  }
+}
+
 pid_t PoolWatch::Thread() const noexcept {
   return innermost_ == nullptr ? 0 : innermost_->thread_.load(std::memory_order_relaxed);
 }

@@ -3,7 +3,10 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
+#include "host/runtime/current_fiber.hpp"
+#include "host/runtime/pool_watch.hpp"
 #include "host/runtime/runtime.hpp"
+#include "host/runtime/stack_pool.hpp"
 #include "host/runtime/waits_for.hpp"
 
 namespace weft::host::runtime {
@@ -19,11 +22,25 @@ void FiberWaitPoint::Notify() noexcept {
 
 bool FiberWaitPoint::WaitUntil(Clock::time_point time) noexcept {
   const WaitsFor waits_for(what_);
-  if (time == Clock::time_point::max()) {
-    event_.Wait();
-    return true;
+  const auto wait = [&] {
+    if (time == Clock::time_point::max()) {
+      event_.Wait();
+      return true;
+    }
+    return event_.WaitUntil(time);
+  };
+  auto* const fiber = CurrentFiber();
+  auto* const watch = fiber == nullptr ? nullptr : fiber->pool_watch;
+  if (watch == nullptr) {
+    return wait();
   }
-  return event_.WaitUntil(time);
+  watch->wait_ = &event_;
+  const bool in_time = watch->wait_pending_ || wait();
+  watch->wait_ = nullptr;
+  if (std::exchange(watch->wait_pending_, false)) {
+    watch->OnInterrupted();
+  }
+  return in_time;
 }
 
 void ThreadWaitPoint::Notify() noexcept {

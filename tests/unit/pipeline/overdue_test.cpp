@@ -2,8 +2,10 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <optional>
 #include <semaphore>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <weft/async.hpp>
@@ -234,6 +236,73 @@ TEST_CASE("Pipeline: an async handler's Offload() that does not return is the sa
     CHECK(host.Pipeline().CancelOverdue(passed + std::chrono::seconds(1)).size() == 1);
     leave.release();
     side.Join();
+  });
+  CHECK(lines.size() == 1);
+}
+
+TEST_CASE("Pipeline: who waits for a task that does not end is answered after the grace") {
+  const auto lines = PipelineHost::Run([](PipelineHost& host) {
+    Signal entered(host.Runtime());
+    std::binary_semaphore leave{0};
+    std::string task_threw;
+    host.Serve({{"/x", Kind::kAsync, [&](HttpContext&) {
+                   auto task = Async([&] {
+                     Offload([&] {
+                       entered.Set();
+                       leave.acquire();
+                     });
+                     try {
+                       SleepFor(std::chrono::hours(1));
+                     } catch (const OperationCancelled& cancelled) {
+                       task_threw = cancelled.what();
+                       throw;
+                     }
+                   });
+                   task.Get();
+                 }}});
+    TestRequest request("GET", "/x");
+    SideFiber side(host.Runtime(), [&] { host.Process(request); });
+    entered.Wait();
+    const auto passed = PassDeadline(host);
+    for (int i = 0; i < 100; ++i) {
+      host::runtime::YieldFiber();
+    }
+    CHECK(request.exchange.Count(Call::kSendHeaders) == 0);  // it may end by itself
+    CHECK(host.Pipeline().CancelOverdue(passed + std::chrono::seconds(1)).empty());
+    YieldUntil([&] { return request.exchange.Count(Call::kFinish) == 1; });
+    CHECK(request.exchange.status == 504);
+    CHECK(host.Pipeline().RequestsInFlight() == 1);
+    const auto calls = request.exchange.calls.size();
+    CHECK(host.Pipeline().CancelOverdue(passed + std::chrono::seconds(2)).empty());
+    leave.release();
+    side.Join();
+    CHECK_FALSE(task_threw.empty());
+    CHECK(request.exchange.calls.size() == calls);
+    CHECK(host.Log().find("answered while the handler is still at work") != std::string::npos);
+  });
+  REQUIRE(lines.size() == 1);
+  CHECK(FieldOf(lines[0], "status") == "504");
+  CHECK(FieldOf(lines[0], "cause") == "deadline_passed");
+}
+
+TEST_CASE("Pipeline: who waits for a callback that does not come is answered after the grace") {
+  const auto lines = PipelineHost::Run([](PipelineHost& host) {
+    std::optional<Callback<void>> callback;
+    host.Serve({{"/x", Kind::kAsync, [&](HttpContext&) {
+                   AwaitCallback<void>([&](Callback<void> done) { callback = std::move(done); },
+                                       [] {});
+                 }}});
+    TestRequest request("GET", "/x");
+    SideFiber side(host.Runtime(), [&] { host.Process(request); });
+    YieldUntil([&] { return callback.has_value(); });
+    const auto passed = PassDeadline(host);
+    CHECK(host.Pipeline().CancelOverdue(passed + std::chrono::seconds(1)).empty());
+    YieldUntil([&] { return request.exchange.Count(Call::kFinish) == 1; });
+    CHECK(request.exchange.status == 504);
+    (*callback)();
+    callback.reset();
+    side.Join();
+    CHECK(host.Pipeline().RequestsInFlight() == 0);
   });
   CHECK(lines.size() == 1);
 }

@@ -19,7 +19,8 @@ class IWaitPoint {
   virtual ~IWaitPoint() = default;
   /// Wakes the waiter, or is kept for its next wait; several count as one. From any thread.
   virtual void Notify() noexcept = 0;
-  /// Waits for a notification and uses it up. False: `time` came first. Only for who made it, and not cancellable.
+  /// Waits for a notification and uses it up. False: `time` came first. Only for who made it, and not cancellable. It may return
+  /// without a notification: the waiter looks whether there is what it waits for.
   virtual bool WaitUntil(Clock::time_point time) noexcept = 0;
 };
 
