@@ -460,22 +460,39 @@ struct Runtime::Implementation::Collection {
       stacks;  // each stays where it is while a fiber writes it
   std::mutex mutex;
   std::condition_variable changed;
+  std::size_t turns = 0;  // of the reactor
   bool is_done = false;
+  bool is_given_up = false;  // nobody waits for it any more
 };
 
 void Runtime::Implementation::Collect(const std::shared_ptr<Collection>& collection) {
   const auto next = [&] { boost::asio::post(io, [this, collection] { Collect(collection); }); };
+  bool is_given_up = false;
+  {
+    const std::lock_guard lock(collection->mutex);
+    ++collection->turns;
+    is_given_up = collection->is_given_up;
+  }
+  collection->changed.notify_one();
   if (std::ranges::any_of(collection->asked,
                           [](const FiberStack* stack) { return !stack->is_written; })) {
     next();  // their turn comes before this one's next
     return;
   }
   collection->asked.clear();
+  if (is_given_up) {
+    return;
+  }
   // Some 30 µs each: others shall not wait for many of them.
   constexpr std::size_t kAtOnce = 16;
+  bool has_to_wait = false;
   for (auto* lane = first_lane; lane != nullptr && collection->asked.size() < kAtOnce;
        lane = lane->next) {
     if (lane->collected == collection->number || lane->task == nullptr || lane->header->is_away) {
+      continue;
+    }
+    if (lane->header->capture != nullptr) {
+      has_to_wait = true;  // it writes for one that was given up
       continue;
     }
     lane->collected = collection->number;
@@ -491,7 +508,7 @@ void Runtime::Implementation::Collect(const std::shared_ptr<Collection>& collect
       lane->header->waits_in->Stir();
     }
   }
-  if (!collection->asked.empty()) {
+  if (!collection->asked.empty() || has_to_wait) {
     next();
     return;
   }
@@ -508,8 +525,13 @@ std::optional<std::vector<FiberStack>> Runtime::CollectStacks(std::chrono::milli
     self.Collect(collection);
   });
   std::unique_lock lock(collection->mutex);
-  if (!collection->changed.wait_for(lock, patience, [&] { return collection->is_done; })) {
-    return std::nullopt;
+  while (!collection->is_done) {
+    const auto turns = collection->turns;
+    if (!collection->changed.wait_for(
+            lock, patience, [&] { return collection->is_done || collection->turns != turns; })) {
+      collection->is_given_up = true;
+      return std::nullopt;
+    }
   }
   std::vector<FiberStack> stacks;
   for (const auto& stack : collection->stacks) {

@@ -83,7 +83,8 @@ class Runtime final : public weft::detail::IAsyncRuntime {
   /// The least first. Sizes that nothing ran on are not in it.
   std::vector<StackUse> StackUses() const;
   /// The stacks of all fibers that work, each written by itself when it goes on; those that wait are woken for that, a few
-  /// at a time, and wait on. Then the threads that run tasks of plain handlers, without frames. Nothing: the reactor is held up, or has ended, and has not done so in time.
+  /// at a time, and wait on. Then the threads that run tasks of plain handlers, without frames. Nothing: the reactor is held up, or has
+  /// ended, and has not gone on with it for `patience`.
   ///
   /// Threads: any but the reactor's, one at a time. Lifetime: the runtime must outlive the call.
   std::optional<std::vector<FiberStack>> CollectStacks(std::chrono::milliseconds patience);

@@ -16,6 +16,7 @@
 
 #include <weft/async.hpp>
 #include <weft/http_exception.hpp>
+#include "host/runtime/current_fiber.hpp"
 #include "host/runtime/fiber_event.hpp"
 #include "tests/support/run_in_fiber.hpp"
 
@@ -603,6 +604,27 @@ TEST_CASE("CollectStacks: a reactor that is held up does not hold up who asks") 
     asker.join();  // on the reactor's thread, which so is held
     CHECK_FALSE(stacks.has_value());
     YieldFiber();
+  });
+}
+
+TEST_CASE("CollectStacks: who asks while an answer to another is under way leaves no work behind") {
+  RunInFiber([](Runtime& runtime) {
+    FiberEvent end;
+    SideFiber waiter(runtime, [&] { end.Wait(); });
+    YieldFiber();
+    for (int i = 0; i < 2; ++i) {
+      std::thread asker([&] { CHECK_FALSE(runtime.CollectStacks(milliseconds(1)).has_value()); });
+      asker.join();  // on the reactor's thread, which so is held
+    }
+    std::optional<std::vector<FiberStack>> stacks;
+    weft::Offload([&] { stacks = runtime.CollectStacks(hours(1)); });
+    REQUIRE(stacks.has_value());
+    CHECK(stacks->size() == 2);
+    // A reactor that has nothing to do does not turn.
+    const auto turn = ReactorTurn();
+    weft::SleepFor(milliseconds(50));
+    CHECK(ReactorTurn() - turn < 100);
+    end.Notify();
   });
 }
 
