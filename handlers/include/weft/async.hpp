@@ -20,8 +20,11 @@ namespace weft {
 
 /// Waits until then; not at all for a time that has passed.
 WEFT_API void SleepUntil(std::chrono::steady_clock::time_point time);
+/// Any duration; one that ends beyond what the clock can say lasts until the request is cancelled.
 inline void SleepFor(std::chrono::nanoseconds duration) {
-  SleepUntil(std::chrono::steady_clock::now() + duration);
+  using Clock = std::chrono::steady_clock;
+  const auto now = Clock::now();
+  SleepUntil(duration < Clock::time_point::max() - now ? now + duration : Clock::time_point::max());
 }
 
 /// Lets others have their turn: for a handler that computes for long. In a plain handler it only looks whether the

@@ -186,6 +186,10 @@ TEST_CASE("async.hpp: a wait that never ends by itself ends when the request is 
   }
 }
 
+TEST_CASE("SleepFor: the longest time there is does not end") {
+  CheckCancellable([] { SleepFor(std::chrono::nanoseconds::max()); });
+}
+
 TEST_CASE("async.hpp: on a thread that serves no request every wait says so") {
   RunInFiber([](Runtime&) {
     std::thread([] {
