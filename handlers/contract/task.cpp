@@ -126,6 +126,11 @@ std::size_t TaskState::WaitFirst(const std::vector<TaskState*>& tasks) {
         std::ranges::any_of(tasks, [](auto* task) { return task->RunHere(); })) {
       continue;
     }
+    if (token.IsCancellationRequested()) {
+      // Who catches this and waits again must not keep the tasks from their turn.
+      runtime.Yield();
+    }
+    token.ThrowIfCancellationRequested();
     WaitCancellable(point, IWaitPoint::Clock::time_point::max(), token);
     token.ThrowIfCancellationRequested();
   }

@@ -186,6 +186,35 @@ TEST_CASE("async.hpp: a wait that never ends by itself ends when the request is 
   }
 }
 
+TEST_CASE("async.hpp: who is cancelled, and waits again, lets others have their turn") {
+  for (const bool for_first : {false, true}) {
+    CAPTURE(for_first);
+    RunInFiber([&](Runtime& runtime) {
+      Request request(runtime);
+      request.Run(Place::kFiber, [&] {
+        bool go_on = false;
+        const auto task = Async([&] {
+          while (!go_on) {
+            host::runtime::YieldFiber();
+          }
+        });
+        request.source.Cancel(CancellationReason::kDeadline);
+        bool others_ran = false;
+        SideFiber other(runtime, [&] { others_ran = true; });
+        for (int waits = 0; waits < 100 && !others_ran; ++waits) {
+          if (for_first) {
+            CHECK_THROWS_AS(static_cast<void>(WaitFirst(task)), OperationCancelled);
+          } else {
+            CHECK_THROWS_AS(task.Wait(), OperationCancelled);
+          }
+        }
+        CHECK(others_ran);
+        go_on = true;
+      });
+    });
+  }
+}
+
 TEST_CASE("SleepFor: the longest time there is does not end") {
   CheckCancellable([] { SleepFor(std::chrono::nanoseconds::max()); });
 }
