@@ -15,8 +15,10 @@ TaskState::TaskState() : token_(source_.Token()) {
 TaskState::~TaskState() = default;
 
 void TaskState::Start() {
+  auto& runtime = GetAsyncRuntime();
+  is_of_fiber_ = !runtime.MayBlock();
   // Where no thread is free it stays queued, and who waits for it runs it.
-  static_cast<void>(GetAsyncRuntime().TrySpawn(shared_from_this()));
+  will_be_run_ = runtime.TrySpawn(shared_from_this());
 }
 
 bool TaskState::IsReady() const {
@@ -56,9 +58,24 @@ bool TaskState::RunHere() noexcept {
   return true;
 }
 
-void TaskState::Wait() {
+bool TaskState::RunForWaiter() {
+  if (is_of_fiber_) {
+    return false;  // no thread has what it may use
+  }
   auto& runtime = GetAsyncRuntime();
-  if (runtime.MayBlock() && RunHere()) {
+  if (runtime.MayBlock()) {
+    return RunHere();
+  }
+  // A thread's task that a fiber was handed may block, too.
+  bool ran = false;
+  if (!will_be_run_ && !IsReady()) {
+    runtime.RunBlocking([&] { ran = RunHere(); });
+  }
+  return ran;
+}
+
+void TaskState::Wait() {
+  if (RunForWaiter()) {
     return;
   }
   std::unique_lock lock(mutex_);
@@ -70,7 +87,7 @@ void TaskState::Wait() {
 void TaskState::End() noexcept {
   Cancel();
   std::unique_lock lock(mutex_);
-  if (stage_ == Stage::kQueued && GetAsyncRuntime().MayBlock()) {
+  if (stage_ == Stage::kQueued && (!will_be_run_ || GetAsyncRuntime().MayBlock())) {
     stage_ = Stage::kEnded;
     lock.unlock();
     Forget();
@@ -122,8 +139,7 @@ std::size_t TaskState::WaitFirst(const std::vector<TaskState*>& tasks) {
     if (const auto at = static_cast<std::size_t>(first_ready()); at != tasks.size()) {
       return at;
     }
-    if (runtime.MayBlock() &&
-        std::ranges::any_of(tasks, [](auto* task) { return task->RunHere(); })) {
+    if (std::ranges::any_of(tasks, [](auto* task) { return task->RunForWaiter(); })) {
       continue;
     }
     if (token.IsCancellationRequested()) {

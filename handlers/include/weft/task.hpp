@@ -51,9 +51,13 @@ class WEFT_API TaskState : public IAsyncTask, public std::enable_shared_from_thi
   /// Destroys the function.
   virtual void Forget() noexcept = 0;
   bool RunHere() noexcept;
+  /// True: nobody had begun it, and it was run for the caller, who waits for it.
+  bool RunForWaiter();
 
   mutable std::mutex mutex_;
   Stage stage_ = Stage::kQueued;
+  bool is_of_fiber_ = false;
+  bool will_be_run_ = false;  // by somebody else than who waits for it, sooner or later
   WaitQueue waiting_{"a task"};
   std::vector<std::shared_ptr<IWaitPoint>> watching_;  // for the first of several
   std::exception_ptr error_;

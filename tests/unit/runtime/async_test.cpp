@@ -219,6 +219,61 @@ TEST_CASE("SleepFor: the longest time there is does not end") {
   CheckCancellable([] { SleepFor(std::chrono::nanoseconds::max()); });
 }
 
+TEST_CASE(
+    "Async: a task that no thread has begun is run for a fiber that waits for it, or lets it go") {
+  const Runtime::Options one_thread{
+      .stack_bytes = 1024 * 1024, .blocking_threads = 1, .blocking_queue = 1};
+  for (const bool waits : {false, true}) {
+    CAPTURE(waits);
+    RunInFiber(
+        [&](Runtime& runtime) {
+          Request request(runtime);
+          request.Run(Place::kFiber, [&] {
+            std::vector<Task<int>> tasks;
+            Offload([&] {
+              for (int i = 0; i < 3; ++i) {
+                tasks.push_back(Async([i] { return i; }));
+              }
+            });
+            for (std::size_t i = 0; waits && i < tasks.size(); ++i) {
+              CHECK(tasks[i].Get() == static_cast<int>(i));
+            }
+          });
+        },
+        one_thread);
+  }
+}
+
+TEST_CASE(
+    "Async: a task of an async handler is run by its fiber, and by no thread that waits for it") {
+  RunInFiber([](Runtime& runtime) {
+    const auto reactor = std::this_thread::get_id();
+    std::optional<Task<std::thread::id>> task;
+    std::atomic<bool> is_made = false;
+    std::atomic<bool> is_told = false;
+    std::thread::id ran_on;
+    SideFiber waiter(runtime, [&] {
+      Offload([&] {
+        while (!is_made) {
+          std::this_thread::yield();
+        }
+        ran_on = task->Get();
+        is_told = true;
+      });
+    });
+    host::runtime::YieldFiber();
+    task = Async([] { return std::this_thread::get_id(); });
+    is_made = true;
+    // The reactor is held, so that the task's fiber cannot begin before the thread waits for it.
+    const auto until = Clock::now() + milliseconds(20);
+    while (!is_told && Clock::now() < until) {
+      std::this_thread::yield();
+    }
+    waiter.Join();
+    CHECK(ran_on == reactor);
+  });
+}
+
 TEST_CASE("async.hpp: on a thread that serves no request every wait says so") {
   RunInFiber([](Runtime&) {
     std::thread([] {
