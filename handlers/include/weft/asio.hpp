@@ -66,7 +66,8 @@ class Yield {
 /// is thrown as boost::system::system_error.
 ///
 /// When the request is cancelled the operation is told so (per-operation cancellation, terminal), its end is waited
-/// for, and OperationCancelled is thrown, unless it had succeeded by then.
+/// for, and OperationCancelled is thrown, unless it had succeeded by then. When it is cancelled already, OperationCancelled
+/// is thrown, and the operation is not begun.
 /// Threads: of async handlers alone.
 inline constexpr Yield yield{};
 
@@ -104,15 +105,21 @@ class AsioWait {
     std::unique_ptr<AsioWait, End> wait_;
   };
 
-  AsioWait() : point_(GetAsyncRuntime().MakeWaitPoint("an operation of Asio")) {}
+  /// Throws OperationCancelled: an operation that needs not wait would succeed again and again.
+  AsioWait()
+      : point_(GetAsyncRuntime().MakeWaitPoint("an operation of Asio")),
+        token_(GetAsyncRuntime().CurrentCancellation()) {
+    if (token_.IsCancellationRequested()) {
+      GetAsyncRuntime().Yield();
+      token_.ThrowIfCancellationRequested();
+    }
+  }
 
   /// Waits for the operation; what it gave to its handler.
   std::tuple<Args...> Wait() {
-    auto& runtime = GetAsyncRuntime();
-    const auto token = runtime.CurrentCancellation();
     {
-      const auto registration = token.Register([point = point_] { point->Notify(); });
-      while (!ended_ && !token.IsCancellationRequested()) {
+      const auto registration = token_.Register([point = point_] { point->Notify(); });
+      while (!ended_ && !token_.IsCancellationRequested()) {
         WaitOnce();
       }
     }
@@ -123,7 +130,7 @@ class AsioWait {
       }
     }
     if (!result_ || Failed(*result_)) {
-      token.ThrowIfCancellationRequested();
+      token_.ThrowIfCancellationRequested();
     }
     if (!result_) {
       throw std::logic_error("weft::yield: the operation was dropped without an end");
@@ -148,6 +155,7 @@ class AsioWait {
   }
 
   std::shared_ptr<IWaitPoint> point_;
+  CancellationToken token_;
   AsioExecutor executor_ = GetAsioExecutor();
   boost::asio::cancellation_signal signal_;
   bool ended_ = false;

@@ -146,6 +146,27 @@ TEST_CASE("weft::yield: a cancelled request cancels the operation, and its end i
   });
 }
 
+TEST_CASE("weft::yield: a cancelled request begins no operation, be it one that succeeds at once") {
+  RunInFiber([](Runtime& runtime) {
+    Pair pair;
+    std::string text = "abc";
+    asio::write(pair.other, asio::buffer(text));
+    CancellationSource source;
+    const auto token = source.Token();
+    runtime.SetCurrentCancellation(&token);
+    CHECK(asio::async_read(pair.here, asio::buffer(text.data(), 1), yield) == 1);
+    source.Cancel(CancellationReason::kDeadline);
+    CHECK_THROWS_AS(asio::async_read(pair.here, asio::buffer(text.data(), 1), yield),
+                    OperationCancelled);
+    error_code error;
+    CHECK_THROWS_AS(asio::async_read(pair.here, asio::buffer(text.data(), 1), yield[error]),
+                    OperationCancelled);
+    runtime.SetCurrentCancellation(nullptr);
+    CHECK(asio::async_read(pair.here, asio::buffer(text.data(), 2), yield) == 2);
+    CHECK(text == "bcc");
+  });
+}
+
 TEST_CASE("weft::yield: a task that is cancelled ends its own operation, not those of others") {
   RunInFiber([](Runtime&) {
     Pair pair;
