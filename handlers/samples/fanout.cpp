@@ -22,6 +22,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kMostUpstreams = 100;
 constexpr std::size_t kMostBodyBytes = 256 * 1024;
+constexpr std::size_t kMostBufferBytes = 64 * 1024;  // of what is not yet understood
 
 struct Outcome {
   int status = 0;  // 0: none came
@@ -38,7 +39,7 @@ int Get(const std::string& url, std::chrono::milliseconds limit, std::size_t& by
   request.set(http::field::host, upstream.authority);
   request.set(http::field::connection, "close");
   http::async_write(stream, request, weft::yield);
-  beast::flat_buffer buffer;
+  beast::flat_buffer buffer(kMostBufferBytes);
   http::response_parser<http::string_body> parser;
   parser.body_limit(kMostBodyBytes);
   http::async_read(stream, buffer, parser, weft::yield);

@@ -28,6 +28,9 @@ namespace http = beast::http;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kPieceBytes = 32 * 1024;
+constexpr std::string_view kAccel = "X-Accel-";
+/// Of an answer, before it is understood. Its header block may have 8 KiB; what frames its body has no bound of its own.
+constexpr std::size_t kBufferBytes = 64 * 1024;
 
 /// The section `proxy` of the mapping files.
 struct ProxySettings {
@@ -61,8 +64,8 @@ struct UpstreamConnection {
   }
 
   beast::tcp_stream stream;
-  beast::flat_buffer
-      buffer{};  // what was read too much of the last answer: nothing, from a good upstream
+  // What was read too much of the last answer: nothing, from a good upstream.
+  beast::flat_buffer buffer{kBufferBytes};
 };
 
 struct ProxiedSite {
@@ -94,6 +97,30 @@ std::set<std::string, IgnoreCase> HopByHop(beast::string_view connection) {
     names.emplace(name);
   }
   return names;
+}
+
+/// What the web server in front of Weft would obey, and the upstream has no say in: the status by another way, and files of
+/// this machine.
+bool IsForTheWebServer(std::string_view name) {
+  return weft::EqualsIgnoreCase(name, "Status") || weft::EqualsIgnoreCase(name, "X-Sendfile") ||
+         weft::EqualsIgnoreCase(name, "X-Sendfile2") ||
+         weft::EqualsIgnoreCase(name, "X-LIGHTTPD-send-file") ||
+         weft::EqualsIgnoreCase(name.substr(0, kAccel.size()), kAccel);
+}
+
+/// `text` as it may stand in a request line, where `reserved` may not stand for itself.
+std::string Encoded(std::string_view text, std::string_view reserved) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  std::string encoded;
+  for (const char c : text) {
+    if (const auto byte = static_cast<unsigned char>(c);
+        byte <= ' ' || byte >= 0x7f || reserved.find(c) != std::string_view::npos) {
+      encoded.append({'%', kDigits[byte / 16], kDigits[byte % 16]});
+    } else {
+      encoded += c;
+    }
+  }
+  return encoded;
 }
 
 template <typename Fields>
@@ -201,15 +228,13 @@ class Proxy : public weft::IHttpAsyncHandler, public weft::IHttpBufferlessHandle
     Request request;
     request.version(11);
     request.method_string(std::string(from.HttpMethod()));
-    auto url = boost::urls::url();
-    const auto path = upstream.target.substr(0, upstream.target.find('?'));
-    url.set_encoded_path(
-        path.back() == '/' && !from.PathInfo().empty() ? path.substr(0, path.size() - 1) : path);
-    std::string target(url.encoded_path());
-    url.set_path(std::string(from.PathInfo()));
-    target += std::string(url.encoded_path());
+    std::string target = upstream.target.substr(0, upstream.target.find('?'));
+    if (target.back() == '/' && !from.PathInfo().empty()) {
+      target.pop_back();
+    }
+    target += Encoded(from.PathInfo(), "%?#\"<>[\\]^`{|}");
     if (!from.QueryStringText().empty()) {
-      target += '?' + std::string(from.QueryStringText());
+      target += '?' + Encoded(from.QueryStringText(), "#");  // a web server may have decoded it
     }
     request.target(target);
 
@@ -250,7 +275,7 @@ class Proxy : public weft::IHttpAsyncHandler, public weft::IHttpBufferlessHandle
                                        std::optional<Answer>& answer, bool& sent) {
     if (call.first == 0 || call.first == call.from.ContentLength()) {
       sent = Send(connection, call);
-      return ReadHead(connection, call, answer, [] {});
+      return ReadHead(connection, call, answer, [] { return false; });
     }
     auto sending = weft::Async([&] { return Send(connection, call); });
     const auto error = ReadHead(connection, call, answer, [&] {
@@ -260,6 +285,7 @@ class Proxy : public weft::IHttpAsyncHandler, public weft::IHttpBufferlessHandle
       if (sending.IsValid() && sending.IsReady()) {
         sent = sending.Get();  // or what ended it
       }
+      return sending.IsValid();
     });
     if (error || !sending.IsValid()) {
       return error;
@@ -310,17 +336,22 @@ class Proxy : public weft::IHttpAsyncHandler, public weft::IHttpBufferlessHandle
     return !error;
   }
 
-  /// `wait`: what is waited for before each of its heads is read.
+  /// `wait`: what is waited for before each of its heads is read; whether the request is still being sent then.
   template <typename Wait>
   static boost::system::error_code ReadHead(UpstreamConnection& connection, const Call& call,
                                             std::optional<Answer>& answer, Wait wait) {
     boost::system::error_code error;
-    do {  // an interim answer is for this hop
-      wait();
+    auto end = Clock::now() + call.limit;
+    do {  // an interim answer is for this hop; all of them behind the request have the time of one
+      if (wait()) {
+        end = Clock::now() + call.limit;
+      } else if (Clock::now() >= end) {
+        return beast::error::timeout;  // the stream tells it only to who waits
+      }
       answer.emplace();
       answer->body_limit(boost::none);
       answer->skip(call.from.HttpMethod() == "HEAD");
-      connection.stream.expires_after(call.limit);
+      connection.stream.expires_at(end);
       http::async_read_header(connection.stream, connection.buffer, *answer, weft::yield[error]);
     } while (!error && answer->get().result_int() / 100 == 1 && answer->get().result_int() != 101);
     if (!error && (answer->get().result_int() < 200 || answer->get().result_int() > 599)) {
@@ -338,7 +369,7 @@ class Proxy : public weft::IHttpAsyncHandler, public weft::IHttpBufferlessHandle
     AddVia(from, from.version() == 10 ? "1.0" : "1.1");
     for (const auto& field : from) {
       const std::string name(field.name_string());
-      if (!dropped.contains(name)) {
+      if (!dropped.contains(name) && !IsForTheWebServer(name)) {
         to.AppendHeader(name, std::string(field.value()));
       }
     }

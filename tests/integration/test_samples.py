@@ -5,14 +5,16 @@ import itertools
 import json
 import select
 import shutil
+import socket
 import subprocess
+import threading
 
 import pytest
 
 import fcgi
 import servers
 from databases import Postgres, Redis
-from processes import free_port, wait_for
+from processes import free_port, memory_of, wait_for
 
 
 @pytest.fixture
@@ -446,3 +448,74 @@ def test_proxy_gives_up_on_an_upstream_that_is_slow(upstream, start_with):
     host = start_with(proxy={"upstream": upstream, "timeoutMilliseconds": 200})
     assert proxied(host, "/wait.ashx?ms=60000").status == 504
     assert proxied(host, "/wait.ashx?ms=1").status == 200
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@contextlib.contextmanager
+def raw_upstream(head, again=None):
+    """Says `head` to each request, and then `again`, again and again; the port, and the requests that came."""
+    requests = []
+
+    def serve(connection):
+        with connection, contextlib.suppress(OSError):
+            requests.append(connection.recv(65536))
+            connection.sendall(head)
+            while again:
+                connection.sendall(again)
+            connection.recv(65536)
+
+    def listen():
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                threading.Thread(target=serve, args=(connection,), daemon=True).start()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=listen, daemon=True).start()
+        try:
+            yield listener.getsockname()[1], requests
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("head, again, status", [
+    (OK, b"X-Field: y\r\n", 502),
+    (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100, 504),
+    (OK + b"Transfer-Encoding: chunked\r\n\r\n3;", b"x" * 65536, 502),
+    (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X-Trailer: y\r\n" * 4096, 502),
+], ids=["head", "interim answers", "chunk extension", "trailer"])
+def test_proxy_gives_up_on_an_upstream_that_does_not_come_to_an_end(start_with, head, again, status):
+    with raw_upstream(head, again) as (port, _):
+        host = start_with(proxy={"upstream": f"http://127.0.0.1:{port}", "timeoutMilliseconds": 1000})
+        assert proxied(host, "/").status == status
+        assert memory_of(host.process.pid, "VmHWM") < 100 * 1024
+
+
+def test_proxy_obeys_its_client_whatever_the_upstream_sends(start_with):
+    with raw_upstream(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100) as (port, _):
+        host = start_with(proxy={"upstream": f"http://127.0.0.1:{port}", "timeoutMilliseconds": 60_000})
+        host.begin("/proxy.ashx/").close()
+        host.wait_for_access_line("/proxy.ashx/", "status=499")
+
+
+def test_proxy_keeps_to_itself_what_an_upstream_tells_the_web_server(start_with):
+    fields = b"Status: 404\r\nX-Sendfile: /etc/passwd\r\nX-Accel-Redirect: /internal\r\nX-LIGHTTPD-send-file: /etc/passwd\r\n"
+    with raw_upstream(OK + fields + b"X-Kept: 1\r\nContent-Length: 3\r\n\r\nabc") as (port, _):
+        host = start_with(proxy={"upstream": f"http://127.0.0.1:{port}"})
+        answer = proxied(host, "/")
+        assert (answer.status, answer.body, answer.header("X-Kept")) == (200, b"abc", "1")
+        assert not {name.lower() for name, _ in answer.headers} & {"x-sendfile", "x-accel-redirect", "x-lighttpd-send-file"}
+        assert [value for name, value in answer.headers if name == "Status"] == ["200 OK"]
+
+
+# `try_files $uri /proxy.ashx/?$uri` of nginx decodes it.
+def test_proxy_passes_a_path_and_a_query_that_were_decoded_in_one_line(start_with):
+    with raw_upstream(OK + b"Content-Length: 0\r\n\r\n") as (port, requests):
+        host = start_with(proxy={"upstream": f"http://127.0.0.1:{port}"})
+        assert proxied(host, "/a:b/%25%3F/", PATH_INFO="/a:b/%?/").status == 200
+        assert requests.pop().split(b"\r\n")[0] == b"GET /a:b/%25%3F/ HTTP/1.1"
+        query = "a=b c&d=%20\r\nX-Injected: 1\r\n\r\nGET /other HTTP/1.1\xff#"
+        assert proxied(host, "/", QUERY_STRING=query).status == 200
+        assert requests[0].split(b"\r\n")[0] == (
+            b"GET /?a=b%20c&d=%20%0D%0AX-Injected:%201%0D%0A%0D%0AGET%20/other%20HTTP/1.1%FF%23 HTTP/1.1")
