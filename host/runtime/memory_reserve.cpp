@@ -18,6 +18,25 @@ std::vector<std::atomic<void*>>* g_blocks =
     nullptr;  // for GiveUpABlock(), which takes no arguments
 std::atomic<bool> g_spent{false};
 
+/// Puts by what is missing; the number of blocks that are there then. From any thread.
+std::size_t FillUp(std::vector<std::atomic<void*>>& blocks) noexcept {
+  std::size_t there = 0;
+  for (auto& block : blocks) {
+    if (block.load() == nullptr) {
+      void* const memory = std::malloc(kBlockBytes);
+      if (memory == nullptr) {
+        break;
+      }
+      std::memset(memory, 0, kBlockBytes);  // memory that was only promised is none
+      if (void* none = nullptr; !block.compare_exchange_strong(none, memory)) {
+        std::free(memory);
+      }
+    }
+    ++there;
+  }
+  return there;
+}
+
 /// Frees a block, and the allocation is tried again; without one it fails.
 void GiveUpABlock() {
   g_spent.store(true, std::memory_order_relaxed);
@@ -27,6 +46,10 @@ void GiveUpABlock() {
       std::free(taken);
       return;
     }
+  }
+  // Where all of it can be had back it was no lack of memory: somebody asked for more than there can be, and alone goes without.
+  if (FillUp(*g_blocks) == g_blocks->size()) {
+    g_spent.store(false, std::memory_order_relaxed);
   }
   throw std::bad_alloc();
 }
@@ -50,19 +73,7 @@ MemoryReserve::~MemoryReserve() {
 }
 
 void MemoryReserve::Refill() noexcept {
-  std::size_t there = 0;
-  for (auto& block : blocks_) {
-    if (block.load() == nullptr) {
-      void* const memory = std::malloc(kBlockBytes);
-      if (memory == nullptr) {
-        break;
-      }
-      std::memset(memory, 0, kBlockBytes);  // memory that was only promised is none
-      block.store(memory);
-    }
-    ++there;
-  }
-  if (there >= (blocks_.size() + kEnoughPart - 1) / kEnoughPart) {
+  if (FillUp(blocks_) >= (blocks_.size() + kEnoughPart - 1) / kEnoughPart) {
     g_spent.store(false, std::memory_order_relaxed);
   }
 }

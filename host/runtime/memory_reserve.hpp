@@ -9,7 +9,8 @@ namespace weft::host::runtime {
 /// Memory that is put by for the moment when the system has no more: what must not fail, as to wait for the next
 /// event or to end a connection, is served from it, while the process takes on nothing new.
 ///
-/// It is given up by std::set_new_handler's function, and taken up again by Refill(). One at a time in a process.
+/// It is given up by std::set_new_handler's function, and taken up again by Refill(), or at once where an allocation fails in spite of
+/// it that was larger than all there can be. One at a time in a process.
 ///
 /// Threads: Spent() and the allocations from any; the rest on one.
 class MemoryReserve {

@@ -49,6 +49,16 @@ TEST_CASE(
   CHECK_FALSE(MemoryReserve::Spent());
 }
 
+TEST_CASE(
+    "MemoryReserve: who asks for more than there can be gets none, and others go on as before") {
+  MemoryReserve reserve(512 * 1024);
+  std::vector<std::byte> impossible;
+  for (int i = 0; i < 3; ++i) {
+    CHECK_THROWS_AS(impossible.resize(std::size_t{1} << 60), std::bad_alloc);
+    CHECK_FALSE(MemoryReserve::Spent());
+  }
+}
+
 #endif
 
 }  // namespace weft::host::runtime
