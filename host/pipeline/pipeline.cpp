@@ -21,11 +21,17 @@ constexpr int kClientClosedRequest = 499;
 /// The same for a request that gets no answer.
 constexpr int kNoResponse = 444;
 
+/// What an exception of a handler's says; it may say nothing.
+const char* TextOf(const std::exception& error) noexcept {
+  const char* const text = error.what();
+  return text == nullptr ? "an exception that says nothing, not even an empty text" : text;
+}
+
 void LogFailure(std::string line, const std::exception_ptr& failure) {
   try {
     std::rethrow_exception(failure);
   } catch (const std::exception& error) {
-    line += error.what();
+    line += TextOf(error);
   } catch (...) {
     line += "an exception that is no std::exception";
   }
@@ -195,7 +201,7 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
     AnswerError(context, io, flight, 500, {}, error.what());
   } catch (const std::exception& error) {
     flight.cause = CauseOfFailure(flight);
-    AnswerError(context, io, flight, 500, {}, error.what());
+    AnswerError(context, io, flight, 500, {}, TextOf(error));
   } catch (...) {
     flight.cause = CauseOfFailure(flight);
     AnswerError(context, io, flight, 500, {}, "an exception that is no std::exception");

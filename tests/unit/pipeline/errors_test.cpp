@@ -37,6 +37,19 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("Pipeline: an exception without a text is 500 too") {
+  struct Silent : std::exception {
+    const char* what() const noexcept override { return nullptr; }
+  };
+  for (const auto kind : kAllKinds) {
+    PipelineHost::Run([&](PipelineHost& host) {
+      host.Serve({{"/x", kind, [](HttpContext&) { throw Silent(); }}});
+      CHECK(host.Get("/x")->exchange.status == 500);
+      CHECK(host.Log().find("says nothing") != std::string::npos);
+    });
+  }
+}
+
 TEST_CASE("Pipeline: what is no std::exception is 500 too") {
   for (const auto kind : kAllKinds) {
     const auto lines = PipelineHost::Run([kind](PipelineHost& host) {
