@@ -273,40 +273,60 @@ bool CaptureStack(pid_t thread, CapturedStack& into, milliseconds timeout) noexc
   return count;
 }
 
-std::string Symbolise(std::span<void* const> frames) {
-  std::map<std::string, SymbolTable> tables;
-  std::string text;
-  for (std::size_t i = 0; i < frames.size(); ++i) {
-    text.append("  #").append(std::to_string(i)).append(" ");
-    // A return address may be that of the next function already, behind a call that does not return. The innermost
-    // one is where the thread was.
-    const auto address = reinterpret_cast<std::uintptr_t>(frames[i]) - (i == 0 ? 0 : 1);
+struct Symboliser::Implementation {
+  /// What is said of a return address, and of the address where a thread was, which is `is_innermost`.
+  const std::string& LineOf(void* frame, bool is_innermost) {
+    auto& line = lines[{frame, is_innermost}];
+    if (line.empty()) {
+      line = MakeLine(reinterpret_cast<std::uintptr_t>(frame), is_innermost);
+    }
+    return line;
+  }
+
+  std::string MakeLine(std::uintptr_t frame, bool is_innermost) {
+    // A return address may be that of the next function already, behind a call that does not return.
+    const auto address = frame - (is_innermost ? 0 : 1);
     Dl_info info{};
     link_map* map = nullptr;
     if (::dladdr1(reinterpret_cast<void*>(address), &info, reinterpret_cast<void**>(&map),
                   RTLD_DL_LINKMAP) == 0 ||
         map == nullptr || info.dli_fname == nullptr) {
-      text.append(Hexadecimal(reinterpret_cast<std::uintptr_t>(frames[i]))).append("\n");
-      continue;
+      return Hexadecimal(frame) + "\n";
     }
     // The program's own name may be a relative one, and its file moved.
     const std::string file = *map->l_name == '\0' ? "/proc/self/exe" : map->l_name;
     const auto offset = address - map->l_addr;
-    const auto at = reinterpret_cast<std::uintptr_t>(frames[i]) - map->l_addr;
+    std::string text;
     const auto& table = tables.try_emplace(file, file.c_str()).first->second;
     if (const auto* const function = table.Find(offset)) {
       text += Demangled(function->second.c_str());
-      text.append("+").append(Hexadecimal(at - table.StartOf(offset))).append(" ");
+      text.append("+").append(Hexadecimal(frame - map->l_addr - table.StartOf(offset))).append(" ");
     } else if (info.dli_sname != nullptr) {
       text += Demangled(info.dli_sname);
       text.append("+")
-          .append(Hexadecimal(reinterpret_cast<std::uintptr_t>(frames[i]) -
-                              reinterpret_cast<std::uintptr_t>(info.dli_saddr)))
+          .append(Hexadecimal(frame - reinterpret_cast<std::uintptr_t>(info.dli_saddr)))
           .append(" ");
     }
-    text.append("(").append(info.dli_fname).append("+").append(Hexadecimal(at)).append(")\n");
+    text.append("(").append(info.dli_fname).append("+").append(Hexadecimal(frame - map->l_addr));
+    return text + ")\n";
+  }
+
+  std::map<std::string, SymbolTable> tables;
+  std::map<std::pair<void*, bool>, std::string> lines;
+};
+
+Symboliser::Symboliser() : implementation_(new Implementation) {}
+Symboliser::~Symboliser() = default;
+
+std::string Symboliser::Symbolise(std::span<void* const> frames) {
+  std::string text;
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    text.append("  #").append(std::to_string(i)).append(" ");
+    text += implementation_->LineOf(frames[i], i == 0);
   }
   return text;
 }
+
+std::string Symbolise(std::span<void* const> frames) { return Symboliser().Symbolise(frames); }
 
 }  // namespace weft::host::runtime

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -62,5 +63,22 @@ pid_t CurrentThreadId() noexcept;
 ///
 /// Reads files, and takes memory: not for signal handlers, and not for the reactor when it is in a hurry.
 [[nodiscard]] std::string Symbolise(std::span<void* const> frames);
+
+/// The same for many stacks: what was read for one is kept for the next.
+///
+/// Threads: one at a time.
+class Symboliser {
+ public:
+  Symboliser();
+  Symboliser(const Symboliser&) = delete;
+  Symboliser& operator=(const Symboliser&) = delete;
+  ~Symboliser();
+
+  [[nodiscard]] std::string Symbolise(std::span<void* const> frames);
+
+ private:
+  struct Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
 
 }  // namespace weft::host::runtime

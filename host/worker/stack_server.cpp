@@ -3,7 +3,6 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -31,7 +30,9 @@ using runtime::FiberStack;
 /// A thread that runs answers at once; one that waits in a system call is interrupted.
 constexpr std::chrono::milliseconds kThreadPatience{200};
 /// Who asks and does not read.
-constexpr timeval kSendTimeout{.tv_sec = 5, .tv_usec = 0};
+constexpr std::chrono::milliseconds kSendTimeout{5'000};
+/// Of an answer, at once: it may be long, and who asks shall see that it goes on.
+constexpr std::size_t kPieceBytes = 64 * 1024;
 /// Who asks at once waits for the one before.
 constexpr int kBacklog = 8;
 
@@ -41,13 +42,15 @@ std::string Seconds(std::chrono::steady_clock::duration time) {
   return text.data();
 }
 
-void AppendFrames(std::string& text, const std::vector<void*>& frames) {
+void AppendFrames(std::string& text, const std::vector<void*>& frames,
+                  runtime::Symboliser& symboliser) {
   text += frames.empty() ? "  too little of its stack is left to look at it\n"
-                         : WithoutCallers(runtime::Symbolise(frames));
+                         : WithoutCallers(symboliser.Symbolise(frames));
 }
 
 /// What a thread of the pool is at, for the fiber that waits for it, or by itself.
-void AppendThread(std::string& text, pid_t thread, const std::string& what) {
+void AppendThread(std::string& text, pid_t thread, const std::string& what,
+                  runtime::Symboliser& symboliser) {
   const auto captured = std::make_unique<runtime::CapturedStack>();
   text += "its thread " + std::to_string(thread);
   if (!runtime::CaptureStack(thread, *captured, kThreadPatience)) {
@@ -58,7 +61,7 @@ void AppendThread(std::string& text, pid_t thread, const std::string& what) {
     text += " has ended it meanwhile\n";
     return;
   }
-  text += ":\n" + WithoutCallers(runtime::Symbolise({captured->frames.data(), captured->count}));
+  text += ":\n" + WithoutCallers(symboliser.Symbolise({captured->frames.data(), captured->count}));
 }
 
 std::string Counted(std::size_t number, const char* what) {
@@ -69,7 +72,7 @@ std::string Nameless(const std::string& what) {
   return what.empty() ? "what is no request" : observe::EscapedControls(what);
 }
 
-void AppendFiber(std::string& text, const FiberStack& stack) {
+void AppendFiber(std::string& text, const FiberStack& stack, runtime::Symboliser& symboliser) {
   text += "\n" + Nameless(stack.what);
   if (stack.started != std::chrono::steady_clock::time_point()) {
     text += ", for " + Seconds(std::chrono::steady_clock::now() - stack.started);
@@ -79,13 +82,13 @@ void AppendFiber(std::string& text, const FiberStack& stack) {
   }
   text += ":\n";
   if (stack.thread != 0) {
-    AppendThread(text, stack.thread, stack.what);
+    AppendThread(text, stack.thread, stack.what, symboliser);
     if (!stack.has_fiber) {
       return;
     }
     text += "its fiber:\n";
   }
-  AppendFrames(text, stack.frames);
+  AppendFrames(text, stack.frames, symboliser);
 }
 
 }  // namespace
@@ -157,21 +160,36 @@ void StackServer::Serve(int client) const {
       (asker.uid != 0 && asker.uid != ::geteuid())) {
     return;
   }
-  ::setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &kSendTimeout, sizeof kSendTimeout);
-  const auto text = Tell();
-  for (std::string_view rest = text; !rest.empty();) {
-    const auto sent = ::send(client, rest.data(), rest.size(), MSG_NOSIGNAL);
-    if (sent < 0 && errno == EINTR) {
+  Tell(client);
+}
+
+bool StackServer::Send(int client, std::string_view text) const {
+  for (;;) {
+    std::array events{pollfd{client, static_cast<short>(text.empty() ? 0 : POLLOUT), 0},
+                      pollfd{stop_, POLLIN, 0}};
+    const int ready = ::poll(events.data(), events.size(),
+                             text.empty() ? 0 : static_cast<int>(kSendTimeout.count()));
+    if (ready < 0 && errno == EINTR) {
       continue;
     }
-    if (sent <= 0) {
-      return;
+    if (events[1].revents != 0 || (events[0].revents & (POLLERR | POLLHUP)) != 0) {
+      return false;
     }
-    rest.remove_prefix(static_cast<std::size_t>(sent));
+    if (text.empty()) {
+      return true;
+    }
+    if (ready <= 0) {
+      return false;
+    }
+    const auto sent = ::send(client, text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno != EINTR && errno != EAGAIN) {
+      return false;
+    }
+    text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(sent, 0)));
   }
 }
 
-std::string StackServer::Tell() const {
+void StackServer::Tell(int client) const {
   auto text = "process " + std::to_string(::getpid()) + ", " +
               observe::Timestamp(std::chrono::system_clock::now()) + ": ";
   const auto fibers = runtime_.CollectStacks(kPatience);
@@ -180,10 +198,13 @@ std::string StackServer::Tell() const {
             " or more, and all its requests wait; their stacks cannot be told. It runs ";
     const auto captured = std::make_unique<runtime::CapturedStack>();
     if (!runtime::CaptureStack(reactor_, *captured, kThreadPatience)) {
-      return text + "what does not answer to a signal: it may be stopped, or wait for a disk.\n";
+      text += "what does not answer to a signal: it may be stopped, or wait for a disk.\n";
+    } else {
+      text += Nameless({captured->note.data(), captured->note_bytes}) + ":\n" +
+              WithoutCallers(runtime::Symbolise({captured->frames.data(), captured->count}));
     }
-    return text + Nameless({captured->note.data(), captured->note_bytes}) + ":\n" +
-           WithoutCallers(runtime::Symbolise({captured->frames.data(), captured->count}));
+    Send(client, text);
+    return;
   }
   const auto tasks = static_cast<std::size_t>(std::ranges::count_if(*fibers, &FiberStack::is_task));
   text += Counted(fibers->size() - tasks, "request");
@@ -191,10 +212,19 @@ std::string StackServer::Tell() const {
     text += " and " + Counted(tasks, "task");
   }
   text += " at work\n";
+  runtime::Symboliser symboliser;
   for (const auto& fiber : *fibers) {
-    AppendFiber(text, fiber);
+    AppendFiber(text, fiber, symboliser);
+    // Nobody waits for the rest when the client has gone, and everybody when the worker ends.
+    const bool is_piece = text.size() >= kPieceBytes;
+    if (!Send(client, is_piece ? std::string_view(text) : std::string_view())) {
+      return;
+    }
+    if (is_piece) {
+      text.clear();
+    }
   }
-  return text;
+  Send(client, text);
 }
 
 }  // namespace weft::host::worker

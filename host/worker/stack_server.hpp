@@ -3,7 +3,7 @@
 #include <sys/types.h>
 
 #include <chrono>
-#include <string>
+#include <string_view>
 #include <thread>
 
 #include "host/runtime/runtime.hpp"
@@ -28,7 +28,9 @@ class StackServer {
  private:
   void Run() noexcept;
   void Serve(int client) const;
-  [[nodiscard]] std::string Tell() const;
+  void Tell(int client) const;
+  /// False: the client has gone, does not read, or this ends. An empty text only asks.
+  bool Send(int client, std::string_view text) const;
 
   runtime::Runtime& runtime_;
   const pid_t reactor_;

@@ -231,6 +231,23 @@ def test_stacks_tells_tasks_of_plain_handlers_with_their_threads(start_troubles,
         subprocess.run(["kill", "-KILL", str(worker)], check=True)
 
 
+def test_stacks_tells_as_many_tasks_as_there_may_be_and_keeps_no_worker_from_its_end(start_troubles, installation):
+    host = start_troubles(HOLDING, "--drain-timeout", "100ms", workers=1)
+    assert host.get("/wait?ms=1").body == b"waited\n"
+    (worker,) = host.workers()
+    with host.begin("/wait?ms=600000&task=20000"):
+        def all_are_told():
+            answer = stacks(installation, worker)
+            assert answer.returncode == 0, answer.stderr
+            return answer.stdout if ": 1 request and 20000 tasks at work" in answer.stdout else None
+        assert wait_for("the tasks", all_are_told, timeout=60).count("\na task of request ") == 20000
+        asking = subprocess.Popen([installation.weft, "stacks", str(worker)], stdout=subprocess.PIPE)
+        asking.stdout.read(1)  # and does not go on
+        assert host.stop() == 0
+        asking.stdout.close()
+        asking.wait(30)
+
+
 def test_stacks_tells_who_holds_the_reactor(start_troubles, installation):
     host = start_troubles(HOLDING, workers=1)
     assert host.get("/wait?ms=1").body == b"waited\n"

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include <weft/weft.hpp>
 
@@ -140,7 +141,7 @@ __attribute__((noinline)) int OffloadInAFunction(std::chrono::milliseconds time)
 
 }  // namespace
 
-/// ?ms=N: waits as it should; &offload=1: for a thread; &task=1: for a task.
+/// ?ms=N: waits as it should; &offload=1: for a thread; &task=N: for N tasks.
 class Wait : public weft::IHttpAsyncHandler {
  public:
   void ProcessRequest(weft::HttpContext& context) override {
@@ -148,7 +149,11 @@ class Wait : public weft::IHttpAsyncHandler {
     if (Number(context.Request(), "offload") != 0) {
       OffloadInAFunction(time);
     } else if (Number(context.Request(), "task") != 0) {
-      weft::Async([time] { WaitInAFunction(time); }).Wait();
+      std::vector<weft::Task<void>> tasks;
+      for (int i = Number(context.Request(), "task"); i > 0; --i) {
+        tasks.push_back(weft::Async([time] { WaitInAFunction(time); }));
+      }
+      weft::WaitAll(tasks);
     } else {
       WaitInAFunction(time);
     }
