@@ -7,6 +7,7 @@
 #include <string>
 
 #include <weft/http_exception.hpp>
+#include "host/runtime/fiber_event.hpp"
 
 namespace weft::host::pipeline {
 
@@ -59,13 +60,24 @@ void RequestIo::OnFiber(F&& function) {
   }
 }
 
+void RequestIo::CheckNotCancelled() const {
+  if (!cancellation_.IsCancellationRequested()) {
+    return;
+  }
+  if (gateway_ == nullptr && runtime::Runtime::OnReactorThread()) {
+    // Who catches this and tries again must not keep the others from their turn.
+    runtime::YieldFiber();
+  }
+  cancellation_.ThrowIfCancellationRequested();
+}
+
 void RequestIo::CheckMaySend() const {
   if (answer_ended_) {
     throw std::logic_error(
         "the response is complete: what runs at a request's end adds nothing to it");
   }
   if (!error_answer_) {
-    cancellation_.ThrowIfCancellationRequested();
+    CheckNotCancelled();
   }
 }
 
@@ -86,7 +98,7 @@ std::size_t RequestIo::ReadBody(std::span<char> buffer) {
   if (request_ended_) {
     throw std::logic_error("the request is finished: its body is read before that, or not at all");
   }
-  cancellation_.ThrowIfCancellationRequested();
+  CheckNotCancelled();
   std::size_t count = 0;
   if (gateway_ != nullptr && ahead_ != nullptr) {
     count = ahead_->Take(buffer, kOwnPatience);

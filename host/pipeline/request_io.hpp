@@ -74,6 +74,7 @@ class RequestIo final : public HttpWorkerRequest {
  private:
   template <typename F>
   void OnFiber(F&& function);
+  void CheckNotCancelled() const;
   void CheckMaySend() const;
   /// On the fiber.
   void CheckNotAbandoned() const;

@@ -793,11 +793,20 @@ def test_a_frame_larger_than_a_guard_does_not_reach_another_requests_stack(start
 
 
 RETRY = """
-struct Retry : weft::IHttpAsyncHandler {
-  void ProcessRequest(weft::HttpContext&) override {
+struct Retry : weft::IHttpAsyncHandler, weft::IHttpBufferlessHandler {
+  void ProcessRequest(weft::HttpContext& context) override {
+    const auto what = context.Request().QueryString().Get("what", "");
+    char byte = 0;
     for (;;) {
       try {
-        weft::SleepFor(std::chrono::milliseconds(50));
+        if (what == "write") {
+          context.Response().Write("again ");
+          context.Response().Flush();
+        } else if (what == "read") {
+          static_cast<void>(context.Request().GetBufferlessInputStream().Read({&byte, 1}));
+        } else {
+          weft::SleepFor(std::chrono::milliseconds(50));
+        }
       } catch (const std::exception&) {
         // It does not know of OperationCancelled, and tries again.
       }
@@ -822,9 +831,10 @@ WEFT_MODULE(registry) {
 
 def test_a_handler_that_swallows_its_cancellation_does_not_stop_the_worker(start_with_module):
     host = start_with_module(RETRY, [("/retry", "Retry, adversary")], "--drain-timeout", "200ms")
-    with host.connect() as connection:
-        connection.send(fcgi.request(direct(host, "/retry")))
-        time.sleep(0.2)
+    for what in ("sleep", "write", "read"):
+        with host.connect() as connection:
+            connection.send(without_end(fcgi.request(direct(host, f"/retry?what={what}", "POST", 10))))
+            time.sleep(0.2)
     time.sleep(0.2)  # its client has gone: it is cancelled, and goes on without waiting
     for _ in range(20):
         assert says_hello(host.get("/hello-async.ashx"))
