@@ -6,6 +6,7 @@
 #include <boost/fiber/scheduler.hpp>
 #include <chrono>
 #include <cstdint>
+#include <map>
 
 namespace weft::host::runtime {
 
@@ -27,14 +28,23 @@ class Scheduler : public boost::fibers::algo::algorithm {
   bool has_ready_fibers() const noexcept override { return !ready_.empty(); }
   void suspend_until(const std::chrono::steady_clock::time_point& time) noexcept override;
   void notify() noexcept override;
+#if defined(__SANITIZE_THREAD__)
+  ~Scheduler() override;
+#endif
 
  private:
+  boost::fibers::context* Next() noexcept;
   /// Handlers run at one turn of the dispatcher while fibers wait for theirs. A few: none waits, so that fibers hardly
   /// do, and neither do connections while fibers are always ready.
   static constexpr int kHandlersPerTurn = 8;
 
   boost::asio::io_context& io_;
   boost::fibers::scheduler::ready_queue_type ready_;
+#if defined(__SANITIZE_THREAD__)
+  /// What the sanitizer knows of `fiber`: a history and a stack of its own.
+  void* TwinOf(boost::fibers::context* fiber) noexcept;
+  std::map<boost::fibers::context*, void*> twins_;
+#endif
 };
 
 }  // namespace weft::host::runtime

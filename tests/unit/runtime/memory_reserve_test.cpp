@@ -11,7 +11,7 @@
 namespace weft::host::runtime {
 
 // The sanitizers' allocators have rules of their own, and need all the address space there is.
-#if !defined(__SANITIZE_ADDRESS__)
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 
 TEST_CASE(
     "MemoryReserve: what is small is served from it when there is no more, and it is refilled") {
