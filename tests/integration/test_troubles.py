@@ -114,11 +114,15 @@ def test_a_web_server_that_leaves_cancels_the_handler(start_troubles, run_dir, c
     else:
         connection.send(fcgi.record(fcgi.ABORT_REQUEST, 1))
     host.wait_for_access_line("/leave", "status=499", "cause=client_gone")
-    wait_for("the handler's end", lambda: any("disconnected" in line for line in lines_of(log)))
+    wait_for("the handler's end", lambda: len(lines_of(log)) == 3)
     lines = [line.rsplit(" ", 1) for line in lines_of(log)]
     # The callback ran, and the wait was ended by nothing but the client.
-    assert [what for what, _ in lines] == ["callback", "thrown: client gone", "disconnected"]
-    print(f"{class_name}, the server {leaves}: {(int(lines[1][1]) - left_at) / 1e6:.2f} ms")
+    told = [what for what, _ in lines]
+    if class_name == "CancelledPlain":
+        told.sort(key="callback".__ne__)  # on another thread, which is beside this one
+    assert told == ["callback", "thrown: client gone", "disconnected"]
+    thrown_at = int(dict(lines)["thrown: client gone"])
+    print(f"{class_name}, the server {leaves}: {(thrown_at - left_at) / 1e6:.2f} ms")
     connection.close()
 
 
