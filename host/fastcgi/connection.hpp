@@ -105,6 +105,11 @@ class Connection final : private RecordParser::IVisitor {
   void Abandon(IConnectionSocket::Ending ending);
 
   std::size_t RequestsInFlight() const noexcept { return running_; }
+  /// Requests whose parameters have not all come.
+  std::size_t RequestsReceiving() const noexcept {
+    const auto begun = running_ + failed_;
+    return channels_.size() > begun ? channels_.size() - begun : 0;
+  }
 
   // The channels' calls.
 

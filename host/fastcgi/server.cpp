@@ -104,7 +104,7 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
     }
     const auto count = ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (count >= 0) {
-      return count;
+      return Sent(count);
     }
     return errno == EAGAIN || errno == EINTR ? 0 : -1;
   }
@@ -122,7 +122,7 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
     message.msg_iovlen = pieces.size();
     const auto count = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL);
     if (count >= 0) {
-      return count;
+      return Sent(count);
     }
     return errno == EAGAIN || errno == EINTR ? 0 : -1;
   }
@@ -149,7 +149,7 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
         return -1;
       }
     }
-    return first + static_cast<std::ptrdiff_t>(sent);
+    return Sent(first + static_cast<std::ptrdiff_t>(sent));
   }
 
   void NotifyWhenWritable() override {
@@ -206,6 +206,7 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
       return;
     }
     closed_ = true;
+    CountReceiving(0);
     error_code ignored;
     socket_.close(ignored);
     server_.Remove(*this);
@@ -227,6 +228,20 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
         wanted > now / 2) {
       static_cast<void>(
           setsockopt(socket_.native_handle(), SOL_SOCKET, SO_SNDBUF, &wanted, sizeof wanted));
+    }
+  }
+
+  std::ptrdiff_t Sent(std::ptrdiff_t count) noexcept {
+    server_.Count(observe::Count::kSentBytes, static_cast<std::uint64_t>(count));
+    return count;
+  }
+
+  /// Requests whose parameters have not all come.
+  void CountReceiving(std::size_t requests) noexcept {
+    if (requests != receiving_) {
+      // Adding what is negative subtracts.
+      server_.Count(observe::Count::kReceivingParams, std::uint64_t{requests} - receiving_);
+      receiving_ = requests;
     }
   }
 
@@ -255,6 +270,7 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
         }
         return;
       }
+      server_.Count(observe::Count::kReceivedBytes, static_cast<std::uint64_t>(count));
       Take(std::string_view(buffer, static_cast<std::size_t>(count)));
       if (static_cast<std::size_t>(count) < kReadBytes) {
         return;
@@ -268,6 +284,9 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
     }
     try {
       connection_.OnBytes(bytes, Connection::Clock::now());
+      if (!closed_) {
+        CountReceiving(connection_.RequestsReceiving());
+      }
     } catch (const std::bad_alloc&) {
       observe::Log(observe::Level::kError,
                    "a connection was closed: there is no memory for what it sends");
@@ -300,6 +319,7 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
   bool lingering_ = false;
   bool closed_ = false;
   bool widened_ = false;
+  std::size_t receiving_ = 0;
   Connection::Clock::time_point linger_until_{};
   Connection connection_;
 };
@@ -327,7 +347,9 @@ void Server::Accept(Acceptor& acceptor) {
   }
   if (sockets_.size() >= limits_.max_connections) {
     // The next connection that ends goes on.
-    accept_paused_ = true;
+    if (!std::exchange(accept_paused_, true)) {
+      Count(observe::Count::kAcceptPauses);
+    }
     return;
   }
   acceptor.waiting = true;
@@ -356,6 +378,7 @@ void Server::OnAcceptable(Acceptor& acceptor) {
              errno != ECONNABORTED) {
     observe::Log(observe::Level::kWarning,
                  "a connection cannot be accepted: " + std::generic_category().message(errno));
+    Count(observe::Count::kAcceptPauses);
     retry_.expires_after(kAcceptRetry);
     retry_.async_wait([this](const error_code& error) {
       if (!error) {
@@ -439,6 +462,8 @@ void Server::Add(int descriptor, const sockaddr_storage& peer) {
     }
     const auto socket = std::make_shared<Socket>(*this, std::move(adopted), unix_domain);
     sockets_.insert(socket);
+    Count(observe::Count::kConnectionsAccepted);
+    Count(observe::Count::kConnections);
     socket->ReadMore();
   } catch (const std::exception& failure) {
     observe::Log(observe::Level::kError,
@@ -455,6 +480,7 @@ void Server::Remove(Socket& socket) {
   }
   boost::asio::post(io_, [keep = *at] {});
   sockets_.erase(at);
+  Count(observe::Count::kConnections, ~std::uint64_t{0});  // one less
   if (accept_paused_) {
     accept_paused_ = false;
     for (auto& acceptor : acceptors_) {

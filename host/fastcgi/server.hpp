@@ -8,6 +8,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -17,6 +18,7 @@
 
 #include <weft/peer_set.hpp>
 #include "host/fastcgi/connection.hpp"
+#include "host/observe/worker_figures.hpp"
 
 namespace weft::host::fastcgi {
 
@@ -33,6 +35,8 @@ class Server {
     /// Who may connect; empty: everybody. Others are closed at once (FastCGI Specification 1.0, section 3.2).
     PeerSet allowed_peers;
     ConnectionLimits connection;
+    /// Where connections and bytes are counted; null: nowhere. It must outlive the server.
+    observe::WorkerFigures* figures = nullptr;
   };
 
   /// `io`, `requests` must outlive the server. `log_refusal` as for Connection.
@@ -72,6 +76,11 @@ class Server {
   void Add(int descriptor, const sockaddr_storage& peer);
   void Remove(Socket& socket);
   bool PeerAllowed(const sockaddr_storage& address) const;
+  void Count(observe::Count count, std::uint64_t by = 1) noexcept {
+    if (limits_.figures != nullptr) {
+      (*limits_.figures)[count].Add(by);
+    }
+  }
 
   boost::asio::io_context& io_;
   IRequestServer& requests_;

@@ -2,9 +2,11 @@
 
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "host/handling/module_loader.hpp"
+#include "host/observe/worker_figures.hpp"
 #include "mappings/mapping_table.hpp"
 #include "mappings/problem.hpp"
 
@@ -30,6 +32,8 @@ class HandlerTable {
   HandlerClass& ClassOf(const mappings::Entry& entry) const;
   /// For Resolve() of Mappings().
   mappings::ResolutionCache& Cache() const noexcept { return cache_; }
+  /// Where requests of an entry of this table are counted: null until somebody sets it. Throws std::bad_alloc.
+  observe::EntryFigures*& FiguresOf(const mappings::Entry& entry) const { return figures_[&entry]; }
 
  private:
   struct Type {
@@ -41,6 +45,7 @@ class HandlerTable {
   std::vector<Type> types_;  // by Entry::type_index
   std::vector<mappings::Problem> problems_;
   mutable mappings::ResolutionCache cache_;
+  mutable std::unordered_map<const mappings::Entry*, observe::EntryFigures*> figures_;
 };
 
 /// Lends a handler of a class for a request that `entry` is to serve. Throws what the class's own code throws, and

@@ -4,6 +4,7 @@
 #include <string>
 
 #include <weft/http_exception.hpp>
+#include "host/observe/figure.hpp"
 
 namespace weft::host::pipeline {
 
@@ -25,9 +26,15 @@ class BodyBudget {
       return false;
     }
     used_bytes_ += bytes;
+    Tell();
     return true;
   }
-  void GiveBack(std::size_t bytes) noexcept { used_bytes_ -= bytes; }
+  void GiveBack(std::size_t bytes) noexcept {
+    used_bytes_ -= bytes;
+    Tell();
+  }
+  /// Where it tells how much is held. It must outlive the budget.
+  void SetFigure(observe::Figure& figure) noexcept { figure_ = &figure; }
   std::size_t UsedBytes() const noexcept { return used_bytes_; }
 
   /// What a request is answered with whose body had no room.
@@ -43,9 +50,16 @@ class BodyBudget {
   }
 
  private:
+  void Tell() noexcept {
+    if (figure_ != nullptr) {
+      figure_->Set(used_bytes_);
+    }
+  }
+
   const std::size_t max_bytes_;
   const Place place_;
   std::size_t used_bytes_ = 0;
+  observe::Figure* figure_ = nullptr;
 };
 
 }  // namespace weft::host::pipeline

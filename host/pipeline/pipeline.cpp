@@ -14,12 +14,17 @@
 
 namespace weft::host::pipeline {
 
+using observe::Count;
+using observe::RequestState;
+
 namespace {
 
 /// 499 is nginx's status for a client that left; it is never sent, only recorded.
 constexpr int kClientClosedRequest = 499;
 /// The same for a request that gets no answer.
 constexpr int kNoResponse = 444;
+/// What requests are counted for that no entry of the mappings has.
+constexpr std::string_view kNoEntry = "-";
 
 /// What an exception of a handler's says; it may say nothing.
 const char* TextOf(const std::exception& error) noexcept {
@@ -77,12 +82,17 @@ struct ErrorAnswer {
 
 }  // namespace
 
-Pipeline::Pipeline(runtime::Runtime& runtime, observe::AccessLog& access_log, const Limits& limits)
+Pipeline::Pipeline(runtime::Runtime& runtime, observe::AccessLog& access_log, const Limits& limits,
+                   observe::WorkerFigures* figures)
     : runtime_(runtime),
       access_log_(access_log),
       limits_(limits),
+      own_figures_(figures == nullptr ? std::make_unique<observe::WorkerFigures>() : nullptr),
+      figures_(figures == nullptr ? *own_figures_ : *figures),
       budget_{limits.max_buffered_bytes},
       file_budget_{limits.max_temporary_bytes, BodyBudget::Place::kFiles} {
+  budget_.SetFigure(figures_[Count::kBodyMemoryBytes]);
+  file_budget_.SetFigure(figures_[Count::kBodyFileBytes]);
   // Makes what a signal handler must not make: this process's part of the numbers of requests.
   static_cast<void>(weft::detail::WriteRequestId({}, 0, {}));
 }
@@ -134,6 +144,10 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
                          {flight.started, flight.deadline});
   context.SetExecution(&nested);
   context.SetApplication(application_);
+  observe::CountedRequest counted(figures_, RequestState::kOnFiber);
+  figures_[Count::kRequestsStarted].Add();
+  flight.counted = &counted;
+  io.SetCounted(counted);
   struct Finisher final : IFinisher {
     Finisher(Pipeline& with_pipeline, Flight& with_flight, HttpContext& with_context,
              RequestIo& with_io)
@@ -207,8 +221,11 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
     AnswerError(context, io, flight, 500, {}, "an exception that is no std::exception");
   }
   flight.context = nullptr;
-  if (access_log_.Enabled() && !flight.recorded) {
-    Record(flight, context, io.BodyBytesSent());
+  if (!flight.recorded) {
+    CountEnd(flight, context);
+    if (access_log_.Enabled()) {
+      Record(flight, context, io.BodyBytesSent());
+    }
   }
   flight.recorded = true;
   flight.nested = nullptr;
@@ -309,6 +326,7 @@ void Pipeline::AnswerWithoutHandler(Flight& flight, const HttpContext& context,
     flight.exchange->Abort();
   }
   LetPeerGo(flight);
+  CountEnd(flight, context);
   try {
     if (access_log_.Enabled()) {
       Record(flight, context, body_bytes);
@@ -338,6 +356,8 @@ bool Pipeline::FinishFlight(Flight& flight, HttpContext& context, RequestIo& io)
   flight.deadline = Clock::now() + limits_.finish_timeout;
   flight.outcome = observe::Outcome::kFinished;
   flight.context = nullptr;  // it has its record
+  flight.counted->Enter(RequestState::kFinished);
+  CountEnd(flight, context);
   if (access_log_.Enabled()) {
     Record(flight, context, io.BodyBytesSent());
   }
@@ -587,6 +607,7 @@ void Pipeline::RunHandler(handling::HandlerLease& lease, HttpContext& context, R
     lease.ProcessRequest(context);
     return;
   }
+  const observe::RequestPhase phase(*flight.counted, RequestState::kOnThread);
   runtime_.RunOnPool([&](runtime::IFiberGateway& gateway) {
     // It may have waited for its thread, and nobody for it.
     context.Cancellation().ThrowIfCancellationRequested();
@@ -728,6 +749,42 @@ void Pipeline::Record(const Flight& flight, const HttpContext& context,
   access_log_.Write(record);
 }
 
+void Pipeline::CountEnd(const Flight& flight, const HttpContext& context) noexcept {
+  // Its handler may still run where that is set, and then the answer was the host's own.
+  const bool is_hosts_own = flight.error_status != 0 || flight.context != nullptr;
+  const int status = is_hosts_own ? flight.error_status : context.Response().StatusCode();
+  const auto now = Clock::now();
+  figures_.CountEnd(status);
+  figures_.recent.Count(now);
+  if (status >= 400) {
+    auto cause = flight.cause;
+    if (!is_hosts_own && !context.Response().Cause().empty()) {
+      cause = context.Response().Cause();
+    }
+    figures_.causes.Add(cause);
+  }
+  auto* entry = &figures_.other_entries;
+  try {
+    if (flight.entry == nullptr) {
+      entry = &figures_.EntryNamed(kNoEntry);
+    } else {
+      auto& known = flight.handlers->FiguresOf(*flight.entry);
+      if (known == nullptr) {
+        known = &figures_.EntryNamed(flight.entry->name.empty()
+                                         ? flight.entry->verb + " " + flight.entry->path
+                                         : flight.entry->name);
+      }
+      entry = known;
+    }
+  } catch (const std::bad_alloc&) {
+    entry->is_named.Set(1);  // it counts for the others
+  }
+  entry->durations.Count(now - flight.started);
+  if (status >= 500) {
+    entry->server_errors.Add();
+  }
+}
+
 void Pipeline::RecordUnfinished() noexcept {
   try {
     for (auto& flight : in_flight_) {
@@ -744,6 +801,9 @@ void Pipeline::RecordUnfinished() noexcept {
 }
 
 void Pipeline::RecordRefusal(int status, std::string_view detail) noexcept {
+  figures_[Count::kRequestsStarted].Add();
+  figures_.CountEnd(status);
+  figures_.causes.Add(CauseOfRefusal(status).Text());
   try {
     if (status != 503 || CountRefusal(CauseOfRefusal(status).Text())) {
       observe::Log(observe::Level::kInfo, "a request was refused with " + std::to_string(status) +

@@ -19,6 +19,7 @@
 #include <weft/http_context.hpp>
 #include "host/handling/handler_table.hpp"
 #include "host/observe/access_log.hpp"
+#include "host/observe/worker_figures.hpp"
 #include "host/pipeline/exchange.hpp"
 #include "host/pipeline/nested_execution.hpp"
 #include "host/pipeline/request_io.hpp"
@@ -54,8 +55,9 @@ class Pipeline {
     std::chrono::milliseconds overdue_grace{1'000};
   };
 
-  /// Both must outlive the pipeline.
-  Pipeline(runtime::Runtime& runtime, observe::AccessLog& access_log, const Limits& limits);
+  /// All must outlive the pipeline. `figures`: where requests are counted; null: nowhere that anybody sees.
+  Pipeline(runtime::Runtime& runtime, observe::AccessLog& access_log, const Limits& limits,
+           observe::WorkerFigures* figures = nullptr);
 
   /// What requests are mapped with from now on; those in flight keep what they began with.
   void SetHandlers(std::shared_ptr<const handling::HandlerTable> handlers) noexcept {
@@ -143,6 +145,7 @@ class Pipeline {
     const HttpContext* request = nullptr;     // while there is a watch
     NestedExecution* nested = nullptr;        // in its handler
     runtime::PoolWatch* watch = nullptr;
+    observe::CountedRequest* counted = nullptr;
     std::string_view cause{};  // why the answer is what it is
     bool called = false;       // the handler was, or what makes it
     bool on_pool = false;      // and it runs there
@@ -201,10 +204,14 @@ class Pipeline {
   void AnswerCancelled(HttpContext& context, RequestIo& io, Flight& flight,
                        CancellationReason reason);
   void Record(const Flight& flight, const HttpContext& context, std::uint64_t body_bytes_sent);
+  /// Counts a request whose answer is what it is.
+  void CountEnd(const Flight& flight, const HttpContext& context) noexcept;
 
   runtime::Runtime& runtime_;
   observe::AccessLog& access_log_;
   const Limits limits_;
+  std::unique_ptr<observe::WorkerFigures> own_figures_;  // where none were given
+  observe::WorkerFigures& figures_;
   std::shared_ptr<const handling::HandlerTable> handlers_;
   HttpApplicationState* application_ = nullptr;
   BodyBudget budget_;

@@ -13,6 +13,8 @@ namespace weft::host::pipeline {
 
 namespace {
 
+using observe::RequestState;
+
 /// Of a body of which so much has been read more is received while a thread works on what it has: shorter ones gain nothing.
 constexpr std::uint64_t kReadAheadFrom = 256 * 1024;
 /// A thread waits so long by itself for what may come any moment, before it has the fiber wait, which knows of time-outs, of
@@ -71,6 +73,16 @@ void RequestIo::CheckNotCancelled() const {
   cancellation_.ThrowIfCancellationRequested();
 }
 
+template <typename F>
+void RequestIo::While(observe::RequestState state, F&& function) {
+  if (counted_ == nullptr) {
+    function();
+    return;
+  }
+  const observe::RequestPhase phase(*counted_, state);
+  function();
+}
+
 void RequestIo::CheckMaySend() const {
   if (answer_ended_) {
     throw std::logic_error(
@@ -106,7 +118,7 @@ std::size_t RequestIo::ReadBody(std::span<char> buffer) {
   if (count == 0) {
     OnFiber([&] {
       CheckNotAbandoned();
-      count = exchange_.ReadBody(buffer);
+      While(RequestState::kReadingBody, [&] { count = exchange_.ReadBody(buffer); });
       if (gateway_ != nullptr && ahead_ == nullptr && received_ >= kReadAheadFrom) {
         ahead_ = exchange_.ReadAhead();
       }
@@ -148,7 +160,7 @@ void RequestIo::SendHeaders(int status, std::string_view description, const Http
   OnFiber([&] {
     CheckNotAbandoned();
     headers_sent_ = true;
-    exchange_.SendHeaders(status, description, headers);
+    While(RequestState::kWriting, [&] { exchange_.SendHeaders(status, description, headers); });
   });
 }
 
@@ -156,7 +168,7 @@ void RequestIo::SendBody(std::string_view bytes) {
   CheckMaySend();
   OnFiber([&] {
     CheckNotAbandoned();
-    exchange_.SendBody(bytes);
+    While(RequestState::kWriting, [&] { exchange_.SendBody(bytes); });
     body_bytes_sent_ += bytes.size();
   });
 }
@@ -165,7 +177,7 @@ void RequestIo::SendPiped(int pipe, std::size_t bytes) {
   CheckMaySend();
   OnFiber([&] {
     CheckNotAbandoned();
-    exchange_.SendPiped(pipe, bytes);
+    While(RequestState::kWriting, [&] { exchange_.SendPiped(pipe, bytes); });
     body_bytes_sent_ += bytes;
   });
 }
@@ -174,7 +186,7 @@ void RequestIo::Flush() {
   CheckMaySend();
   OnFiber([&] {
     CheckNotAbandoned();
-    exchange_.Flush();
+    While(RequestState::kWriting, [&] { exchange_.Flush(); });
   });
 }
 

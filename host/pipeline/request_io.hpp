@@ -7,6 +7,7 @@
 
 #include <weft/cancellation.hpp>
 #include <weft/http_worker_request.hpp>
+#include "host/observe/worker_figures.hpp"
 #include "host/pipeline/body_budget.hpp"
 #include "host/pipeline/exchange.hpp"
 #include "host/runtime/runtime.hpp"
@@ -62,6 +63,8 @@ class RequestIo final : public HttpWorkerRequest {
   void SetGateway(runtime::IFiberGateway* gateway) noexcept { gateway_ = gateway; }
 
   runtime::IFiberGateway* Gateway() const noexcept { return gateway_; }
+  /// Who is told what the request is at. It must outlive the calls.
+  void SetCounted(observe::CountedRequest& counted) noexcept { counted_ = &counted; }
 
   std::size_t ReadBody(std::span<char> buffer) override;
   void HoldBody(std::size_t memory_bytes, std::uint64_t file_bytes) override;
@@ -78,6 +81,9 @@ class RequestIo final : public HttpWorkerRequest {
   void CheckMaySend() const;
   /// On the fiber.
   void CheckNotAbandoned() const;
+  /// On the fiber: calls `function`, which may wait for the peer.
+  template <typename F>
+  void While(observe::RequestState state, F&& function);
 
   IExchange& exchange_;
   const CancellationToken& cancellation_;
@@ -97,6 +103,7 @@ class RequestIo final : public HttpWorkerRequest {
   bool request_ended_ = false;
   bool abandoned_ = false;  // the fiber's, as the exchange is
   IFinisher* finisher_ = nullptr;
+  observe::CountedRequest* counted_ = nullptr;
 };
 
 }  // namespace weft::host::pipeline

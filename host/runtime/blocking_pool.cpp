@@ -34,6 +34,29 @@ BlockingPool::~BlockingPool() {
 
 BlockingPool::Posted BlockingPool::Post(IBlockingTask& task, std::size_t max_queue) {
   const std::lock_guard lock(mutex_);
+  const auto posted = PostLocked(task, max_queue);
+  Tell();
+  if (auto* const figures = options_.figures) {
+    figures->refused.Add(posted == Posted::kRefused ? 1 : 0);
+    figures->shed.Add(posted == Posted::kShed ? 1 : 0);
+  }
+  return posted;
+}
+
+void BlockingPool::Tell() noexcept {
+  auto* const figures = options_.figures;
+  if (figures == nullptr) {
+    return;
+  }
+  figures->threads.Set(slots_.size() - unused_.size());
+  figures->idle.Set(idle_.size());
+  figures->queued.Set(queue_.size());
+  const auto oldest = queue_.empty() ? Clock::time_point() : queue_.front().since;
+  figures->oldest_queued_ns.Set(
+      static_cast<std::uint64_t>(std::chrono::nanoseconds(oldest.time_since_epoch()).count()));
+}
+
+BlockingPool::Posted BlockingPool::PostLocked(IBlockingTask& task, std::size_t max_queue) {
   if (!idle_.empty()) {
     auto& slot = *idle_.back();
     idle_.pop_back();
@@ -81,6 +104,7 @@ bool BlockingPool::TryWithdraw(IBlockingTask& task) noexcept {
     return false;
   }
   queue_.erase(found);
+  Tell();
   return true;
 }
 
@@ -102,11 +126,17 @@ void BlockingPool::TakeNext(Slot& slot) {
     const auto next = queue_.front();
     queue_.pop_front();
     slot.task = next.task;
-    if (codel_.IsOn()) {
+    if (codel_.IsOn() || options_.figures != nullptr) {
       const auto now = Clock::now();
-      codel_.Observe(now, now - next.since);
+      if (codel_.IsOn()) {
+        codel_.Observe(now, now - next.since);
+      }
+      if (options_.figures != nullptr) {
+        options_.figures->waits.Count(now - next.since);
+      }
     }
   }
+  Tell();
 }
 
 void BlockingPool::RunThread(Slot& slot) {
@@ -133,6 +163,7 @@ void BlockingPool::RunThread(Slot& slot) {
   idle_.erase(std::find(idle_.begin(), idle_.end(), &slot));
   auto before = std::exchange(ended_, std::move(slot.thread));
   unused_.push_back(&slot);
+  Tell();
   lock.unlock();
   if (before.joinable()) {
     before.join();

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "host/observe/worker_figures.hpp"
 #include "host/runtime/codel.hpp"
 #include "host/runtime/task.hpp"
 
@@ -40,6 +41,8 @@ class BlockingPool {
     /// How long a thread waits for a task before it ends.
     std::chrono::milliseconds idle_timeout{10'000};
     Codel::Options shed{.target = std::chrono::milliseconds(0)};
+    /// Where it tells of itself; null: nowhere. It must outlive the pool.
+    observe::PoolFigures* figures = nullptr;
   };
 
   explicit BlockingPool(const Options& options);
@@ -76,9 +79,13 @@ class BlockingPool {
   };
 
   Posted Post(IBlockingTask& task, std::size_t max_queue);
+  /// With the lock.
+  Posted PostLocked(IBlockingTask& task, std::size_t max_queue);
   void RunThread(Slot& slot);
   /// With the lock: takes the next task, or becomes idle.
   void TakeNext(Slot& slot);
+  /// With the lock.
+  void Tell() noexcept;
 
   const Options options_;
   mutable std::mutex mutex_;

@@ -191,8 +191,8 @@ struct Runtime::Implementation {
         idle_stacks(options.idle_stacks),
         max_tasks(options.max_tasks),
         queue_timeout(options.queue_timeout),
-        pool(PoolOptions(options)),
-        offload_pool(PoolOptions(options)),
+        pool(PoolOptions(options, options.pool_figures)),
+        offload_pool(PoolOptions(options, options.offload_figures)),
         signal_stack(new char[kSignalStackBytes]) {
     usual = &ClassOf(options.stack_bytes);
   }
@@ -252,11 +252,12 @@ struct Runtime::Implementation {
     }
   }
 
-  static BlockingPool::Options PoolOptions(const Options& options) {
+  static BlockingPool::Options PoolOptions(const Options& options, observe::PoolFigures* figures) {
     return {.max_threads = options.blocking_threads,
             .max_queue = options.blocking_queue,
             .idle_timeout = options.blocking_idle,
-            .shed = options.shed};
+            .shed = options.shed,
+            .figures = figures};
   }
 
   void RunLane(Lane& lane) {

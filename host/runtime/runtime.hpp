@@ -11,6 +11,7 @@
 
 #include <weft/cancellation.hpp>
 #include <weft/detail/async_runtime.hpp>
+#include "host/observe/worker_figures.hpp"
 #include "host/runtime/codel.hpp"
 #include "host/runtime/fiber_stacks.hpp"
 #include "host/runtime/fiber_work.hpp"
@@ -50,6 +51,9 @@ class Runtime final : public weft::detail::IAsyncRuntime {
     std::chrono::milliseconds queue_timeout{10'000};  ///< what waits longer for one is refused
     /// When new calls for a thread are refused though the queue has room, and ShedsArrivals().
     Codel::Options shed{.target = std::chrono::milliseconds(0)};
+    /// Where the two pools tell of themselves, RunOnPool()'s and Offload()'s; null: nowhere. They must outlive the runtime.
+    observe::PoolFigures* pool_figures = nullptr;
+    observe::PoolFigures* offload_figures = nullptr;
   };
 
   explicit Runtime(const Options& options);

@@ -2,6 +2,7 @@
 
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -105,6 +106,16 @@ Json WorkerToJson(const WorkerStatus& worker) {
       {"lastEnd", worker.last_end ? EndToJson(*worker.last_end) : Json(nullptr)}};
 }
 
+/// What the worker counts itself.
+Json CountedToJson(const WorkerStatus& worker, const observe::HostReport& report) {
+  const auto& workers = report.figures.workers;
+  const auto counted = std::find_if(workers.begin(), workers.end(),
+                                    [&](const auto& other) { return worker.pid == other.pid; });
+  if (counted == workers.end()) return {{"generation", nullptr}, {"figures", nullptr}};
+  return {{"generation", counted->generation},
+          {"figures", observe::FiguresToJson(counted->figures)}};
+}
+
 Json MappingsToJson(const mappings::MappingSources& sources, const MappingsState& state) {
   Json json = {
       {"directory", sources.directory.empty() ? Json(nullptr) : Json(sources.directory.string())},
@@ -137,6 +148,13 @@ std::string ToJson(const HostStatus& status) {
                {"workers", Json::array()}};
   for (const WorkerStatus& worker : status.workers) {
     json["workers"].push_back(WorkerToJson(worker));
+    if (status.report != nullptr) {
+      json["workers"].back().update(CountedToJson(worker, *status.report));
+    }
+  }
+  if (status.report != nullptr) {
+    json["ready"] = status.report->IsReady();
+    json["figures"] = observe::FiguresToJson(*status.report);
   }
   return Line(json);
 }

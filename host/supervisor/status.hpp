@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "host/observe/host_report.hpp"
 #include "host/supervisor/mappings_state.hpp"
 #include "host/worker/message.hpp"
 #include "mappings/sources.hpp"
@@ -54,6 +55,7 @@ struct HostStatus {
   mappings::MappingSources sources{};  ///< Where the mapping files lie.
   const MappingsState* mappings = nullptr;
   std::vector<WorkerStatus> workers{};
+  const observe::HostReport* report = nullptr;  ///< What is counted; null: nothing is.
 };
 
 /// The answer to `status`: one JSON object on a line. Times are RFC 3339, in UTC; what there is not is null. The

@@ -24,8 +24,12 @@
 #include <utility>
 #include <variant>
 
+#include "host/observe/host_report.hpp"
+#include "host/observe/listen_queue.hpp"
+#include "host/observe/scoreboard.hpp"
 #include "host/options/exit_code.hpp"
 #include "host/options/values.hpp"
+#include "host/options/version.hpp"
 #include "host/supervisor/control_socket.hpp"
 #include "host/supervisor/file_descriptor.hpp"
 #include "host/supervisor/mappings_state.hpp"
@@ -52,6 +56,21 @@ constexpr milliseconds kKillGrace{2'000};
 /// is read that a dead one has left.
 constexpr int kMaxMessages = 1'024;
 
+/// A place may have a worker that retires beside the one that has replaced it.
+constexpr std::size_t kPartsOfPlace = 2;
+
+/// The queues of the listening sockets are looked at so often at most, when there is something else to do, and whenever
+/// somebody asks.
+constexpr milliseconds kQueueInterval{1'000};
+
+std::vector<observe::ListenQueues::Socket> QueuesOf(const ListeningSockets& sockets) {
+  std::vector<observe::ListenQueues::Socket> queues;
+  for (const Listener& listener : sockets.listeners) {
+    queues.push_back({listener.Descriptor(), listener.Address()});
+  }
+  return queues;
+}
+
 constexpr std::array kHandledSignals{SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
 constexpr std::array kIgnoredByWorkers{SIGHUP, SIGUSR1, SIGUSR2};
 
@@ -76,7 +95,8 @@ struct Place {
   std::uint64_t mappings = 0;  ///< those that it serves with, or began with (Supervisor::mappings_)
   RestartDelay delay;
   std::optional<Clock::time_point> start_at;
-  bool retires = false;  ///< it takes no requests any more, by its own word
+  observe::Scoreboard::Part part;  ///< where it counts what it does
+  bool retires = false;            ///< it takes no requests any more, by its own word
   /// There were too many that retire, and it was told to end, or waits for another that was.
   bool told_to_hurry = false;
 
@@ -104,10 +124,13 @@ class Supervisor {
   void OpenWatchLock();
   void StartDueWorkers();
   void Start(Place& place);
-  [[noreturn]] void BecomeWorker(FileDescriptor channel) noexcept;
+  [[noreturn]] void BecomeWorker(FileDescriptor channel, observe::Scoreboard::Part part) noexcept;
 
   [[nodiscard]] Clock::time_point StartDeadline(const Place& place) const;
   void KillLateStarters();
+
+  void TellFigures();
+  void LookAtQueues(Clock::time_point now);
 
   void WaitForEvents();
   [[nodiscard]] int PollTimeout(Clock::time_point now) const;
@@ -126,7 +149,7 @@ class Supervisor {
   void Reap();
   void Collect(pid_t pid);
   void OnDeath(Place& place, int status);
-  void OnRetired(const Place& place, int status) const;
+  void OnRetired(Place& place, int status);
   void GiveUp(int exit_code, const std::string& line);
 
   void Stop(Stage stage);
@@ -135,7 +158,8 @@ class Supervisor {
   [[nodiscard]] bool AnyAlive() const;
   [[nodiscard]] bool Lives(pid_t pid) const;
 
-  [[nodiscard]] std::string Answer(std::string_view request) const;
+  [[nodiscard]] std::string Answer(std::string_view request);
+  [[nodiscard]] observe::HostReport Report();
   [[nodiscard]] HostStatus Status() const;
   [[nodiscard]] WorkerStatus StatusOf(const Place& place) const;
 
@@ -149,7 +173,10 @@ class Supervisor {
 
   const SystemClock::time_point since_ = SystemClock::now();
 
+  observe::Scoreboard figures_;
   ListeningSockets sockets_;
+  observe::ListenQueues queues_;
+  Clock::time_point queues_seen_{};
   std::optional<ControlSocket> control_;
   std::vector<Place> places_;
   /// Workers that retire, and have been replaced; no more than there are places. They never move but when one has ended.
@@ -180,8 +207,15 @@ Supervisor::Supervisor(const options::Settings& settings, ListeningSockets socke
       new_mappings_(new_mappings),
       drain_timeout_(settings.DrainTimeout(sockets.spawned)),
       spawned_(sockets.spawned),
+      figures_(kPartsOfPlace * std::max<std::size_t>(1, settings.WorkerCount(sockets.spawned))),
       sockets_(std::move(sockets)),
+      queues_(QueuesOf(sockets_)),
       places_(std::max<std::size_t>(1, settings.WorkerCount(spawned_))) {
+  auto& host = figures_.Host();
+  host.supervisor.Set(static_cast<std::uint64_t>(own_pid_));
+  host.since_ms.Set(static_cast<std::uint64_t>(
+      std::chrono::duration_cast<milliseconds>(since_.time_since_epoch()).count()));
+  host.worker_places.Set(places_.size());
   retiring_.reserve(places_.size());
   events_.reserve(1 + 2 * places_.size() + ControlSocket::kMaxEvents);
   if (sockets_.control) {
@@ -195,6 +229,31 @@ Supervisor::~Supervisor() {
   // Only an exception finds workers here; they must not outlive the process that answers for them.
   SendToAll(SIGKILL);
   ForEachProcess([](const Place& place) { ::waitpid(place.pid, nullptr, 0); });
+}
+
+/// In the shared memory, for metrics and for the workers' own status handlers.
+void Supervisor::TellFigures() {
+  auto& host = figures_.Host();
+  const auto stage = stage_ == Stage::kRunning    ? (any_was_ready_ ? observe::HostStage::kServing
+                                                                    : observe::HostStage::kStarting)
+                     : stage_ == Stage::kDraining ? observe::HostStage::kDraining
+                                                  : observe::HostStage::kStopping;
+  host.stage.Set(static_cast<std::uint64_t>(stage));
+  host.mapping_tables.Set(mappings_state_.Tables());
+  host.mapping_problems.Set(mappings_state_.ProblemCount());
+  ForEachProcess([&](const Place& place) {
+    figures_.SetStage(place.part, stage_ != Stage::kRunning ? observe::WorkerStage::kEnding
+                                  : place.retires           ? observe::WorkerStage::kRetiring
+                                  : place.was_ready         ? observe::WorkerStage::kReady
+                                                            : observe::WorkerStage::kStarting);
+  });
+  if (const auto now = Clock::now(); now - queues_seen_ >= kQueueInterval) LookAtQueues(now);
+}
+
+void Supervisor::LookAtQueues(Clock::time_point now) {
+  queues_seen_ = now;
+  // Those who wait now are refused by the system.
+  if (stage_ == Stage::kRunning) queues_.Look(figures_.Host());
 }
 
 /// Calls `function` with each place that a process fills, and each that retires.
@@ -228,6 +287,7 @@ int Supervisor::Run() {
     } else if (!AnyAlive()) {
       return exit_code_;
     }
+    TellFigures();
     WaitForEvents();
     KillWhenOverdue();
   }
@@ -283,12 +343,20 @@ void Supervisor::Start(Place& place) {
   FileDescriptor own_end(ends[0]);
   FileDescriptor workers_end(ends[1]);
   std::fflush(nullptr);  // what is buffered would be written by the child once more
+  const observe::Scoreboard::Part part = figures_.Take();
   const pid_t pid = ::fork();
-  if (pid < 0) throw SystemError("fork");
+  if (pid < 0) {
+    const int error = errno;
+    figures_.GiveBack(part);
+    throw std::system_error(error, std::system_category(), "fork");
+  }
   if (pid == 0) {
     own_end.Close();
-    BecomeWorker(std::move(workers_end));
+    BecomeWorker(std::move(workers_end), part);
   }
+  place.part = part;
+  figures_.SetProcess(part, pid, 0);
+  figures_.Host().worker_starts.Add();
   place.pid = pid;
   place.started = Clock::now();
   place.channel = std::move(own_end);
@@ -302,7 +370,7 @@ void Supervisor::Start(Place& place) {
 
 /// Never returns, so that nothing of the supervisor's runs twice. Ends by _exit(): handlers'
 /// modules may have static objects, whose destructors must not meet threads that still run.
-void Supervisor::BecomeWorker(FileDescriptor channel) noexcept {
+void Supervisor::BecomeWorker(FileDescriptor channel, observe::Scoreboard::Part part) noexcept {
   int exit_code = options::kExitSoftware;
   try {
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -314,7 +382,10 @@ void Supervisor::BecomeWorker(FileDescriptor channel) noexcept {
     worker::WorkerStart start{.settings = settings_,
                               .supervisor = channel.Release(),
                               .spawned = spawned_,
-                              .watch_lock = watch_lock_.Release()};
+                              .watch_lock = watch_lock_.Release(),
+                              .figures = &figures_,
+                              .part = part};
+    figures_.KeepOnly(part);
     control_.reset();
     for (Listener& listener : sockets_.listeners) {
       start.listening_sockets.push_back(listener.ReleaseDescriptor());
@@ -360,6 +431,10 @@ void Supervisor::KillLateStarters() {
 int Supervisor::PollTimeout(Clock::time_point now) const {
   Clock::time_point next = kill_at_;
   if (control_) next = std::min(next, control_->NextDeadline(now));
+  // Nobody waits in the queues of a host that nobody uses.
+  if (stage_ == Stage::kRunning && figures_.HasConnections()) {
+    next = std::min(next, queues_seen_ + kQueueInterval);
+  }
   if (stage_ == Stage::kRunning) {
     for (const Place& place : places_) {
       if (place.start_at) next = std::min(next, *place.start_at);
@@ -488,6 +563,7 @@ void Supervisor::ReplaceRetiring() {
       AskForReload();
     }
     place.told_to_hurry = false;
+    figures_.Host().workers_replaced.Add();
     retiring_.push_back(std::exchange(place, std::move(next)));
   }
 }
@@ -532,6 +608,8 @@ void Supervisor::OnReport(Place& place, worker::ReloadReport report) {
   // Else it has adopted those, or has begun with what the others have, or will have soon.
   const bool is_new_table = is_reload && report.accepted && (fingerprint != mappings_ || was_asked);
   if (is_reload && report.accepted) place.mappings = fingerprint;
+  if (is_reload && !report.accepted) figures_.Host().mapping_refusals.Add();
+  if (is_new_table) figures_.Host().mapping_reloads.Add();
   mappings_state_.OnReport(std::move(report), {.worker = place.pid,
                                                .is_new_table = is_new_table,
                                                .reporter_lives = Lives(mappings_state_.Reporter()),
@@ -608,7 +686,8 @@ void Supervisor::Collect(pid_t pid) {
 }
 
 /// Of a worker whose place was filled anew before.
-void Supervisor::OnRetired(const Place& place, int status) const {
+void Supervisor::OnRetired(Place& place, int status) {
+  figures_.GiveBack(std::exchange(place.part, std::nullopt));
   const auto lived = std::chrono::duration_cast<milliseconds>(Clock::now() - place.started);
   const WorkerExit exit{.status = status, .was_ready = true, .lived = lived};
   log_(exit.Code() == 0 ? LogLevel::kInfo : LogLevel::kError,
@@ -621,6 +700,7 @@ void Supervisor::OnDeath(Place& place, int status) {
   const pid_t pid = std::exchange(place.pid, -1);
   place.channel.Close();
   place.figures.reset();
+  figures_.GiveBack(std::exchange(place.part, std::nullopt));
 
   const auto lived = std::chrono::duration_cast<milliseconds>(Clock::now() - place.started);
   const WorkerExit exit{.status = status,
@@ -628,6 +708,7 @@ void Supervisor::OnDeath(Place& place, int status) {
                         .lived = lived,
                         .took_too_long = place.took_too_long,
                         .loading = place.loading};
+  if (stage_ == Stage::kRunning) figures_.Host().worker_ends.Add(NameOf(exit));
   std::string reason = ToString(exit);
   std::string line = "worker " + std::to_string(pid) + " " + reason;
   place.since = SystemClock::now();
@@ -710,15 +791,28 @@ bool Supervisor::Lives(pid_t pid) const {
 
 // --- The status ---------------------------------------------------------------------------------
 
-std::string Supervisor::Answer(std::string_view request) const {
-  if (request == "status") return ToJson(Status());
+std::string Supervisor::Answer(std::string_view request) {
+  if (request == "status") {
+    const observe::HostReport report = Report();
+    HostStatus status = Status();
+    status.report = &report;
+    return ToJson(status);
+  }
+  if (request == "metrics") return observe::ReportToOpenMetrics(Report());
   if (request.size() > ControlSocket::kMaxRequestBytes) {
     return ErrorToJson("the request has more than " +
                        std::to_string(ControlSocket::kMaxRequestBytes) +
-                       " bytes: send a line with the word status");
+                       " bytes: send a line with the word status, or metrics");
   }
   return ErrorToJson("unknown request " + options::Quoted(request) +
-                     ": send a line with the word status");
+                     ": send a line with the word status, or metrics");
+}
+
+observe::HostReport Supervisor::Report() {
+  TellFigures();
+  const auto now = Clock::now();
+  LookAtQueues(now);
+  return observe::ReadReport(figures_, options::Version(), now);
 }
 
 HostStatus Supervisor::Status() const {

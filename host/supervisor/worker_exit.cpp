@@ -2,6 +2,7 @@
 
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 
@@ -19,6 +20,14 @@ bool WorkerExit::WasKilledByOthers() const {
 std::string SignalName(int signal) {
   const char* const name = ::sigabbrev_np(signal);
   return name == nullptr ? "signal " + std::to_string(signal) : std::string("SIG") + name;
+}
+
+std::string NameOf(const WorkerExit& exit) {
+  if (exit.took_too_long) return "start_timeout";
+  if (!WIFSIGNALED(exit.status)) return "exit_" + std::to_string(exit.Code());
+  std::string name = SignalName(WTERMSIG(exit.status));
+  std::ranges::replace(name, ' ', '_');
+  return name;
 }
 
 std::string AsItLoads(std::string_view module) {

@@ -25,6 +25,9 @@ struct WorkerExit {
 /// `SIGTERM`; `signal 64` where it has no name.
 [[nodiscard]] std::string SignalName(int signal);
 
+/// For counting: `SIGSEGV`, `exit_70`, `start_timeout`.
+[[nodiscard]] std::string NameOf(const WorkerExit& exit);
+
 /// Where a worker that is not ready was last, as a part of a sentence; empty where that is not known.
 [[nodiscard]] std::string AsItLoads(std::string_view module);
 

@@ -84,44 +84,185 @@ void PrintMappings(std::ostream& out, const Json& mappings) {
   }
 }
 
-constexpr std::array<std::string_view, 6> kColumns{"pid",    "state",    "since",
-                                                   "starts", "mappings", "last end in its place"};
-using Row = std::array<std::string, kColumns.size()>;
+using Row = std::vector<std::string>;
 
-Row RowOf(const Json& worker) {
-  const auto& newest = worker.at("newestMappings");
-  const auto& end = worker.at("lastEnd");
-  return {Number(worker, "pid"),
-          Text(worker, "state"),
-          Text(worker, "since"),
-          Number(worker, "starts"),
-          newest.is_null()     ? "-"
-          : newest.get<bool>() ? "newest"
-                               : "older",
-          end.is_null()
-              ? "-"
-              : Number(end, "pid") + " " + Text(end, "reason") + ", at " + Text(end, "at")};
-}
-
-void PrintWorkers(std::ostream& out, const Json& workers) {
-  std::vector<Row> rows{Row{}};
-  std::ranges::copy(kColumns, rows.front().begin());
-  for (const auto& worker : workers) {
-    rows.push_back(RowOf(worker));
-  }
-  Row::size_type column = 0;
-  std::array<std::size_t, kColumns.size()> widths{};
+/// Columns as wide as what stands in them; all but the last one, which may be long.
+void PrintTable(std::ostream& out, const std::vector<Row>& rows) {
+  std::vector<std::size_t> widths(rows.front().size());
   for (const auto& row : rows) {
-    for (column = 0; column < row.size(); ++column) {
+    for (std::size_t column = 0; column < row.size(); ++column) {
       widths[column] = std::max(widths[column], row[column].size());
     }
   }
-  out << "\nworkers:\n";
   for (const auto& row : rows) {
-    for (column = 0; column + 1 < row.size(); ++column) {
+    for (std::size_t column = 0; column + 1 < row.size(); ++column) {
       out << "  " << std::left << std::setw(static_cast<int>(widths[column])) << row[column];
     }
     out << "  " << row.back() << '\n';
+  }
+}
+
+constexpr std::array<std::pair<const char*, std::string_view>, 7> kStates{
+    {{"receivingParams", "receiving parameters"},
+     {"readingBody", "reading the body"},
+     {"waitingForThread", "waiting for a thread"},
+     {"onThread", "on a thread"},
+     {"onFiber", "on a fiber"},
+     {"writing", "writing"},
+     {"finished", "at work after the answer"}}};
+
+/// "3: 2 on a thread, 1 writing"
+std::string InFlight(const Json& requests) {
+  auto text = Number(requests, "inFlight");
+  const char* separator = ": ";
+  for (const auto& [member, words] : kStates) {
+    if (const auto count = Number(requests.at("states"), member); count != "0") {
+      text.append(separator).append(count).append(" ").append(words);
+      separator = ", ";
+    }
+  }
+  return text;
+}
+
+/// As many digits as tell something.
+std::string Rounded(double value) {
+  std::ostringstream out;
+  out << std::fixed << std::setprecision(value < 10 ? 2 : value < 100 ? 1 : 0) << value;
+  return out.str();
+}
+
+std::string Milliseconds(const Json& object, const char* name) {
+  return Rounded(object.at(name).get<double>()) + " ms";
+}
+
+/// `counts`: the host tells what its workers count; one of an older version does not.
+Row RowOf(const Json& worker, bool counts) {
+  const auto& newest = worker.at("newestMappings");
+  const auto& end = worker.at("lastEnd");
+  const auto figures = worker.find("figures");
+  const bool is_counted = figures != worker.end() && !figures->is_null();
+  Row row{Number(worker, "pid"), Text(worker, "state"), Text(worker, "since"),
+          Number(worker, "starts"),
+          newest.is_null()     ? "-"
+          : newest.get<bool>() ? "newest"
+                               : "older"};
+  if (counts) {
+    row.push_back(is_counted ? Number(worker, "generation") : "-");
+    row.push_back(is_counted ? Number(figures->at("connections"), "open") : "-");
+    row.push_back(is_counted ? Number(figures->at("requests"), "ended") : "-");
+    row.push_back(is_counted ? InFlight(figures->at("requests")) : "-");
+  }
+  row.push_back(end.is_null()
+                    ? "-"
+                    : Number(end, "pid") + " " + Text(end, "reason") + ", at " + Text(end, "at"));
+  return row;
+}
+
+void PrintWorkers(std::ostream& out, const Json& workers, bool counts) {
+  Row head{"pid", "state", "since", "starts", "mappings"};
+  if (counts) {
+    head.insert(head.end(), {"generation", "connections", "ended", "in flight"});
+  }
+  head.emplace_back("last end in its place");
+  std::vector<Row> rows{head};
+  for (const auto& worker : workers) {
+    rows.push_back(RowOf(worker, counts));
+  }
+  out << "\nworkers:\n";
+  PrintTable(out, rows);
+}
+
+/// "3 timeout, 1 overloaded"
+std::string Named(const Json& counts, const char* name) {
+  std::string text;
+  for (const auto& count : counts) {
+    text.append(text.empty() ? "" : ", ").append(Number(count, "count")).append(" ");
+    text.append(Text(count, name));
+  }
+  return text;
+}
+
+void PrintRequests(std::ostream& out, const Json& figures) {
+  const auto& requests = figures.at("requests");
+  const auto& rates = requests.at("perSecond");
+  out << "\nrequests since the start: " << Number(requests, "ended") << " ended, "
+      << Number(requests, "started") << " begun; " << Rounded(rates.at("last10s").get<double>())
+      << " a second in the last 10 s, " << Rounded(rates.at("last60s").get<double>())
+      << " in the last 60 s\n";
+  out << "  in flight " << InFlight(requests) << '\n';
+  constexpr std::array<std::pair<const char*, std::string_view>, 7> kEnds{
+      {{"informational", "1xx"},
+       {"success", "2xx"},
+       {"redirection", "3xx"},
+       {"clientError", "4xx"},
+       {"serverError", "5xx"},
+       {"clientGone", "client gone"},
+       {"noAnswer", "cut off"}}};
+  out << "  answers:";
+  for (const auto& [member, words] : kEnds) {
+    out << (member == kEnds.front().first ? " " : ", ") << Number(requests.at("endedBy"), member)
+        << ' ' << words;
+  }
+  out << '\n';
+  if (const auto causes = Named(figures.at("causes"), "cause"); !causes.empty()) {
+    out << "  causes: " << causes << '\n';
+  }
+  const auto& connections = figures.at("connections");
+  out << "  connections: " << Number(connections, "open") << " open, "
+      << Number(connections, "accepted") << " accepted, " << Number(connections, "acceptPauses")
+      << " pauses of accepting; " << Number(connections, "receivedBytes") << " bytes in, "
+      << Number(connections, "sentBytes") << " out\n";
+  out << "  bodies: " << Number(figures.at("bodies"), "memoryBytes") << " bytes in memory, "
+      << Number(figures.at("bodies"), "fileBytes") << " in files\n";
+  for (const auto& [name, pool] : figures.at("pools").items()) {
+    out << "  threads for " << (name == "handlers" ? "handlers" : "offloaded calls") << ": "
+        << Number(pool, "busy") << " busy of " << Number(pool, "threads") << "; "
+        << Number(pool, "queued") << " calls wait, the first for "
+        << Milliseconds(pool, "oldestWaitMs") << "; " << Number(pool, "waited")
+        << " have waited, 99% no longer than " << Milliseconds(pool, "p99Ms") << "; "
+        << Number(pool, "refused") << " refused, " << Number(pool, "shed") << " shed\n";
+  }
+  if (const auto ends = Named(figures.at("workerEnds"), "reason"); !ends.empty()) {
+    out << "  workers that ended unasked: " << ends << '\n';
+  }
+  if (const auto replaced = Number(figures, "workersReplaced"); replaced != "0") {
+    out << "  workers replaced, for a handler of theirs was stuck: " << replaced << '\n';
+  }
+}
+
+void PrintQueues(std::ostream& out, const Json& queues) {
+  if (queues.empty()) {
+    return;
+  }
+  std::vector<Row> rows{{"waiting", "limit", "most seen", "address"}};
+  for (const auto& queue : queues) {
+    rows.push_back({Number(queue, "waiting"), Number(queue, "limit"), Number(queue, "most"),
+                    Text(queue, "address")});
+  }
+  out << "\nconnections that wait to be accepted:\n";
+  PrintTable(out, rows);
+}
+
+void PrintEntries(std::ostream& out, const Json& entries) {
+  if (entries.empty()) {
+    return;
+  }
+  std::vector<Row> rows{{"requests", "5xx", "mean", "50%", "90%", "99%", "entry"}};
+  for (const auto& entry : entries) {
+    rows.push_back({Number(entry, "count"), Number(entry, "serverErrors"),
+                    Milliseconds(entry, "meanMs"), Milliseconds(entry, "p50Ms"),
+                    Milliseconds(entry, "p90Ms"), Milliseconds(entry, "p99Ms"),
+                    Text(entry, "entry")});
+  }
+  out << "\nmapping entries, since the start:\n";
+  PrintTable(out, rows);
+}
+
+void PrintFigures(std::ostream& out, const Json& status) {
+  if (const auto figures = status.find("figures"); figures != status.end()) {
+    PrintRequests(out, *figures);
+    PrintQueues(out, figures->at("listenQueues"));
+    PrintEntries(out, figures->at("entries"));
   }
 }
 
@@ -159,7 +300,8 @@ std::optional<std::string> StatusText(const Json& status) {
     std::ostringstream out;
     PrintHead(out, status);
     PrintMappings(out, status.at("mappings"));
-    PrintWorkers(out, status.at("workers"));
+    PrintWorkers(out, status.at("workers"), status.contains("figures"));
+    PrintFigures(out, status);
     PrintStacks(out, status.at("workers"));
     return out.str();
   } catch (const Json::exception&) {

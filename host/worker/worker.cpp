@@ -104,7 +104,8 @@ void LogStall(std::chrono::milliseconds threshold, const runtime::StallWatch::St
   }
 }
 
-runtime::Runtime::Options RuntimeOptions(const options::Settings& settings) {
+runtime::Runtime::Options RuntimeOptions(const options::Settings& settings,
+                                         observe::WorkerFigures& figures) {
   return {.stack_bytes = settings.stack_size,
           .idle_stacks = settings.idle_stacks,
           .blocking_threads = settings.blocking_threads,
@@ -112,7 +113,9 @@ runtime::Runtime::Options RuntimeOptions(const options::Settings& settings) {
           .max_tasks = settings.max_tasks,
           .blocking_idle = settings.blocking_idle,
           .queue_timeout = settings.queue_timeout,
-          .shed = {.target = settings.shed_target, .interval = settings.shed_interval}};
+          .shed = {.target = settings.shed_target, .interval = settings.shed_interval},
+          .pool_figures = &figures.handlers,
+          .offload_figures = &figures.offload};
 }
 
 pipeline::Pipeline::Limits PipelineLimits(const options::Settings& settings) {
@@ -139,13 +142,15 @@ pipeline::Pipeline::Limits PipelineLimits(const options::Settings& settings) {
           .overdue_grace = settings.overdue_grace};
 }
 
-fastcgi::Server::Limits ServerLimits(const options::Settings& settings, bool spawned) {
+fastcgi::Server::Limits ServerLimits(const options::Settings& settings, bool spawned,
+                                     observe::WorkerFigures& figures) {
   const auto workers = std::max<std::size_t>(settings.WorkerCount(spawned), 1);
   fastcgi::Server::Limits limits{settings.max_connections,
                                  settings.linger_timeout,
                                  settings.file_send_buffer_bytes,
                                  settings.allowed_clients,
-                                 {}};
+                                 {},
+                                 &figures};
   limits.connection.max_requests = settings.max_requests_per_connection;
   limits.connection.max_params_bytes = settings.max_params_bytes;
   limits.connection.max_params = settings.max_params;
@@ -190,14 +195,17 @@ class Worker {
         reserve_(start.settings.memory_reserve),
         start_(start),
         settings_(start.settings),
+        own_board_(start.figures == nullptr ? OwnBoard() : nullptr),
+        board_(start.figures == nullptr ? *own_board_ : *start.figures),
+        figures_(board_.Of(start.figures == nullptr ? kOwnPart : start.part)),
         access_log_(settings_.access_log),
-        runtime_(RuntimeOptions(settings_)),
+        runtime_(RuntimeOptions(settings_, figures_)),
         resolver_(settings_.ModuleFolders(), settings_.handler_pool,
                   [this](const std::filesystem::path& file) { SayLoading(file.string()); }),
-        pipeline_(runtime_, access_log_, PipelineLimits(settings_)),
+        pipeline_(runtime_, access_log_, PipelineLimits(settings_), &figures_),
         responder_(runtime_, pipeline_, settings_.body_timeout),
         server_(
-            runtime_.Io(), responder_, ServerLimits(settings_, start.spawned),
+            runtime_.Io(), responder_, ServerLimits(settings_, start.spawned, figures_),
             [](void* self, const fastcgi::RefusedRequest& refused) {
               static_cast<Worker*>(self)->pipeline_.RecordRefusal(refused.status, refused.detail);
             },
@@ -232,6 +240,10 @@ class Worker {
       server_.Listen(socket);
     }
     Tick();
+    if (own_board_) {
+      own_board_->SetStage(kOwnPart, observe::WorkerStage::kReady);
+      own_board_->Host().stage.Set(static_cast<std::uint64_t>(observe::HostStage::kServing));
+    }
     SayReady();
     if (const auto threshold = settings_.stall_threshold; threshold > threshold.zero()) {
       stall_watch_.emplace(threshold, [threshold](const runtime::StallWatch::Stall& stall) {
@@ -247,6 +259,23 @@ class Worker {
   }
 
  private:
+  static constexpr std::size_t kOwnPart = 0;
+
+  /// Of a host that is this process alone.
+  static std::unique_ptr<observe::Scoreboard> OwnBoard() {
+    auto board = std::make_unique<observe::Scoreboard>(1);
+    static_cast<void>(board->Take());
+    board->SetProcess(kOwnPart, getpid(), 0);
+    board->Host().supervisor.Set(static_cast<std::uint64_t>(getpid()));
+    board->Host().since_ms.Set(
+        static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
+                                       std::chrono::system_clock::now().time_since_epoch())
+                                       .count()));
+    board->Host().worker_places.Set(1);
+    board->Host().worker_starts.Set(1);
+    return board;
+  }
+
   /// For `weft stacks`, from the start: what a module does while it is loaded is told, too.
   void TellStacks() {
     try {
@@ -284,6 +313,15 @@ class Worker {
       said_figures_ = std::move(figures);
     }
     return is_all;
+  }
+
+  void CountStalls() noexcept {
+    if (stall_watch_) {
+      const auto seen = stall_watch_->Seen();
+      figures_[observe::Count::kStalls].Set(seen.stalls);
+      figures_[observe::Count::kLongestStallMs].Set(
+          static_cast<std::uint64_t>(seen.longest.count()));
+    }
   }
 
   bool StartModules() {
@@ -475,6 +513,10 @@ class Worker {
         start_.on_stop();
       }
       server_.Drain(backlog);
+      if (own_board_) {
+        own_board_->SetStage(kOwnPart, observe::WorkerStage::kEnding);
+        own_board_->Host().stage.Set(static_cast<std::uint64_t>(observe::HostStage::kDraining));
+      }
       cancel_at_ = cancel_at;
     } else if (cancel_at < *cancel_at_) {
       cancel_at_ = cancel_at;
@@ -537,6 +579,7 @@ class Worker {
       retirement_told_ = TrySend(start_.supervisor, Retiring{});
     }
     runtime_.SurveyStacks();
+    CountStalls();
     try {
       figures_said_ = SayFigures(now);
     } catch (const std::bad_alloc&) {
@@ -642,6 +685,9 @@ class Worker {
   runtime::MemoryReserve reserve_;
   const WorkerStart& start_;
   const options::Settings& settings_;
+  std::unique_ptr<observe::Scoreboard> own_board_;  // where there is no supervisor
+  observe::Scoreboard& board_;
+  observe::WorkerFigures& figures_;
   /// From Run() on: what is logged while modules are loaded is written in place, for one that ends the process
   /// would take a thread's lines along. First of all, so that it goes last.
   std::optional<observe::LogThread> log_thread_;

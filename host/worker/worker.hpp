@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "host/observe/scoreboard.hpp"
 #include "host/options/settings.hpp"
 #include "mappings/mapping_table.hpp"
 
@@ -29,6 +30,9 @@ struct WorkerStart {
   std::shared_ptr<const mappings::MappingTable> last_mappings{};
   /// The file whose lock makes one worker of the host the one that looks for changed mappings; -1: this is.
   int watch_lock = -1;
+  /// Where the worker counts what it does, in its part. Must outlive the worker. Null: in one of its own.
+  observe::Scoreboard* figures = nullptr;
+  observe::Scoreboard::Part part{};
 };
 
 /// Blocks the signals that a worker reads, to the end of the process: they wait for RunWorker(), and none ends the
