@@ -11,6 +11,7 @@
 #include "host/tools/check.hpp"
 #include "host/tools/explain.hpp"
 #include "host/tools/list_modules.hpp"
+#include "host/tools/ping.hpp"
 #include "host/tools/stacks.hpp"
 #include "host/tools/status.hpp"
 
@@ -37,6 +38,8 @@ static int Run(const options::ParseResult& parsed) {
       return tools::Status(*parsed.settings);
     case options::Command::kStacks:
       return tools::Stacks(parsed.arguments.front());
+    case options::Command::kPing:
+      return tools::Ping(*parsed.settings);
   }
   return options::kExitSoftware;
 }

@@ -213,6 +213,17 @@ void AppendProcesses(std::vector<Option>& table) {
                 }
                 settings.control = text;
               }));
+  table.push_back(Special(
+      kGroup, "metrics-listen", "ADDRESS", "none",
+      "Where the supervisor answers HTTP: /metrics (OpenMetrics), /live and /ready. unix:/PATH or "
+      "tcp:HOST:PORT; whoever reaches it may read them.",
+      [](Settings& settings, std::string_view text) {
+        ListenAddress address = ParseListenAddress(text);
+        if (std::holds_alternative<DescriptorAddress>(address)) {
+          throw BadValue(Quoted(text) + " is inherited: give unix:/PATH or tcp:HOST:PORT");
+        }
+        settings.metrics_listen = std::move(address);
+      }));
   table.push_back(Quantity<Count>(
       kGroup, "max-start-failures", &Settings::max_start_failures, {1, 1'000},
       "Workers that end before they are ready, one after the other, until the host gives up. Once "
@@ -733,6 +744,22 @@ Option FormatOption() {
                  });
 }
 
+Option StatusFormatOption() {
+  return Special("Output", "format", "text|json|openmetrics", "text",
+                 "For people, for programs, or the metrics.",
+                 [](Settings& settings, std::string_view text) {
+                   if (text == "text") {
+                     settings.format = OutputFormat::kText;
+                   } else if (text == "json") {
+                     settings.format = OutputFormat::kJson;
+                   } else if (text == "openmetrics") {
+                     settings.format = OutputFormat::kOpenMetrics;
+                   } else {
+                     throw BadValue(Quoted(text) + " is no format: give text, json or openmetrics");
+                   }
+                 });
+}
+
 Option DocumentRootOption() {
   return Special(
       "Site", "document-root", "DIR",
@@ -761,6 +788,47 @@ Option HostOption() {
         }
         settings.host = text;
       });
+}
+
+std::vector<Option> PingOptions() {
+  std::vector<Option> table;
+  for (Option& option : OptionTable()) {
+    if (option.name == "config")
+      table.push_back(std::move(option));
+    else if (option.name == "listen") {
+      option.meaning =
+          "Whom to ask: unix:/PATH or tcp:HOST:PORT, as the host listens; * is this machine. May "
+          "be "
+          "repeated; each is asked.";
+      option.default_text = "none: it must be given, here, in the host's file or its environment";
+      table.push_back(std::move(option));
+    }
+  }
+  constexpr std::string_view kGroup = "Question";
+  table.push_back(Quantity<Duration>(kGroup, "timeout", &Settings::ping_timeout, {1ms, 24h},
+                                     "How long each address may take to answer."));
+  table.push_back(Special(
+      kGroup, "path", "PATH", "none: a worker is asked whether it answers, and no handler",
+      "Path, and query, of a GET request, which is answered by whatever handler is mapped.",
+      [](Settings& settings, std::string_view text) {
+        const bool is_plain =
+            std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < '\x7f'; });
+        if (!text.starts_with('/') || !is_plain) {
+          throw BadValue(Quoted(text) + " is no path: write it like /health.ashx?full=1");
+        }
+        settings.ping_path = text;
+      }));
+  Option host = HostOption();
+  host.group = kGroup;
+  host.default_text = "localhost";
+  host.meaning = "Whose site --path is of.";
+  table.push_back(std::move(host));
+  Option root = DocumentRootOption();
+  root.group = kGroup;
+  root.default_text = "none: a handler that a file names is not found";
+  root.meaning = "The site's document root, which a web server would tell with --path.";
+  table.push_back(std::move(root));
+  return table;
 }
 
 std::string Option::Flag() const { return "--" + std::string(name); }

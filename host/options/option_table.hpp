@@ -38,11 +38,17 @@ struct Option {
 /// `--format`, of the commands that list something; on the command line alone.
 [[nodiscard]] Option FormatOption();
 
+/// The same, of `weft status`.
+[[nodiscard]] Option StatusFormatOption();
+
 /// `--document-root`, of `weft explain`; this and those below on the command line alone.
 [[nodiscard]] Option DocumentRootOption();
 /// The same, of `weft check`.
 [[nodiscard]] Option CheckedRootOption();
 /// `--host`, of `weft check`.
 [[nodiscard]] Option HostOption();
+/// Those of `weft ping`: `--listen`, which takes what that of `weft serve` does, `--timeout`, `--path`, `--host` and
+/// `--document-root`.
+[[nodiscard]] std::vector<Option> PingOptions();
 
 }  // namespace weft::host::options

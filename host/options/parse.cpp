@@ -151,7 +151,11 @@ Table ExplainOptions() {
   return table;
 }
 
-Table StatusOptions() { return SomeOptions({"config", "control", "log-level"}); }
+Table StatusOptions() {
+  Table table = SomeOptions({"config", "control", "log-level"});
+  table.back() = StatusFormatOption();
+  return table;
+}
 
 Table StacksOptions() {
   Table table = SomeOptions({"log-level"});
@@ -224,9 +228,10 @@ options, 74 the output cannot be written.
                  .name = "status",
                  .summary = "tell how a running host is",
                  .introduction = "Asks the supervisor of a running host, on the socket of its "
-                                 "--control, for its workers, and\n"
-                                 "for what became of its mapping files. It answers also when every "
-                                 "worker is busy.",
+                                 "--control, for its workers, for\n"
+                                 "what they do and have done, and for what became of its mapping "
+                                 "files. It answers also when\n"
+                                 "every worker is busy.",
                  .epilogue = R"(
 Exit codes: 0 it has answered, 64 wrong options, 69 nobody answers there, 74 the output cannot be
 written, 77 no permission.
@@ -250,6 +255,17 @@ cannot be written, 77 no permission.
                  .arguments = " PID",
                  .least_arguments = 1,
                  .most_arguments = 1},
+    CommandEntry{.command = Command::kPing,
+                 .name = "ping",
+                 .summary = "tell whether a host answers, for health checks",
+                 .introduction = "Asks a host over FastCGI, on each address that it listens on, "
+                                 "whether a worker takes\n"
+                                 "requests; with --path, for that URL. One line an address.",
+                 .epilogue = R"(
+Exit codes: 0 all have answered, 1 one has answered with a status of 500 and more, or with half an
+answer, 64 wrong options, 69 one does not answer, 74 the output cannot be written, 77 no permission.
+)",
+                 .options = PingOptions},
 };
 
 /// "see 'weft serve --help'"

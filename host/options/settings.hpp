@@ -63,7 +63,7 @@ struct Environment {
 };
 
 /// How a command that lists something prints it: for people, or for programs.
-enum class OutputFormat { kText, kJson };
+enum class OutputFormat { kText, kJson, kOpenMetrics };
 
 /// Everything that the commands of `weft` can be told; most of it is for `weft serve`. A default-constructed one is
 /// what `weft serve` without any flag, file or variable runs with: the help text prints its defaults from here.
@@ -99,6 +99,8 @@ struct Settings {
   /// The path of the Unix socket where the supervisor answers `weft status`; empty: none. No default: there is no path
   /// that two hosts of one user could share.
   std::string control;
+  /// Where the supervisor answers HTTP: /metrics, /live and /ready; nothing: nowhere. No default, as for `listen`.
+  std::optional<ListenAddress> metrics_listen;
   /// Worker processes; 0 serves in the first process; empty: WorkerCount() decides.
   std::optional<std::size_t> workers;
   /// Workers that end before they are ready, one after the other, until the host gives up; once any
@@ -309,8 +311,16 @@ struct Settings {
   /// Where the site's files are, for `weft explain` and `weft check`. Empty: where `document_root_mappings` has them, else
   /// nothing exists. `weft serve` is told by the web server.
   std::filesystem::path document_root;
-  /// Whose files these are, for `weft check`. Empty: those of the site for all other hosts.
+  /// Whose files these are, for `weft check`; whom `weft ping --path` asks. Empty: the site for all other hosts.
   std::string host;
+
+  // `weft ping`.
+
+  /// How long each address may take to answer. 5s: far above what a host that is well takes, and less than what who asks
+  /// for health gives.
+  std::chrono::milliseconds ping_timeout{5'000};
+  /// The path and query of a request; empty: only whether a worker answers.
+  std::string ping_path;
 
   /// Where the mapping files lie: `mappings` and `document_root_mappings`.
   [[nodiscard]] mappings::MappingSources Mappings() const {

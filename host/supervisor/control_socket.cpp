@@ -17,8 +17,8 @@ bool WouldBlock(int error) noexcept { return error == EAGAIN || error == EWOULDB
 
 }  // namespace
 
-ControlSocket::ControlSocket(Listener listener, Answer answer)
-    : listener_(std::move(listener)), answer_(std::move(answer)) {
+ControlSocket::ControlSocket(Listener listener, Answer answer, const Framing& framing)
+    : listener_(std::move(listener)), answer_(std::move(answer)), framing_(framing) {
   clients_.reserve(kMaxClients);
 }
 
@@ -88,18 +88,18 @@ bool ControlSocket::Serve(Client& client) const noexcept {
 }
 
 bool ControlSocket::Read(Client& client) const {
-  std::array<char, kMaxRequestBytes + 1> piece{};
+  std::array<char, 2 * kMaxRequestBytes> piece;
   while (true) {
     const ssize_t count = ::recv(client.socket.Number(), piece.data(), piece.size(), MSG_DONTWAIT);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return WouldBlock(errno);
     client.text.append(piece.data(), static_cast<std::size_t>(count));
-    const std::size_t end = client.text.find('\n');
-    // Who sends no more has sent a line.
+    const std::size_t end = client.text.find(framing_.end);
+    // Who sends no more has sent what there is.
     const bool is_whole = end != std::string::npos || count == 0;
-    if (!is_whole && client.text.size() <= kMaxRequestBytes) continue;
+    if (!is_whole && client.text.size() <= framing_.max_bytes) continue;
     if (client.text.empty()) return false;
-    client.text.resize(std::min({end, client.text.size(), kMaxRequestBytes + 1}));
+    client.text.resize(std::min({end, client.text.size(), framing_.max_bytes + 1}));
     client.text = answer_(client.text);
     client.stage = Client::Stage::kWriting;
     return true;

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "host/supervisor/file_descriptor.hpp"
@@ -15,7 +16,8 @@
 
 namespace weft::host::supervisor {
 
-/// Answers requests on a Unix socket from within a poll(2) loop: one line in, one answer out, and the connection ends.
+/// Answers requests from within a poll(2) loop: one in, one answer out, and the connection ends. A request is a line on a Unix
+/// socket, or the head of an HTTP request (http_answers.hpp).
 ///
 /// Nobody can hold it up. Nothing here blocks, and a round does a bounded amount of work. There are at most kMaxClients
 /// connections, each for kPatience; one more takes the place of the one that has kept its request back for longest.
@@ -26,10 +28,15 @@ class ControlSocket {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// What to answer to a line, without its newline. May throw; then the connection ends without an answer.
+  /// What to answer to a request, without its end. May throw; then the connection ends without an answer.
   using Answer = std::function<std::string(std::string_view request)>;
   /// What to answer to a line that is too long.
   static constexpr std::size_t kMaxRequestBytes = 256;
+  /// How far a request goes.
+  struct Framing {
+    std::string_view end = "\n";  ///< Static storage.
+    std::size_t max_bytes = kMaxRequestBytes;
+  };
   /// 16: people, a script or two, and room for those that hang.
   static constexpr std::size_t kMaxClients = 16;
   /// From the first byte to the last. Between two processes of one machine it takes microseconds.
@@ -37,14 +44,18 @@ class ControlSocket {
   /// How long it accepts nobody where the system refuses (no descriptors): a loop that tried on would spin.
   static constexpr std::chrono::milliseconds kPause{1'000};
 
-  /// A request that is too long is given to `answer` cut after kMaxRequestBytes + 1.
+  /// A request that is too long is given to `answer` cut after Framing::max_bytes + 1.
   /// Throws std::bad_alloc, and nothing that follows does.
-  ControlSocket(Listener listener, Answer answer);
+  ControlSocket(Listener listener, Answer answer)
+      : ControlSocket(std::move(listener), std::move(answer), Framing()) {}
+  ControlSocket(Listener listener, Answer answer, const Framing& framing);
 
   /// The most that AppendEvents() appends.
   static constexpr std::size_t kMaxEvents = kMaxClients + 1;
   /// Appends what poll(2) is to watch. Allocates nothing where `events` has room for kMaxEvents.
   void AppendEvents(std::vector<pollfd>& events, Clock::time_point now) const;
+  /// How many that are now.
+  [[nodiscard]] std::size_t Events() const noexcept { return 1 + clients_.size(); }
   /// Does what can be done. `events`: as the last AppendEvents() made them, and poll(2) filled in.
   void Handle(std::span<const pollfd> events, Clock::time_point now) noexcept;
   /// When to call Handle() again though nothing happens. `now`: as for AppendEvents().
@@ -69,6 +80,7 @@ class ControlSocket {
 
   Listener listener_;
   Answer answer_;
+  Framing framing_;
   std::vector<Client> clients_;  // the oldest first; has room for kMaxClients
   Clock::time_point paused_until_{};
 };

@@ -581,6 +581,15 @@ Listener OpenControl(const std::string& path) {
   return OpenUnix(path, "--control " + path, kOwnerAlone, {}, kBacklog);
 }
 
+std::vector<Listener> OpenMetrics(const Settings& settings) {
+  if (!settings.metrics_listen) return {};
+  Settings alone = settings;
+  alone.listen = {*settings.metrics_listen};
+  constexpr std::size_t kBacklog = 128;
+  alone.backlog = kBacklog;
+  return OpenListeners(alone).listeners;
+}
+
 void EnsureStandardDescriptors() {
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (::fcntl(descriptor, F_GETFD) != -1 || errno != EBADF) continue;

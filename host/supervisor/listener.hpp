@@ -80,6 +80,8 @@ struct ListeningSockets {
   bool spawned = false;
   /// Where the supervisor answers (OpenControl()); not for the workers.
   std::optional<Listener> control{};
+  /// Where the supervisor answers HTTP (OpenMetrics()); not for the workers.
+  std::vector<Listener> metrics{};
 };
 
 /// Opens what `settings.listen` names. When it names nothing: the sockets that systemd passed
@@ -111,6 +113,12 @@ struct ListeningSockets {
 ///
 /// Throws ListenError. Threads: call before any other thread exists (umask).
 [[nodiscard]] Listener OpenControl(const std::string& path);
+
+/// Opens `settings.metrics_listen`, as one of `settings.listen` is opened; a name may stand for several addresses. None is given:
+/// there are none.
+///
+/// Throws ListenError. Threads: call before any other thread exists (umask).
+[[nodiscard]] std::vector<Listener> OpenMetrics(const options::Settings& settings);
 
 /// Opens /dev/null on each of descriptors 0, 1 and 2 that is closed, as FastCGI allows a web server
 /// to leave 1 and 2. Else the next socket becomes descriptor 2, and log lines go to a client.

@@ -67,6 +67,7 @@ void LogStart(const ListeningSockets& sockets, std::size_t workers, const std::s
     line += ", " + std::to_string(workers) + (workers == 1 ? " worker" : " workers");
   }
   if (!control.empty()) line += ", status on " + control;
+  for (const Listener& listener : sockets.metrics) line += ", metrics on " + listener.Address();
   observe::Log(LogLevel::kInfo, line);
 }
 
@@ -114,23 +115,38 @@ bool AccessLogIsSound(const Settings& settings) {
   }
 }
 
-/// Opened second, it would be found taken: by this process itself.
-bool ControlIsApart(const Settings& settings) {
+std::filesystem::path UnixPath(const options::ListenAddress& address) {
+  const auto* const unix_address = std::get_if<options::UnixAddress>(&address);
+  return unix_address == nullptr ? std::filesystem::path()
+                                 : std::filesystem::path(unix_address->path).lexically_normal();
+}
+
+/// Opened second, one would be found taken: by this process itself.
+bool SocketsAreApart(const Settings& settings) {
   const std::filesystem::path control = std::filesystem::path(settings.control).lexically_normal();
+  const std::filesystem::path metrics =
+      settings.metrics_listen ? UnixPath(*settings.metrics_listen) : std::filesystem::path();
+  const auto refuse = [](const std::string& one, const char* other) {
+    observe::Log(LogLevel::kError,
+                 one + " is the path of " + other + ", too: give it one of its own");
+    return false;
+  };
   for (const options::ListenAddress& address : settings.listen) {
-    const auto* const unix_address = std::get_if<options::UnixAddress>(&address);
-    if (unix_address != nullptr &&
-        std::filesystem::path(unix_address->path).lexically_normal() == control) {
-      observe::Log(LogLevel::kError, "--control " + settings.control +
-                                         " is the path of --listen, too: give it one of its own");
-      return false;
+    const std::filesystem::path path = UnixPath(address);
+    if (path.empty()) continue;
+    if (path == control) return refuse("--control " + settings.control, "--listen");
+    if (path == metrics) {
+      return refuse("--metrics-listen " + options::ToString(*settings.metrics_listen), "--listen");
     }
+  }
+  if (!metrics.empty() && metrics == control) {
+    return refuse("--metrics-listen " + options::ToString(*settings.metrics_listen), "--control");
   }
   return true;
 }
 
 int ServeChecked(const Settings& settings) {
-  if (!ControlIsApart(settings)) return options::kExitConfiguration;
+  if (!SocketsAreApart(settings)) return options::kExitConfiguration;
   const std::optional<Identity> identity = FindIdentity(settings);
   // Before the sockets: a server that cannot serve must not accept.
   Mappings mappings;
@@ -149,6 +165,15 @@ int ServeChecked(const Settings& settings) {
       return options::kExitConfiguration;
     }
     sockets.control.emplace(OpenControl(settings.control));
+  }
+  if (settings.metrics_listen) {
+    if (workers == 0) {
+      observe::Log(LogLevel::kError,
+                   "--metrics-listen needs a supervisor to answer on it, and there is none: give "
+                   "--workers 1 or more, or leave --metrics-listen out");
+      return options::kExitConfiguration;
+    }
+    sockets.metrics = OpenMetrics(settings);
   }
   LogStart(sockets, workers, settings.control);
 

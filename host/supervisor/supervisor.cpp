@@ -32,6 +32,7 @@
 #include "host/options/version.hpp"
 #include "host/supervisor/control_socket.hpp"
 #include "host/supervisor/file_descriptor.hpp"
+#include "host/supervisor/http_answers.hpp"
 #include "host/supervisor/mappings_state.hpp"
 #include "host/supervisor/restart_delay.hpp"
 #include "host/supervisor/status.hpp"
@@ -178,6 +179,7 @@ class Supervisor {
   observe::ListenQueues queues_;
   Clock::time_point queues_seen_{};
   std::optional<ControlSocket> control_;
+  std::vector<ControlSocket> metrics_;
   std::vector<Place> places_;
   /// Workers that retire, and have been replaced; no more than there are places. They never move but when one has ended.
   std::vector<Place> retiring_;
@@ -217,12 +219,21 @@ Supervisor::Supervisor(const options::Settings& settings, ListeningSockets socke
       std::chrono::duration_cast<milliseconds>(since_.time_since_epoch()).count()));
   host.worker_places.Set(places_.size());
   retiring_.reserve(places_.size());
-  events_.reserve(1 + 2 * places_.size() + ControlSocket::kMaxEvents);
+  events_.reserve(1 + 2 * places_.size() +
+                  (1 + sockets_.metrics.size()) * ControlSocket::kMaxEvents);
   if (sockets_.control) {
     control_.emplace(std::move(*sockets_.control),
                      [this](std::string_view request) { return Answer(request); });
     sockets_.control.reset();
   }
+  metrics_.reserve(sockets_.metrics.size());
+  for (Listener& listener : sockets_.metrics) {
+    metrics_.emplace_back(
+        std::move(listener),
+        [this](std::string_view head) { return AnswerHttp(head, [this] { return Report(); }); },
+        kHttpFraming);
+  }
+  sockets_.metrics.clear();
 }
 
 Supervisor::~Supervisor() {
@@ -387,6 +398,7 @@ void Supervisor::BecomeWorker(FileDescriptor channel, observe::Scoreboard::Part 
                               .part = part};
     figures_.KeepOnly(part);
     control_.reset();
+    metrics_.clear();
     for (Listener& listener : sockets_.listeners) {
       start.listening_sockets.push_back(listener.ReleaseDescriptor());
     }
@@ -431,6 +443,7 @@ void Supervisor::KillLateStarters() {
 int Supervisor::PollTimeout(Clock::time_point now) const {
   Clock::time_point next = kill_at_;
   if (control_) next = std::min(next, control_->NextDeadline(now));
+  for (const ControlSocket& metrics : metrics_) next = std::min(next, metrics.NextDeadline(now));
   // Nobody waits in the queues of a host that nobody uses.
   if (stage_ == Stage::kRunning && figures_.HasConnections()) {
     next = std::min(next, queues_seen_ + kQueueInterval);
@@ -460,6 +473,8 @@ void Supervisor::WaitForEvents() {
   }
   const std::size_t of_control = events_.size();
   if (control_) control_->AppendEvents(events_, now);
+  std::size_t of_metrics = events_.size();
+  for (const ControlSocket& metrics : metrics_) metrics.AppendEvents(events_, now);
   if (::poll(events_.data(), events_.size(), PollTimeout(now)) < 0) {
     if (errno == EINTR) return;
     throw SystemError("poll");
@@ -473,7 +488,15 @@ void Supervisor::WaitForEvents() {
   }
   if (events_.front().revents != 0) ReadSignals();
   // Last: it tells of all this.
-  if (control_) control_->Handle(std::span(events_).subspan(of_control), Clock::now());
+  const std::span all(events_);
+  if (control_) {
+    control_->Handle(all.subspan(of_control, of_metrics - of_control), Clock::now());
+  }
+  for (ControlSocket& metrics : metrics_) {
+    const std::size_t count = metrics.Events();
+    metrics.Handle(all.subspan(of_metrics, count), Clock::now());
+    of_metrics += count;
+  }
 }
 
 /// A worker runs its handlers' code: nothing that comes from it is trusted, and what cannot be read is passed over.

@@ -28,7 +28,8 @@ namespace {
 constexpr std::chrono::seconds kPatience{5};
 /// 16 MiB: a thousand workers are a tenth of one.
 constexpr std::size_t kMaxAnswerBytes = 16 * 1024 * 1024;
-constexpr std::string_view kRequest = "status\n";
+constexpr std::string_view kStatusRequest = "status\n";
+constexpr std::string_view kMetricsRequest = "metrics\n";
 
 /// Ends the command: what to say, and the exit code.
 struct Refusal {
@@ -114,7 +115,7 @@ void LimitWaits(int socket, std::chrono::steady_clock::time_point until, const s
   }
 }
 
-std::string Ask(const std::string& path) {
+std::string Ask(const std::string& path, std::string_view request) {
   const auto name = Name(path);
   const auto until = std::chrono::steady_clock::now() + kPatience;
   const Socket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -124,7 +125,7 @@ std::string Ask(const std::string& path) {
     Fail(path, errno);
   }
   // It fits in any buffer.
-  if (::send(socket.Number(), kRequest.data(), kRequest.size(), MSG_NOSIGNAL) < 0) {
+  if (::send(socket.Number(), request.data(), request.size(), MSG_NOSIGNAL) < 0) {
     Fail(path, errno == EPIPE || errno == ECONNRESET ? ECONNREFUSED : errno);
   }
   std::string answer;
@@ -150,6 +151,9 @@ std::string Ask(const std::string& path) {
 
 /// What to print.
 std::string Shown(const std::string& answer, const options::Settings& settings) {
+  if (settings.format == options::OutputFormat::kOpenMetrics && answer.ends_with("# EOF\n")) {
+    return answer;
+  }
   const auto json = Json::parse(answer, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) {
     throw Refusal{options::kExitUnavailable,
@@ -177,7 +181,9 @@ int Status(const options::Settings& settings) {
                     "whom to ask is not known: give --control PATH, or WEFT_CONTROL, or the "
                     "host's --config, as for 'weft serve'"};
     }
-    std::cout << Shown(Ask(settings.control), settings) << std::flush;
+    const auto request =
+        settings.format == options::OutputFormat::kOpenMetrics ? kMetricsRequest : kStatusRequest;
+    std::cout << Shown(Ask(settings.control, request), settings) << std::flush;
     return std::cout.good() ? options::kExitOk : options::kExitInputOutput;
   } catch (const Refusal& refusal) {
     std::cerr << "weft: " + refusal.sentence + "\n";

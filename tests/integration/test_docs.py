@@ -176,18 +176,24 @@ def test_the_status_of_the_running_guide_has_the_shape_that_it_shows(tmp_path, b
         lines = re.sub(r"(process|worker) \d+", r"\1 PID", lines)
         lines = re.sub(r"^  \d+ |\d+ (?=was ended)", "  PID ", lines, flags=re.M)
         lines = re.sub(r"after \d[\d.]*m?s", "after AGE", lines)
-        return re.sub(" +", " ", lines)
+        lines = re.sub(" +", " ", lines)
+        return re.sub(r"(newest|older) \d.*? (?=-$|PID was)", r"\1 COUNTS ", lines, flags=re.M)
+
+    def beginnings(lines):
+        # Up to what may be 0, or a list.
+        return [re.sub(r"[\d.]+", "N", line)[:14] for line in lines.splitlines() if line.endswith(":") or ": " in line]
 
     try:
         wait_for(lambda: len(workers()) == 2, "two workers")
         os.kill(int(workers()[1]), signal.SIGKILL)
         wait_for(lambda: "was ended by" in status() and len(workers()) == 2, "the successor")
         (site / "mapping.json").write_text('{ "httpHandlers": [\n  { "ad": {} } ] }')
-        wait_for(lambda: "refused" in status(), "the refusal")
+        wait_for(lambda: "last reload: refused" in status(), "the refusal")
         printed = status().replace(str(tmp_path / "mappings"), "/etc/weft/mappings").replace(str(tmp_path), "/run/weft")
-        # Stacks and stalls are told once a worker has any to tell of.
-        before = "\nstacks and stalls:"
+        # Entries are told when there were requests, stacks and stalls once a worker has any to tell of.
+        before = "\nrequests since the start:"
         assert shape(printed.split(before)[0]) == shape(shown[0].split(before)[0])
+        assert set(beginnings(printed.split(before)[1])) <= set(beginnings(shown[0].split(before)[1]))
         members = json.loads(status("--format", "json"))
     finally:
         host.terminate()
@@ -195,6 +201,27 @@ def test_the_status_of_the_running_guide_has_the_shape_that_it_shows(tmp_path, b
     table = text[text.index("| member |"):text.index("Further members")]
     for name in {*members, *members["mappings"], *members["workers"][0]} - {"mappings", "workers"}:
         assert re.search(rf"`(?:mappings|workers\[\])?\.?{name}`", table), name
+    for name, member in members["figures"].items():
+        assert re.search(rf"`(?:figures)?\.{name}[`.]", table), name
+        for inner in member if isinstance(member, dict) else ():
+            assert re.search(rf"`(?:figures\.{name})?\.?{inner}`", table), f"{name}.{inner}"
+
+
+def test_every_metric_is_in_the_running_guide_and_no_other(tmp_path, build_dir):
+    control = tmp_path / "control.sock"
+    host = subprocess.Popen([build_dir / "bin" / "weft", "serve", "--listen", f"unix:{tmp_path}/weft.sock", "--control",
+                             control, "--workers", "1"])
+    try:
+        def metrics():
+            return run([build_dir / "bin" / "weft", "status", "--control", control, "--format", "openmetrics"]).stdout
+        wait_for(lambda: 'weft_workers{state="ready"} 1' in metrics(), "a worker")
+        types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", metrics(), re.M))
+    finally:
+        host.terminate()
+        assert host.wait(20) == 0
+    suffixes = {"counter": "_total", "info": "_info"}
+    text = (ROOT / "docs" / "guide" / "running.md").read_text()
+    assert {name + suffixes.get(kind, "") for name, kind in types.items()} == set(re.findall(r"`(weft_\w+)`", text))
 
 
 def test_the_handlers_of_the_guide_live_as_it_says(tmp_path, build_dir):
@@ -407,7 +434,7 @@ def test_every_cause_is_listed_and_no_other():
 
 def test_every_option_that_a_document_names_exists_and_every_file_that_it_links_to(build_dir):
     help_text = "".join(run([build_dir / "bin" / "weft", command, "--help"]).stdout for command in ("serve", "modules", "check", "explain",
-                                                                                           "status"))
+                                                                                           "status", "ping"))
     of_our_scripts = {"--server", "--port", "--preset", "--test", "--help", "--version", "--build"}
     for document in DOCUMENTS:
         text = document.read_text()

@@ -1,5 +1,6 @@
 """What a host counts: `weft status`, metrics, readiness and `weft ping`, while its workers are busy, stopped or dead."""
 
+import concurrent.futures
 import json
 import os
 import signal
@@ -7,9 +8,11 @@ import socket
 import subprocess
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 import fcgi
-from processes import wait_for
+from http_client import parse_headers
+from processes import free_port, wait_for
 
 
 @pytest.fixture
@@ -167,3 +170,192 @@ def test_who_waits_to_be_accepted_is_told(start_controlled, ask, status, listen)
     for client in clients:
         client.close()
     assert host.address in ask().split("connections that wait to be accepted:")[1]
+
+
+# --- Metrics and health ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["unix", "tcp"])
+def metrics_address(request, run_dir):
+    return f"unix:{run_dir}/metrics.sock" if request.param == "unix" else f"tcp:127.0.0.1:{free_port()}"
+
+
+def http(address, text, timeout=10):
+    """Sends it as it is; the status, header fields and body of what comes, as far as anything does."""
+    with fcgi.connect(address, timeout) as client:
+        client.sendall(text.encode())
+        data = b""
+        while piece := client.recv(65536):
+            data += piece
+    head, _, body = data.partition(b"\r\n\r\n")
+    status, headers = parse_headers(head)
+    return int(status.split()[1]), {name.lower(): value for name, value in headers}, body.decode()
+
+
+def get(address, path):
+    return http(address, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+
+def families(text):
+    return {family.name: family for family in text_string_to_metric_families(text)}
+
+
+def value(found, family, sample=None, **labels):
+    return next(each.value for each in found[family].samples
+                if each.name == (sample or family) and labels.items() <= each.labels.items())
+
+
+def test_metrics_are_openmetrics(start_controlled, ask, metrics_address):
+    host = start_controlled("--metrics-listen", metrics_address)
+    wait_for("two ready workers", lambda: value(families(get(metrics_address, "/metrics")[2]), "weft_workers",
+                                                state="ready") == 2)
+    for _ in range(3):
+        assert host.get("/hello").status == 200
+    assert host.get("/none").status == 404
+    wait_for("four requests", lambda: "weft_requests_total{status=\"4xx\"} 1" in get(metrics_address, "/metrics")[2])
+    status, headers, text = get(metrics_address, "/metrics?x=1")
+    assert (status, headers["content-type"]) == (200, "application/openmetrics-text; version=1.0.0; charset=utf-8")
+    found = families(text)
+    assert value(found, "weft_requests", "weft_requests_total", status="2xx") == 3
+    assert value(found, "weft_request_failures", "weft_request_failures_total", cause="file_not_found") == 1
+    assert value(found, "weft_request_duration_seconds", "weft_request_duration_seconds_count", entry="hello") == 3
+    assert value(found, "weft_request_duration_seconds", "weft_request_duration_seconds_bucket", entry="hello",
+                 le="+Inf") == 3
+    assert 0 < value(found, "weft_request_duration_seconds", "weft_request_duration_seconds_sum", entry="hello") < 30
+    assert value(found, "weft_workers", state="ready") == 2
+    assert value(found, "weft_listen_queue_limit", address=host.address) > 0
+    assert found["weft_received_bytes"].unit == "bytes"
+    for family in found.values():
+        assert family.documentation.endswith(".")
+    # The same on the control socket.
+    assert families(ask("--format", "openmetrics")).keys() == found.keys()
+
+
+def test_metrics_are_answered_while_no_worker_runs(start_controlled, metrics_address):
+    host = start_controlled("--metrics-listen", metrics_address)
+    wait_for("two ready workers", lambda: value(families(get(metrics_address, "/metrics")[2]), "weft_workers",
+                                                state="ready") == 2)
+    workers = host.workers()
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
+    try:
+        assert get(metrics_address, "/live")[0] == 200
+        assert value(families(get(metrics_address, "/metrics")[2]), "weft_workers", state="ready") == 2
+    finally:
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
+
+
+def test_live_and_ready_are_told_apart(start_controlled, metrics_address):
+    host = start_controlled("--metrics-listen", metrics_address, "--drain-timeout", "60s", workers=1)
+    wait_for("readiness", lambda: get(metrics_address, "/ready")[0] == 200)
+    held = host.begin("/wait.ashx?ms=60000")
+    wait_for("the request", lambda: value(families(get(metrics_address, "/metrics")[2]), "weft_requests_in_flight",
+                                          state="on_fiber") == 1)
+    host.process.send_signal(signal.SIGTERM)
+    wait_for("the end of readiness", lambda: get(metrics_address, "/ready")[0] == 503)
+    status, headers, text = get(metrics_address, "/ready")
+    assert (status, text) == (503, "the host is draining\n") and "retry-after" in headers
+    assert get(metrics_address, "/live")[0] == 200
+    assert value(families(get(metrics_address, "/metrics")[2]), "weft_ready") == 0
+    held.socket.close()
+    assert host.process.wait(timeout=30) == 0
+
+
+def test_http_that_is_wrong_is_answered_so(start_controlled, metrics_address):
+    start_controlled("--metrics-listen", metrics_address, workers=1)
+    assert get(metrics_address, "/")[0] == 404
+    status, headers, _ = http(metrics_address, "POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+    assert (status, headers["allow"]) == (405, "GET, HEAD")
+    assert http(metrics_address, "HEAD /live HTTP/1.1\r\nHost: a\r\n\r\n")[::2] == (200, "")
+    assert http(metrics_address, "GET http://a/live HTTP/1.0\r\n\r\n")[0] == 200
+    for wrong in ("GET\r\n\r\n", "\r\n\r\n", "\0\1\2\r\n\r\n", "GET /live HTTP/9.9\r\n\r\n", "GET /live HTTP/1.1\r\n: x\r\n\r\n"):
+        assert http(metrics_address, wrong)[0] == 400, wrong
+    assert http(metrics_address, "GET /live HTTP/1.1\r\nA: " + "a" * 9000 + "\r\n\r\n")[0] == 431
+    # Those who say nothing hold up nobody, however many they are.
+    silent = [fcgi.connect(metrics_address) for _ in range(40)]
+    try:
+        assert get(metrics_address, "/live")[0] == 200
+    finally:
+        for client in silent:
+            client.close()
+
+
+# --- weft ping -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ping(installation):
+    def run_ping(*options, env=None):
+        return subprocess.run([installation.weft, "ping", *options], capture_output=True, text=True, timeout=60,
+                              env={**os.environ, **(env or {})})
+    return run_ping
+
+
+@pytest.mark.parametrize("listen", ["unix", "tcp4", "tcp6"])
+def test_ping_tells_whether_a_worker_answers(start, ping, installation, run_dir, listen):
+    host = start(workers=1, listen=listen)
+    result = ping("--listen", host.address)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith(f"{host.address}: a worker has answered after ")
+    config = run_dir / "weft.ini"
+    config.write_text(f"listen = {host.address}\n")
+    assert ping("--config", config).returncode == 0
+    assert ping(env={"WEFT_LISTEN": host.address}).returncode == 0
+    # Its queue takes the connection, but nobody answers.
+    worker = host.workers()[0]
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        result = ping("--listen", host.address, "--timeout", "300ms")
+        assert (result.returncode, result.stdout) == (69, "") and "nobody answers in time" in result.stderr
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    host.stop()
+    result = ping("--listen", host.address)
+    assert result.returncode == 69 and "is the host running?" in result.stderr
+
+
+def test_ping_asks_for_a_url(start, ping, installation):
+    host = start(workers=1)
+    result = ping("--listen", host.address, "--path", "/hello")
+    assert (result.returncode, result.stderr) == (0, "") and "/hello: 200 after " in result.stdout
+    assert ping("--listen", host.address, "--path", "/nowhere").returncode == 0
+    assert ping("--listen", host.address, "--path", "/wait.ashx?ms=1", "--document-root",
+                installation.document_root).stdout.startswith(f"{host.address}: /wait.ashx?ms=1: 200 ")
+    result = ping("--listen", host.address, "--path", "/wait.ashx?ms=60000", "--document-root",
+                  installation.document_root, "--timeout", "300ms")
+    assert result.returncode == 69
+
+
+def test_ping_of_a_host_that_refuses_is_1(start, ping):
+    host = start("--max-requests", "1", workers=1)
+    held = host.begin("/wait.ashx?ms=60000")
+    wait_for("a refusal", lambda: host.get("/hello").status == 503)
+    result = ping("--listen", host.address, "--path", "/hello")
+    assert (result.returncode, result.stdout) == (1, "") and "/hello: 503 after" in result.stderr
+    # It lives: that is asked for without a request.
+    assert ping("--listen", host.address).returncode == 0
+    held.socket.close()
+
+
+def test_ping_without_a_host_says_what_to_do(ping, run_dir):
+    environment = {"WEFT_LISTEN": "", "WEFT_CONFIG": ""}
+    result = ping(env=environment)
+    assert result.returncode == 64 and "give --listen ADDRESS" in result.stderr
+    result = ping("--listen", "fd:0", env=environment)
+    assert result.returncode == 64
+    assert ping("--listen", "unix:/x", "--path", "hello", env=environment).returncode == 64
+    # Somebody who speaks something else.
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(f"{run_dir}/other")
+        other.listen()
+
+        def answer():
+            client, _ = other.accept()
+            client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            return client
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            kept = pool.submit(answer)
+            result = ping("--listen", f"unix:{run_dir}/other", env=environment)
+            kept.result().close()
+    assert result.returncode == 69 and "does not speak FastCGI" in result.stderr

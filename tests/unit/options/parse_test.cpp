@@ -772,6 +772,37 @@ TEST_CASE("Parse: weft status takes the path, from the server's file and environ
         "weft: unexpected argument '/a': options start with '--'; see 'weft status --help'");
 }
 
+TEST_CASE("Parse: metrics are told where to be asked for, and in which form") {
+  CHECK_FALSE(ParseArguments({"serve"}).settings->metrics_listen);
+  const ParseResult serve = ParseArguments({"serve", "--metrics-listen", "tcp:127.0.0.1:9100"});
+  REQUIRE(serve.settings);
+  CHECK(ToString(serve.settings->metrics_listen.value()) == "tcp:127.0.0.1:9100");
+  CHECK(Refusal(ParseArguments({"serve", "--metrics-listen", "fd:3"})) ==
+        "weft: --metrics-listen: 'fd:3' is inherited: give unix:/PATH or tcp:HOST:PORT");
+  CHECK(ParseArguments({"status", "--format", "openmetrics"}).settings->format ==
+        OutputFormat::kOpenMetrics);
+  CHECK(Refusal(ParseArguments({"status", "--format", "xml"})) ==
+        "weft: --format: 'xml' is no format: give text, json or openmetrics");
+}
+
+TEST_CASE("Parse: ping takes the host's addresses, from wherever the host has them") {
+  const ParseResult ping =
+      ParseArguments({"ping", "--timeout", "2s", "--path", "/a?b=c", "--host", "www.example.org"},
+                     {"WEFT_LISTEN=unix:/a tcp:127.0.0.1:9000"});
+  REQUIRE(ping.settings);
+  CHECK(ping.command == Command::kPing);
+  CHECK(ping.settings->listen.size() == 2);
+  CHECK(ping.settings->ping_timeout == std::chrono::seconds(2));
+  CHECK(ping.settings->ping_path == "/a?b=c");
+  CHECK(ping.settings->host == "www.example.org");
+  for (const char* const path : {"a", "", "/a b", "/a\n"}) {
+    CAPTURE(path);
+    CHECK(Refusal(ParseArguments({"ping", "--path", path})).find("is no path: write it like") !=
+          std::string::npos);
+  }
+  CHECK_FALSE(ParseArguments({"ping", "--format", "json"}).settings);
+}
+
 TEST_CASE("Parse: weft modules takes its own options, and the server's file and environment") {
   const ParseResult result =
       ParseArguments({"modules", "--modules", "/a", "--format", "json"}, {"WEFT_WORKERS=3"});

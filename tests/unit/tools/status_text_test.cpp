@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "host/observe/host_report.hpp"
+
 namespace weft::host::tools {
 namespace {
 
@@ -45,6 +47,37 @@ workers:
   12   ready    2026-11-22T20:24:51.123Z  2       newest    11 was ended by SIGKILL after 3s, at 2026-11-22T20:24:50.123Z
   -    waiting  2026-11-22T20:24:51.123Z  0       -         -
 )");
+}
+
+TEST_CASE("StatusText: tells what the host and its workers count") {
+  Json status = Example();
+  const observe::HostReport nothing;
+  status["figures"] = observe::FiguresToJson(nothing);
+  status["workers"][0]["generation"] = 3;
+  status["workers"][0]["figures"] = observe::FiguresToJson(observe::WorkerReading());
+  status["workers"][0]["figures"]["requests"]["inFlight"] = 3;
+  status["workers"][0]["figures"]["requests"]["states"]["waitingForThread"] = 2;
+  status["workers"][0]["figures"]["requests"]["states"]["writing"] = 1;
+  status["workers"][1]["generation"] = nullptr;
+  status["workers"][1]["figures"] = nullptr;
+  status["figures"]["causes"] = Json::parse(R"([{"cause": "load_shed", "count": 4}])");
+  status["figures"]["listenQueues"] = Json::parse(
+      R"([{"address": "unix:/a", "waiting": 5, "limit": 128, "most": 17},
+          {"address": "tcp:127.0.0.1:9000", "waiting": null, "limit": null, "most": null}])");
+  status["figures"]["entries"] = Json::parse(
+      R"([{"entry": "a\u001bb", "count": 1200, "serverErrors": 7, "meanMs": 0.5, "p50Ms": 0.25,
+           "p90Ms": 12.34, "p99Ms": 123.4}])");
+  const std::string text = StatusText(status).value_or("");
+  CHECK(
+      text.find("generation  connections  ended  in flight                             last end") !=
+      std::string::npos);
+  CHECK(text.find("3           0            0      3: 2 waiting for a thread, 1 writing  11 was") !=
+        std::string::npos);
+  CHECK(text.find("\n  causes: 4 load_shed\n") != std::string::npos);
+  CHECK(text.find("\n  5        128    17         unix:/a\n"
+                  "  -        -      -          tcp:127.0.0.1:9000\n") != std::string::npos);
+  CHECK(text.find("\n  1200      7    0.50 ms  0.25 ms  12.3 ms  123 ms  a\\u001bb\n") !=
+        std::string::npos);
 }
 
 TEST_CASE("StatusText: stacks and stalls are those of the workers that have told") {
