@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include "handlers/builtin/host_status_handler.hpp"
 #include "handlers/builtin/simple_handler_factory.hpp"
 #include "handlers/builtin/status_handlers.hpp"
 
@@ -18,6 +19,11 @@ void RegisterHandlers(IHandlerRegistry& registry, ResolveType resolve_type,
   AddHandler<HttpForbiddenHandler>(registry, "weft::HttpForbiddenHandler");
   AddHandler<HttpNotFoundHandler>(registry, "weft::HttpNotFoundHandler");
   AddHandler<HttpMethodNotAllowedHandler>(registry, "weft::HttpMethodNotAllowedHandler");
+  AddHandler<HostStatusHandler>(
+      registry, "weft::StatusHandler",
+      [pages = std::make_shared<const HostStatusPages>(options.host_status)] {
+        return std::make_unique<HostStatusHandler>(pages);
+      });
   registry.AddFactory(kSimpleHandlerFactory, std::make_unique<SimpleHandlerFactory>(
                                                  std::move(resolve_type),
                                                  options.ashx_check_interval, options.ashx_files));

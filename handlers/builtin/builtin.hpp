@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include <weft/module.hpp>
+#include "handlers/builtin/host_status_handler.hpp"
 #include "handlers/builtin/static_file_handler.hpp"
 
 namespace weft::builtin {
@@ -25,6 +26,7 @@ struct Options {
   /// `.ashx` files that are remembered; at that many all are forgotten.
   std::size_t ashx_files = 10'000;
   StaticFileSettings static_files{};
+  HostStatusPages host_status{};
 };
 
 /// Adds the classes that ship with the host, under the names that the built-in mappings use.

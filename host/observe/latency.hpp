@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "host/observe/figure.hpp"
 
@@ -53,22 +54,19 @@ struct LatencyFigures {
   std::array<Figure, LatencyClasses::kCount> classes;
 };
 
-/// What was counted, as it was read once; of one worker or of several.
+/// What was counted, as it was read once; of one worker or of several. Throws std::bad_alloc where it is added to.
 class LatencyCounts {
  public:
-  void Add(const LatencyFigures& figures) noexcept {
+  void Add(const LatencyFigures& figures) {
     sum_us_ += figures.sum_us.Value();
-    for (std::size_t i = 0; i < classes_.size(); ++i) {
-      const auto count = figures.classes[i].Value();
-      classes_[i] += count;
-      count_ += count;
+    for (std::size_t i = 0; i < LatencyClasses::kCount; ++i) {
+      AddToClass(i, figures.classes[i].Value());
     }
   }
-  void Add(const LatencyCounts& counts) noexcept {
+  void Add(const LatencyCounts& counts) {
     sum_us_ += counts.sum_us_;
-    count_ += counts.count_;
-    for (std::size_t i = 0; i < classes_.size(); ++i) {
-      classes_[i] += counts.classes_[i];
+    for (std::size_t i = 0; i < counts.classes_.size(); ++i) {
+      AddToClass(i, counts.classes_[i]);
     }
   }
   /// Adds itself to `figures`.
@@ -105,9 +103,21 @@ class LatencyCounts {
   }
 
  private:
+  void AddToClass(std::size_t index, std::uint64_t count) {
+    if (count == 0) {
+      return;
+    }
+    if (classes_.empty()) {
+      classes_.resize(LatencyClasses::kCount);
+    }
+    classes_[index] += count;
+    count_ += count;
+  }
+
   std::uint64_t sum_us_ = 0;
   std::uint64_t count_ = 0;
-  std::array<std::uint64_t, LatencyClasses::kCount> classes_{};
+  // Not in place: it is read on fibers, whose stacks are small. Empty: nothing was counted.
+  std::vector<std::uint64_t> classes_;
 };
 
 }  // namespace weft::host::observe

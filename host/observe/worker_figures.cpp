@@ -113,7 +113,7 @@ EntryFigures& WorkerFigures::EntryNamed(std::string_view name) noexcept {
   return other_entries;
 }
 
-void PoolReading::Add(const PoolReading& other) noexcept {
+void PoolReading::Add(const PoolReading& other) {
   threads += other.threads;
   idle += other.idle;
   queued += other.queued;
@@ -147,7 +147,7 @@ std::uint64_t WorkerReading::WaitingForThread() const noexcept {
   return std::min(handlers.queued, (*this)[Count::kOnThread]);
 }
 
-LatencyCounts WorkerReading::Durations() const noexcept {
+LatencyCounts WorkerReading::Durations() const {
   LatencyCounts all;
   for (const auto& entry : entries) {
     all.Add(entry.durations);

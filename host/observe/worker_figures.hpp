@@ -220,7 +220,7 @@ struct PoolReading {
   std::uint64_t shed = 0;
   LatencyCounts waits{};
 
-  void Add(const PoolReading& other) noexcept;
+  void Add(const PoolReading& other);
 };
 
 /// What was read of an entry; its name is empty where it is the others together.
@@ -257,7 +257,7 @@ struct WorkerReading {
   /// Of those on a thread, who have none yet.
   [[nodiscard]] std::uint64_t WaitingForThread() const noexcept;
   /// Of all entries.
-  [[nodiscard]] LatencyCounts Durations() const noexcept;
+  [[nodiscard]] LatencyCounts Durations() const;
   void Add(const WorkerReading& other);
 };
 

@@ -202,11 +202,14 @@ int ServeChecked(const Settings& settings) {
   GiveUpPrivileges(settings, identity, sockets.spawned);
   const SocketFiles files(sockets);
   std::vector<int> descriptors;
+  std::vector<std::string> addresses;
   for (Listener& listener : sockets.listeners) {
+    addresses.push_back(listener.Address());
     descriptors.push_back(listener.ReleaseDescriptor());
   }
   return worker::RunWorker({.settings = settings,
                             .listening_sockets = std::move(descriptors),
+                            .addresses = std::move(addresses),
                             .spawned = sockets.spawned,
                             .on_stop = &SocketFiles::Remove});
 }

@@ -35,9 +35,12 @@
 #include "host/handling/handler_table.hpp"
 #include "host/handling/module_loader.hpp"
 #include "host/observe/access_log.hpp"
+#include "host/observe/host_report.hpp"
+#include "host/observe/listen_queue.hpp"
 #include "host/observe/log.hpp"
 #include "host/options/exit_code.hpp"
 #include "host/options/values.hpp"
+#include "host/options/version.hpp"
 #include "host/pipeline/pipeline.hpp"
 #include "host/runtime/memory_reserve.hpp"
 #include "host/runtime/memory_trim.hpp"
@@ -380,6 +383,20 @@ class Worker {
                : options::kExitOk;
   }
 
+  /// Of the whole host, as a request asks for it.
+  observe::HostReport Report() {
+    // Where there is a supervisor, it does so. The sockets are closed when the worker begins to end.
+    if (own_board_ && !cancel_at_) {
+      std::vector<observe::ListenQueues::Socket> sockets;
+      const auto count = std::min(start_.listening_sockets.size(), start_.addresses.size());
+      for (std::size_t i = 0; i < count; ++i) {
+        sockets.push_back({start_.listening_sockets[i], start_.addresses[i]});
+      }
+      observe::ListenQueues(std::move(sockets)).Look(own_board_->Host());
+    }
+    return observe::ReadReport(board_, options::Version(), Clock::now());
+  }
+
   bool LoadHandlers() {
     builtin::Options built_in{.ashx_check_interval = settings_.ashx_check_interval,
                               .ashx_files = settings_.ashx_files};
@@ -389,6 +406,16 @@ class Worker {
       Log(Level::kError, std::string("--mime-types: ") + error.what());
       return false;
     }
+    built_in.host_status = {
+        .json = [this] { return observe::ReportToJson(Report()); },
+        .open_metrics = [this] { return observe::ReportToOpenMetrics(Report()); },
+        .open_metrics_type = observe::kOpenMetricsType,
+        .why_not_ready =
+            [this] {
+              std::string why_not;
+              static_cast<void>(Report().IsReady(&why_not));
+              return why_not;
+            }};
     builtin::RegisterHandlers(
         resolver_.BuiltIn(),
         [this](std::string_view type_text) -> builtin::CreateHandler {

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "host/observe/scoreboard.hpp"
@@ -17,6 +18,8 @@ struct WorkerStart {
   /// Listening and non-blocking. The worker closes them when it begins to end, so that nobody waits in a queue
   /// that is not served any more.
   std::vector<int> listening_sockets{};
+  /// What they are called, for who asks how the host is; of a worker that has no supervisor.
+  std::vector<std::string> addresses{};
   /// Where the worker sends its messages (message.hpp): that it accepts, and what its reloads come to. Never waited for.
   /// -1: there is no supervisor.
   int supervisor = -1;

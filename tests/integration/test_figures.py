@@ -359,3 +359,64 @@ def test_ping_without_a_host_says_what_to_do(ping, run_dir):
             result = ping("--listen", f"unix:{run_dir}/other", env=environment)
             kept.result().close()
     assert result.returncode == 69 and "does not speak FastCGI" in result.stderr
+
+
+# --- weft::StatusHandler -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mapped_status(run_dir):
+    """Mappings with the status at /host-status, for local clients, and at /open/host-status for all; the sample site otherwise."""
+    folder = run_dir / "mappings" / "default"
+    (folder / "open").mkdir(parents=True)
+    (folder / "mapping.json").write_text(json.dumps({"httpHandlers": [
+        {"add": {"verb": "GET,HEAD", "path": "host-status", "type": "weft::StatusHandler"}},
+        {"add": {"verb": "GET", "path": "/hello", "type": "samples::Hello, hello", "name": "hello"}}]}))
+    (folder / "open" / "mapping.json").write_text(json.dumps({"sections": {"weft.status": "all"}}))
+    return folder.parent
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_mapped_status_tells_of_the_whole_host(start, mapped_status, workers):
+    host = start(workers=workers, mappings=mapped_status)
+    for _ in range(6):
+        assert host.get("/hello").status == 200
+    places = max(workers, 1)
+
+    def told():
+        now = json.loads(host.get("/host-status").body)
+        return now if [worker["state"] for worker in now["workers"]] == ["ready"] * places else None
+    now = wait_for("ready workers", told)
+    assert now["pid"] == host.process.pid and now["ready"] is True
+    assert entry(now, "hello")["count"] == 6
+    # Its own request is in flight.
+    assert now["figures"]["requests"]["states"]["onFiber"] >= 1
+    assert now["figures"]["listenQueues"][0]["address"] == host.address
+    assert now["figures"]["listenQueues"][0]["limit"] > 0
+    metrics = host.get("/host-status", HTTP_ACCEPT="application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
+    assert metrics.header("Content-Type").startswith("application/openmetrics-text")
+    assert value(families(metrics.body.decode()), "weft_workers", state="ready") == places
+    assert host.get("/host-status?format=openmetrics").body.endswith(b"# EOF\n")
+    ping = host.get("/host-status?ping")
+    assert (ping.status, ping.body) == (200, b"ready\n")
+
+
+def test_a_mapped_status_is_for_local_clients_unless_the_mapping_says_otherwise(start, mapped_status):
+    host = start(workers=0, mappings=mapped_status)
+    assert host.get("/host-status", REMOTE_ADDR="192.0.2.7").status == 403
+    assert host.get("/host-status?ping", REMOTE_ADDR="192.0.2.7").status == 403
+    assert host.wait_for_access_line("status=403", "cause=client_not_local")
+    assert host.get("/open/host-status", REMOTE_ADDR="192.0.2.7").status == 200
+
+
+def test_a_mapped_status_answers_while_all_threads_are_busy(start, mapped_status):
+    host = start("--blocking-threads", "1", "--queue-timeout", "1h", "--drain-timeout", "0s", workers=1,
+                 mappings=mapped_status)
+    held = [host.begin("/sleep.ashx?ms=60000") for _ in range(2)]
+
+    def told():
+        now = json.loads(host.get("/host-status").body)
+        return now if in_state("waitingForThread", 1)(now) else None
+    assert in_state("onThread", 1)(wait_for("a call that waits", told))
+    for connection in held:
+        connection.socket.close()

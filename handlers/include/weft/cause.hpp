@@ -59,6 +59,10 @@ inline constexpr CauseName kNoDocumentRoot(
 inline constexpr CauseName kFileChanged(
     "file_changed");  ///< 500, or a cut answer: it became shorter while it was sent
 
+// The host's status.
+inline constexpr CauseName kClientNotLocal(
+    "client_not_local");  ///< 403: weft::StatusHandler answers clients of this machine alone
+
 // Handlers.
 inline constexpr CauseName kHandlerFileInvalid(
     "handler_file_invalid");  ///< 500: a `.ashx` file names no class

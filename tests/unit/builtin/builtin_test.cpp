@@ -53,7 +53,8 @@ TEST_CASE("RegisterHandlers: adds every class that the built-in mappings name") 
   }
   CHECK(names == std::vector<std::string>{"weft::HttpForbiddenHandler",
                                           "weft::HttpMethodNotAllowedHandler",
-                                          "weft::HttpNotFoundHandler", "weft::StaticFileHandler"});
+                                          "weft::HttpNotFoundHandler", "weft::StaticFileHandler",
+                                          "weft::StatusHandler"});
   REQUIRE(registry.factories.size() == 1);
   CHECK(registry.factories.begin()->first == "weft::SimpleHandlerFactory");
   CHECK(registry.shared == 0);
