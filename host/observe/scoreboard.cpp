@@ -97,7 +97,15 @@ Scoreboard::Scoreboard(std::size_t workers) : parts_(workers) {
   if (descriptor >= 0 && ::ftruncate(descriptor, static_cast<off_t>(bytes)) != 0) {
     ::close(std::exchange(descriptor, -1));
   }
-  Map(bytes, descriptor);
+  try {
+    Map(bytes, descriptor);
+  } catch (const std::system_error&) {
+    if (descriptor >= 0) {
+      ::close(descriptor);
+    }
+    throw;
+  }
+  descriptor_ = descriptor;
   // The memory is zeros, which is what all of these begin with.
   auto& layout = *::new (static_cast<void*>(memory_)) Layout;
   layout.part_bytes.Set(Layout::PartBytes());
@@ -119,9 +127,9 @@ std::unique_ptr<Scoreboard> Scoreboard::Adopt(int descriptor) {
     if (layout.magic.Value() == kMagic && layout.part_bytes.Value() == Layout::PartBytes() &&
         parts <= bytes / Layout::PartBytes() && bytes == Layout::Bytes(parts)) {
       board->parts_ = parts;
+      board->descriptor_ = descriptor;
       return board;
     }
-    board->descriptor_ = -1;  // not ours, then
   }
   throw std::runtime_error("the host's figures are of another version of Weft");
 }
@@ -139,15 +147,10 @@ void Scoreboard::Map(std::size_t bytes, int descriptor) {
   const int flags = MAP_SHARED | MAP_NORESERVE | (descriptor < 0 ? MAP_ANONYMOUS : 0);
   void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, descriptor, 0);
   if (memory == MAP_FAILED) {
-    const int error = errno;
-    if (descriptor >= 0) {
-      ::close(descriptor);
-    }
-    throw std::system_error(error, std::system_category(), "memory for the host's figures");
+    throw std::system_error(errno, std::system_category(), "memory for the host's figures");
   }
   memory_ = static_cast<std::byte*>(memory);
   bytes_ = bytes;
-  descriptor_ = descriptor;
 }
 
 HostFigures& Scoreboard::Host() noexcept { return reinterpret_cast<Layout*>(memory_)->host; }

@@ -74,8 +74,8 @@ class Scoreboard {
 
   /// With room for `workers` at once. Throws std::system_error.
   explicit Scoreboard(std::size_t workers);
-  /// One that another program has made and left open. Throws std::system_error, and std::runtime_error where it is none, or of
-  /// another version.
+  /// One that another program has made and left open; the descriptor is the scoreboard's then. Throws std::system_error, and
+  /// std::runtime_error where it is none, or of another version; the descriptor is the caller's still.
   static std::unique_ptr<Scoreboard> Adopt(int descriptor);
   Scoreboard(const Scoreboard&) = delete;
   Scoreboard& operator=(const Scoreboard&) = delete;
