@@ -281,6 +281,19 @@ def test_http_that_is_wrong_is_answered_so(start_controlled, metrics_address):
             client.close()
 
 
+@pytest.mark.parametrize("options, sentence", [
+    (["--workers", "0", "--metrics-listen", "unix:{run_dir}/m"], "--metrics-listen needs a supervisor"),
+    (["--workers", "1", "--metrics-listen", "unix:{run_dir}/s"], "unix:{run_dir}/s is the path of --listen, too"),
+    (["--workers", "1", "--metrics-listen", "unix:{run_dir}/m", "--control", "{run_dir}/m"],
+     "unix:{run_dir}/m is the path of --control, too")])
+def test_metrics_that_cannot_be_served_refuse_the_start(installation, run_dir, options, sentence):
+    result = subprocess.run([installation.weft, "serve", "--listen", f"unix:{run_dir}/s",
+                             *(option.format(run_dir=run_dir) for option in options)],
+                            capture_output=True, text=True, timeout=30)
+    assert result.returncode == 78 and sentence.format(run_dir=run_dir) in result.stderr
+    assert not list(run_dir.glob("[sm]"))
+
+
 # --- weft ping -------------------------------------------------------------------------------------------
 
 
