@@ -2,6 +2,7 @@
 
 #include <exception>
 #include <iostream>
+#include <system_error>
 
 #include "host/observe/log.hpp"
 #include "host/options/exit_code.hpp"
@@ -22,6 +23,15 @@ namespace tools = weft::host::tools;
 
 static int Run(const options::ParseResult& parsed) {
   observe::SetLogLevel(parsed.settings->log_level);
+  if (parsed.command == options::Command::kServe) {
+    try {
+      observe::SetUpLog(*parsed.settings);
+    } catch (const std::system_error& error) {
+      observe::Log(observe::Level::kError,
+                   std::string(error.what()) + ": name another file with --log");
+      return options::kExitConfiguration;
+    }
+  }
   for (const std::string& warning : parsed.warnings) {
     observe::Log(observe::Level::kWarning, warning);
   }

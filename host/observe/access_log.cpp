@@ -1,47 +1,21 @@
 #include "host/observe/access_log.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <system_error>
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "host/observe/log.hpp"
 
 namespace weft::host::observe {
-
-namespace {
-
-[[noreturn]] void Fail(const std::string& target) {
-  throw std::system_error(errno, std::generic_category(), "access log " + target);
-}
-
-bool IsFifo(const std::string& target) {
-  struct stat status {};
-  return stat(target.c_str(), &status) == 0 && S_ISFIFO(status.st_mode);
-}
-
-int Open(const std::string& target) {
-  // A FIFO is opened for reading as well: it then needs no reader to be opened, a reader that leaves makes no
-  // errors, and lines wait in it for the next one. O_NONBLOCK is for what takes its place meanwhile.
-  const int how = IsFifo(target) ? O_RDWR : O_WRONLY | O_CREAT | O_APPEND;
-  const int descriptor = open(target.c_str(), how | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0640);
-  if (descriptor < 0) {
-    Fail(target);
-  }
-  return descriptor;
-}
-
-}  // namespace
 
 void AccessLog::Check(const std::string& target) {
   if (target.empty() || target == "-") {
     return;
   }
-  if (!IsFifo(target)) {
-    close(Open(target));
-  } else if (faccessat(AT_FDCWD, target.c_str(), R_OK | W_OK, AT_EACCESS) != 0) {
-    Fail(target);
-  }
+  LineSink::CheckFile(target, "access log");
 }
 
 void AccessLog::Flush() noexcept {
@@ -50,31 +24,71 @@ void AccessLog::Flush() noexcept {
   }
 }
 
-AccessLog::AccessLog(const std::string& target) {
+AccessLog::AccessLog(const std::string& target, options::AccessFormat format,
+                     std::vector<std::string> skip)
+    : format_(std::move(format)), skip_(std::move(skip)) {
   if (target.empty()) {
     return;
   }
-  if (target == "-") {
-    writer_ = std::make_unique<LineWriter>(STDERR_FILENO);
-    return;
-  }
-  descriptor_ = Open(target);
-  writer_ = std::make_unique<LineWriter>(descriptor_, "the access log " + target);
+  const bool is_standard_error = target == "-";
+  writer_ = std::make_unique<LineWriter>(
+      is_standard_error ? LineSink::ToDescriptor(StandardErrorOfLog())
+                        : LineSink::ToFile(target, "access log"),
+      LineWriter::Options{
+          .name = "the access log " + target,
+          .tell_dropped = [this,
+                           target](std::uint64_t dropped) { return TellDropped(target, dropped); },
+          .is_last_resort = is_standard_error});
 }
 
-AccessLog::~AccessLog() {
-  writer_.reset();
-  if (descriptor_ >= 0) {
-    close(descriptor_);
+void AccessLog::Reopen() noexcept {
+  if (writer_) {
+    writer_->Reopen();
   }
+}
+
+bool AccessLog::Skips(const RequestRecord& record) const noexcept {
+  if (skip_.empty() || record.status >= 400) {
+    return false;
+  }
+  const std::string_view url = record.raw_url;
+  const auto path = url.substr(0, url.find('?'));
+  return std::ranges::any_of(skip_, [path](std::string_view skipped) {
+    return skipped.ends_with('*') ? path.starts_with(skipped.substr(0, skipped.size() - 1))
+                                  : path == skipped;
+  });
+}
+
+/// Who reads records reads nothing else: only a log in Weft's own forms has a line of it.
+std::string AccessLog::TellDropped(const std::string& target, std::uint64_t dropped) const {
+  using Style = options::AccessFormat::Style;
+  const auto count = std::to_string(dropped);
+  switch (format_.style) {
+    case Style::kText:
+      return "weft: " + count + " lines of the log were dropped: nobody read it";
+    case Style::kJson:
+      return R"({"time":")" + Timestamp() + R"(","pid":)" + std::to_string(::getpid()) +
+             R"(,"dropped":)" + count + "}";
+    case Style::kParts:
+      break;
+  }
+  const auto message =
+      count + " lines of the access log " + target + " were dropped: nobody read it";
+  const std::array fields{LogField("dropped", dropped)};
+  Log({.level = Level::kWarning,
+       .message = message,
+       .event = "access_lines_dropped",
+       .fields = fields,
+       .is_about_no_request = true});
+  return {};
 }
 
 void AccessLog::Write(const RequestRecord& record) noexcept {
-  if (!writer_) {
+  if (!writer_ || Skips(record)) {
     return;
   }
   try {
-    writer_->Write(FormatAccessLine(record));
+    writer_->Write(FormatAccessLine(format_, record));
   } catch (...) {
     // No memory for a line: the request itself went well.
   }

@@ -3,13 +3,11 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <system_error>
 #include <utility>
 
 #include "host/observe/log.hpp"
-#include "host/observe/write_piece.hpp"
 
 namespace weft::host::observe {
 
@@ -19,8 +17,12 @@ constexpr int kNobodyReads = 0;  // in place of an error of the system
 
 }  // namespace
 
+LineWriter::LineWriter(LineSink sink, Options options)
+    : sink_(std::move(sink)), options_(std::move(options)), thread_([this] { RunThread(); }) {}
+
 LineWriter::LineWriter(int descriptor, std::string name)
-    : descriptor_(descriptor), name_(std::move(name)), thread_([this] { RunThread(); }) {}
+    : LineWriter(LineSink::ToDescriptor(descriptor),
+                 {.name = std::move(name), .is_last_resort = descriptor == STDERR_FILENO}) {}
 
 LineWriter::~LineWriter() {
   {
@@ -56,20 +58,66 @@ void LineWriter::Flush() noexcept {
   written_.wait_for(lock, kFarewell, [this] { return waiting_.empty() && !writing_; });
 }
 
+void LineWriter::Reopen() noexcept {
+  const std::lock_guard lock(mutex_);
+  reopens_ = true;
+  wake_.notify_one();
+}
+
+void LineWriter::SetTimer(Clock::time_point when) noexcept {
+  const std::lock_guard lock(mutex_);
+  timer_ = when;
+  wake_.notify_one();
+}
+
 void LineWriter::RunThread() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    wake_.wait(lock, [this] { return stopping_ || !waiting_.empty() || dropped_ != 0; });
-    if (waiting_.empty() && dropped_ == 0) {
+    const auto has_work = [this] {
+      return stopping_ || !waiting_.empty() || dropped_ != 0 || reopens_;
+    };
+    // Not wait_until(max()), which overflows in some versions of the library.
+    while (!has_work() && timer_ == Clock::time_point::max()) {
+      wake_.wait(lock);
+    }
+    while (!has_work() && Clock::now() < timer_) {
+      wake_.wait_until(lock, timer_);
+    }
+    if (timer_ != Clock::time_point::max() && (stopping_ || Clock::now() >= timer_)) {
+      timer_ = Clock::time_point::max();
+      lock.unlock();
+      try {
+        options_.on_timer();
+      } catch (...) {
+        // No memory: what it had to tell is told later, or never.
+      }
+      lock.lock();
+      continue;
+    }
+    const bool reopens = std::exchange(reopens_, false);
+    if (waiting_.empty() && dropped_ == 0 && !reopens) {
       break;
     }
     std::string lines = std::exchange(waiting_, {});
-    if (const auto dropped = std::exchange(dropped_, 0)) {
-      lines +=
-          "weft: " + std::to_string(dropped) + " lines of the log were dropped: nobody read it\n";
-    }
+    const auto dropped = std::exchange(dropped_, 0);
     writing_ = true;
     lock.unlock();
+    if (reopens) {
+      OpenAnew();
+    }
+    if (dropped != 0) {
+      try {
+        const auto line = options_.tell_dropped
+                              ? options_.tell_dropped(dropped)
+                              : "weft: " + std::to_string(dropped) +
+                                    " lines of the log were dropped: nobody read it";
+        if (!line.empty()) {
+          lines.append(line).append("\n");
+        }
+      } catch (...) {
+        // No memory to tell of it.
+      }
+    }
     WriteAll(lines);
     lock.lock();
     writing_ = false;
@@ -79,9 +127,24 @@ void LineWriter::RunThread() {
   TellOfLoss();
 }
 
+void LineWriter::OpenAnew() noexcept {
+  if (sink_.Reopen()) {
+    line_is_cut_ = false;
+    return;
+  }
+  const int error = errno;
+  try {
+    WriteToStandardError("weft: " + options_.name +
+                         " cannot be opened anew: " + std::generic_category().message(error) +
+                         "; its lines go where they went before\n");
+  } catch (...) {
+    // No memory to tell of it.
+  }
+}
+
 void LineWriter::WriteAll(std::string_view lines) noexcept {
   // Its rest is lost: completed now, it could follow the line of another process.
-  std::string_view end_of_cut_line = line_is_cut_ ? "\n" : "";
+  std::string_view end_of_cut_line = line_is_cut_ && sink_.MayCut() ? "\n" : "";
   auto error = WriteUntilError(end_of_cut_line);
   if (!error) {
     error = WriteUntilError(lines);
@@ -94,7 +157,7 @@ void LineWriter::WriteAll(std::string_view lines) noexcept {
 /// Takes what was written off the front of `text`. Returns what kept the rest of it from being written, if anything.
 std::optional<int> LineWriter::WriteUntilError(std::string_view& text) noexcept {
   while (!text.empty()) {
-    const auto count = WritePiece(descriptor_, text);
+    const auto count = sink_.Write(text);
     if (count < 0) {
       return errno;
     }
@@ -121,16 +184,16 @@ bool LineWriter::WaitForReader() noexcept {
   if (patience.count() <= 0) {
     return false;
   }
-  pollfd writable{descriptor_, POLLOUT, 0};
+  pollfd writable{sink_.Descriptor(), POLLOUT, 0};
   poll(&writable, 1, static_cast<int>(patience.count()));
   return true;
 }
 
 void LineWriter::Lose(std::string_view lines, int error) noexcept {
-  if (descriptor_ == STDERR_FILENO) {
+  if (options_.is_last_resort) {
     return;  // there is nowhere to tell
   }
-  lost_ += static_cast<std::size_t>(std::count(lines.begin(), lines.end(), '\n'));
+  lost_ += sink_.Count(lines);
   loss_error_ = error;
   // What nobody reads is lost at the end alone, and told of there.
   const bool was_told = told_at_ != Clock::time_point{} && Clock::now() - told_at_ < kTellEvery;
@@ -144,11 +207,12 @@ void LineWriter::TellOfLoss() noexcept {
     return;
   }
   try {
-    WriteToStandardError(
-        "weft: " + std::to_string(lost_) + " lines of " + name_ + " could not be written: " +
-        (loss_error_ == kNobodyReads ? "nobody reads them"
-                                     : std::generic_category().message(loss_error_)) +
-        "\n");
+    WriteToStandardError("weft: " + std::to_string(lost_) + " lines of " + options_.name +
+                         " could not be written: " +
+                         (loss_error_ == kNobodyReads
+                              ? "nobody reads them"
+                              : std::generic_category().message(loss_error_)) +
+                         "\n");
     lost_ = 0;
     told_at_ = Clock::now();
   } catch (...) {

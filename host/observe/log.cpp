@@ -1,14 +1,23 @@
 #include "host/observe/log.hpp"
 
 #include <poll.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <ctime>
+#include <mutex>
+#include <new>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <system_error>
+#include <utility>
 
+#include "host/observe/rate_limit.hpp"
 #include "host/observe/write_piece.hpp"
 
 namespace weft::host::observe {
@@ -17,22 +26,45 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-std::atomic<Level> g_level{Level::kInfo};
+std::atomic<Level> g_own_level{Level::kInfo};
+/// Of this process, or of the host (ShareLogLevel()).
+std::atomic<std::atomic<Level>*> g_level{&g_own_level};
 std::atomic<LineWriter*> g_writer{nullptr};
+std::atomic<int> g_standard_error{STDERR_FILENO};
+std::atomic<DescribeWork> g_describe_work{nullptr};
+
+/// After the last event of a kind that was dropped, if none of the kind passes.
+constexpr std::chrono::seconds kTellDroppedAfter{1};
+
+/// Set before the process has threads.
+struct SetUp {
+  options::LogFormat format = options::LogFormat::kText;
+  options::LogTarget target;
+  std::string_view process;
+  std::optional<LineSink> sink;  ///< of the file, or journald, for who writes in place
+};
+SetUp g_set_up;
+RateLimit g_limit;
+/// Holds who writes in place; what follows is his.
+std::mutex g_in_place;
+std::uint64_t g_lost_in_place = 0;
+/// The file was renamed while a LogThread wrote, or before this process was forked.
+std::atomic<bool> g_sink_is_stale{false};
 /// Whether the last that standard error took was not the end of a line.
 std::atomic<bool> g_line_is_cut{false};
 
-/// Writes to standard error until the text ends, or time does; returns what is left.
-std::string_view WriteUntil(Clock::time_point until, std::string_view text) noexcept {
+/// Writes until the text ends, or time does; returns what is left.
+std::string_view WriteUntil(Clock::time_point until, int descriptor,
+                            std::string_view text) noexcept {
   while (!text.empty()) {
-    const auto count = WritePiece(STDERR_FILENO, text);
+    const auto count = WritePiece(descriptor, text);
     if (count < 0) {
       break;
     }
     text.remove_prefix(static_cast<std::size_t>(count));
     if (count == 0) {
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
-      pollfd writable{STDERR_FILENO, POLLOUT, 0};
+      pollfd writable{descriptor, POLLOUT, 0};
       if (left <= 0 || poll(&writable, 1, static_cast<int>(left)) == 0) {
         break;
       }
@@ -53,6 +85,21 @@ std::string_view NameOf(Level level) noexcept {
       return "error";
   }
   return "unknown";
+}
+
+/// Of syslog(3), as journald takes it.
+char PriorityOf(Level level) noexcept {
+  switch (level) {
+    case Level::kDebug:
+      return '7';
+    case Level::kInfo:
+      return '6';
+    case Level::kWarning:
+      return '4';
+    case Level::kError:
+      return '3';
+  }
+  return '6';
 }
 
 void AppendEscaped(std::string& to, std::string_view text, bool quotes) {
@@ -81,7 +128,7 @@ void AppendEscaped(std::string& to, std::string_view text, bool quotes) {
 }  // namespace
 
 void WriteToStandardError(std::string_view text, std::chrono::milliseconds patience) noexcept {
-  const auto rest = WriteUntil(Clock::now() + patience, text);
+  const auto rest = WriteUntil(Clock::now() + patience, STDERR_FILENO, text);
   if (rest.size() < text.size()) {
     g_line_is_cut.store(text[text.size() - rest.size() - 1] != '\n', std::memory_order_relaxed);
   }
@@ -97,16 +144,29 @@ void WriteProblems(const std::vector<mappings::Problem>& problems) {
 }
 
 std::string Timestamp(std::chrono::system_clock::time_point time) {
-  const auto seconds = std::chrono::system_clock::to_time_t(time);
   const auto milliseconds =
-      std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count() % 1000;
-  std::tm utc{};
-  gmtime_r(&seconds, &utc);
-  std::array<char, 40> text{};
-  const auto length = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &utc);
-  std::snprintf(text.data() + length, text.size() - length, ".%03dZ",
-                static_cast<int>(milliseconds));
-  return text.data();
+      std::chrono::floor<std::chrono::milliseconds>(time.time_since_epoch()).count();
+  const auto seconds = static_cast<std::time_t>(milliseconds / 1000);
+  // Most lines are of the same second as the one before.
+  struct Second {
+    std::time_t of = -1;
+    std::array<char, 32> text{};
+    std::size_t bytes = 0;
+  };
+  thread_local Second last;
+  if (last.of != seconds) {
+    std::tm utc{};
+    gmtime_r(&seconds, &utc);
+    last.bytes = std::strftime(last.text.data(), last.text.size(), "%Y-%m-%dT%H:%M:%S.", &utc);
+    last.of = seconds;
+  }
+  std::string text(last.text.data(), last.bytes);
+  const auto rest = static_cast<int>(milliseconds % 1000);
+  text.push_back(static_cast<char>('0' + rest / 100));
+  text.push_back(static_cast<char>('0' + rest / 10 % 10));
+  text.push_back(static_cast<char>('0' + rest % 10));
+  text.push_back('Z');
+  return text;
 }
 
 std::string EscapedControls(std::string_view text) {
@@ -121,33 +181,373 @@ std::string Escaped(std::string_view text) {
   return escaped;
 }
 
-void SetLogLevel(Level level) noexcept { g_level.store(level, std::memory_order_relaxed); }
+void AppendJsonString(std::string& to, std::string_view text) {
+  const bool is_plain = std::all_of(text.begin(), text.end(), [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte >= 0x20 && byte < 0x7f && c != '"' && c != '\\';
+  });
+  if (is_plain) {
+    to.append("\"").append(text).append("\"");
+    return;
+  }
+  constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
+  to += nlohmann::json(text).dump(-1, ' ', /*ensure_ascii=*/true, kReplace);
+}
 
-bool LogsAt(Level level) noexcept { return level >= g_level.load(std::memory_order_relaxed); }
+void SetLogLevel(Level level) noexcept {
+  g_level.load(std::memory_order_relaxed)->store(level, std::memory_order_relaxed);
+}
 
-void Log(Level level, std::string_view text) noexcept {
-  if (!LogsAt(level)) {
+Level LogLevelNow() noexcept {
+  // Where it is shared, a handler gone wild may have written there.
+  const auto level = g_level.load(std::memory_order_relaxed)->load(std::memory_order_relaxed);
+  return std::clamp(level, Level::kDebug, Level::kError);
+}
+
+bool LogsAt(Level level) noexcept { return level >= LogLevelNow(); }
+
+void ShareLogLevel() noexcept {
+  void* const page = ::mmap(nullptr, sizeof(std::atomic<Level>), PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (page != MAP_FAILED) {
+    g_level.store(new (page) std::atomic<Level>(LogLevelNow()));
+  }
+}
+
+void SetStandardErrorOfLog(int descriptor) noexcept { g_standard_error.store(descriptor); }
+int StandardErrorOfLog() noexcept { return g_standard_error.load(); }
+void SetProcessName(std::string_view name) noexcept { g_set_up.process = name; }
+void SetWorkDescription(DescribeWork describe) noexcept { g_describe_work.store(describe); }
+
+void DescribeCurrentWork(WorkDescription& into) noexcept {
+  if (const auto describe = g_describe_work.load()) {
+    describe(into);
+  }
+}
+
+namespace {
+
+/// An event as it is written, with the number of its kind that were dropped before it.
+class Formatter {
+ public:
+  Formatter(const LogEvent& event, std::uint64_t dropped) : event_(event), dropped_(dropped) {
+    if (event.request.empty() && event.handler.empty() && !event.is_about_no_request) {
+      WorkDescription work{.request = request_room_, .handler = handler_room_};
+      DescribeCurrentWork(work);
+      request_ = {request_room_.data(), work.request_bytes};
+      handler_ = {handler_room_.data(), work.handler_bytes};
+    } else {
+      request_ = event.request;
+      handler_ = event.handler;
+    }
+    process_ = event.pid != 0 ? event.process : g_set_up.process;
+    pid_ = event.pid != 0 ? event.pid : ::getpid();
+  }
+
+  /// Without the last end of line.
+  std::string Format() const {
+    if (g_set_up.target.kind == options::LogTarget::Kind::kJournald) {
+      return Journal();
+    }
+    return g_set_up.format == options::LogFormat::kJson ? Json() : Text();
+  }
+
+ private:
+  template <typename F>
+  void ForEachFrame(F function) const {
+    for (std::string_view rest = event_.stack; !rest.empty();) {
+      const auto end = rest.find('\n');
+      function(rest.substr(0, end));
+      rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+    }
+  }
+
+  std::string Text() const {
+    std::string head = Timestamp() + " weft[" + std::to_string(pid_) + "] ";
+    head.append(NameOf(event_.level)).append(": ");
+    std::string line = head;
+    AppendEscaped(line, event_.message, false);
+    if (dropped_ != 0) {
+      line += "; " + std::to_string(dropped_) + " events like it were dropped before (--log-rate)";
+    }
+    if (!request_.empty() && event_.message.find(request_) == std::string_view::npos) {
+      line += " (request ";
+      AppendEscaped(line, request_, false);
+      line += ")";
+    }
+    ForEachFrame([&](std::string_view frame) {
+      line.append("\n").append(head);
+      if (!event_.event.empty()) {
+        line.append(event_.event).append(": ");
+      }
+      AppendEscaped(line, frame, false);
+    });
+    return line;
+  }
+
+  std::string Json() const {
+    std::string line = R"({"time":")" + Timestamp() + R"(","level":")";
+    line.append(NameOf(event_.level)).append(R"(","pid":)").append(std::to_string(pid_));
+    const auto append = [&line](std::string_view name, std::string_view value) {
+      if (!value.empty()) {
+        line.append(",\"").append(name).append("\":");
+        AppendJsonString(line, value);
+      }
+    };
+    append("process", process_);
+    append("request", request_);
+    append("handler", handler_);
+    append("event", event_.event);
+    append("message", event_.message.empty() ? " " : event_.message);
+    for (const auto& field : event_.fields) {
+      if (field.is_number) {
+        line.append(",\"").append(field.name).append("\":").append(field.value);
+      } else {
+        append(field.name, field.value);
+      }
+    }
+    if (dropped_ != 0) {
+      line += ",\"dropped\":" + std::to_string(dropped_);
+    }
+    if (!event_.stack.empty()) {
+      line += ",\"stack\":[";
+      ForEachFrame([&](std::string_view frame) {
+        if (line.back() != '[') {
+          line.push_back(',');
+        }
+        frame.remove_prefix(std::min(frame.find_first_not_of(' '), frame.size()));
+        AppendJsonString(line, frame);
+      });
+      line += "]";
+    }
+    return line + "}";
+  }
+
+  /// Each field on a line of its own: no value has an end of line, as control characters are escaped.
+  std::string Journal() const {
+    std::string record = "PRIORITY=";
+    record.append(1, PriorityOf(event_.level)).append("\nSYSLOG_IDENTIFIER=weft\nSYSLOG_PID=");
+    record.append(std::to_string(pid_)).append("\n");
+    const auto append = [&record](std::string_view name, std::string_view value) {
+      if (!value.empty()) {
+        record.append(name).append("=");
+        AppendEscaped(record, value, false);
+        record.push_back('\n');
+      }
+    };
+    append("MESSAGE", event_.message.empty() ? " " : event_.message);
+    append("WEFT_PROCESS", process_);
+    append("WEFT_REQUEST_ID", request_);
+    append("WEFT_HANDLER", handler_);
+    append("WEFT_EVENT", event_.event);
+    for (const auto& field : event_.fields) {
+      std::string name = "WEFT_" + std::string(field.name);
+      std::ranges::transform(name, name.begin(),
+                             [](char c) { return c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c; });
+      append(name, field.value);
+    }
+    if (dropped_ != 0) {
+      append("WEFT_DROPPED", std::to_string(dropped_));
+    }
+    ForEachFrame([&](std::string_view frame) { append("WEFT_STACK", frame); });
+    return record;
+  }
+
+  const LogEvent& event_;
+  const std::uint64_t dropped_;
+  std::array<char, 512> request_room_{};
+  std::array<char, 256> handler_room_{};
+  std::string_view request_;
+  std::string_view handler_;
+  std::string_view process_;
+  pid_t pid_ = 0;
+};
+
+std::string DroppedLine(std::uint64_t count, const char* why) {
+  const auto message = std::to_string(count) + " lines of the log were dropped: " + why;
+  const std::array fields{LogField("dropped", count)};
+  return Formatter({.level = Level::kWarning,
+                    .message = message,
+                    .event = "lines_dropped",
+                    .fields = fields,
+                    .is_about_no_request = true},
+                   0)
+      .Format();
+}
+
+/// Without waiting for anybody.
+void WriteInPlace(std::string line) {
+  const std::lock_guard lock(g_in_place);
+  line.push_back('\n');
+  if (g_lost_in_place != 0) {
+    line.insert(0, DroppedLine(g_lost_in_place, "nobody read it") + "\n");
+  }
+  if (g_sink_is_stale.exchange(false) && g_set_up.sink) {
+    g_set_up.sink->Reopen();  // or written to as before
+  }
+  std::optional<LineSink> standard_error;
+  auto& sink = g_set_up.sink ? *g_set_up.sink
+                             : standard_error.emplace(LineSink::ToDescriptor(StandardErrorOfLog()));
+  if (g_line_is_cut.load(std::memory_order_relaxed) && sink.MayCut()) {
+    line.insert(0, 1, '\n');
+  }
+  std::string_view rest = line;
+  while (!rest.empty()) {
+    const auto count = sink.Write(rest);
+    if (count <= 0) {
+      break;
+    }
+    rest.remove_prefix(static_cast<std::size_t>(count));
+  }
+  if (rest.size() < line.size()) {
+    g_lost_in_place = 0;
+    g_line_is_cut.store(line[line.size() - rest.size() - 1] != '\n', std::memory_order_relaxed);
+  } else {
+    ++g_lost_in_place;
+  }
+}
+
+void WriteEvent(const LogEvent& event, std::uint64_t dropped) {
+  auto line = Formatter(event, dropped).Format();
+  if (auto* const writer = g_writer.load(std::memory_order_acquire)) {
+    writer->Write(line);
+  } else {
+    WriteInPlace(std::move(line));
+  }
+}
+
+/// On the log's thread, when none of their kinds has passed for a while.
+void TellDropped() {
+  for (const auto& kind : g_limit.TakeUntold()) {
+    const auto message =
+        std::to_string(kind.count) + " events like this were dropped (--log-rate): " + kind.name;
+    const std::array fields{LogField("dropped", kind.count)};
+    WriteEvent({.level = kind.level,
+                .message = message,
+                .event = "events_dropped",
+                .fields = fields,
+                .is_about_no_request = true},
+               0);
+  }
+}
+
+LineSink OpenLog(const options::LogTarget& target) {
+  switch (target.kind) {
+    case options::LogTarget::Kind::kFile:
+      return LineSink::ToFile(target.path, "the log");
+    case options::LogTarget::Kind::kJournald:
+      return LineSink::ToJournal(target.path);
+    case options::LogTarget::Kind::kStandardError:
+      break;
+  }
+  return LineSink::ToDescriptor(StandardErrorOfLog());
+}
+
+std::string NameOfLog(const options::LogTarget& target) {
+  return target.kind == options::LogTarget::Kind::kStandardError ? "the log"
+                                                                 : "the log " + target.path;
+}
+
+}  // namespace
+
+void Log(const LogEvent& event, std::source_location where) noexcept {
+  if (!LogsAt(event.level)) {
     return;
   }
   try {
-    std::string line = Timestamp() + " weft[" + std::to_string(getpid()) + "] ";
-    line.append(NameOf(level)).append(": ");
-    AppendEscaped(line, text, false);
-    if (auto* const writer = g_writer.load(std::memory_order_acquire)) {
-      writer->Write(line);
-      return;
+    const auto now = RateLimit::Clock::now();
+    // What names the kind: the event, or how its first line began.
+    const auto name = event.event.empty() ? event.message.substr(0, 120) : event.event;
+    const auto dropped = g_limit.Pass({.file = where.file_name(),
+                                       .line = where.line(),
+                                       .event = event.event.empty() ? nullptr : event.event.data()},
+                                      event.level, name, now);
+    if (dropped) {
+      WriteEvent(event, *dropped);
+    } else if (auto* const writer = g_writer.load(std::memory_order_acquire)) {
+      writer->SetTimer(now + kTellDroppedAfter);
     }
-    line.push_back('\n');
-    if (g_line_is_cut.load(std::memory_order_relaxed)) {
-      line.insert(0, 1, '\n');
-    }
-    WriteToStandardError(line);
   } catch (...) {
     // A line that cannot be made is no reason to fail what it tells of.
   }
 }
 
-LogThread::LogThread() : writer_(STDERR_FILENO) {
+void Log(Level level, std::string_view text, std::source_location where) noexcept {
+  Log(LogEvent{.level = level, .message = text}, where);
+}
+
+void LogAll(const LogEvent& event) noexcept {
+  try {
+    if (LogsAt(event.level)) {
+      WriteEvent(event, 0);
+    }
+  } catch (...) {
+    // As above.
+  }
+}
+
+void LogProblems(const std::vector<mappings::Problem>& problems) {
+  if (g_set_up.format == options::LogFormat::kText && !g_set_up.sink) {
+    constexpr std::chrono::milliseconds kPatience{2'000};
+    std::string lines;
+    for (const auto& problem : problems) {
+      lines += problem.ToString() + "\n";
+    }
+    const auto until = Clock::now() + kPatience;
+    WriteUntil(until, StandardErrorOfLog(), lines);
+    return;
+  }
+  for (const auto& problem : problems) {
+    const bool is_error = problem.severity == mappings::Problem::Severity::kError;
+    const auto message = problem.ToString();
+    const std::array fields{LogField("file", problem.where.file),
+                            LogField("line", problem.where.line),
+                            LogField("column", problem.where.column)};
+    LogAll({.level = is_error ? Level::kError : Level::kWarning,
+            .message = message,
+            .event = "mapping_problem",
+            .fields = fields});
+  }
+}
+
+void SetUpLog(const options::Settings& settings) {
+  g_set_up.format = settings.log_format;
+  g_set_up.target = settings.log;
+  g_set_up.sink.reset();
+  if (settings.log.kind != options::LogTarget::Kind::kStandardError) {
+    g_set_up.sink.emplace(OpenLog(settings.log));
+  }
+  g_limit.Set(settings.log_rate, settings.log_burst);
+}
+
+void CheckLog(const options::Settings& settings) {
+  if (settings.log.kind == options::LogTarget::Kind::kFile) {
+    LineSink::CheckFile(settings.log.path, "the log");
+  }
+}
+
+void ReopenLog() noexcept {
+  if (auto* const writer = g_writer.load(std::memory_order_acquire)) {
+    g_sink_is_stale.store(true);
+    writer->Reopen();
+    return;
+  }
+  const std::lock_guard lock(g_in_place);
+  if (g_set_up.sink && !g_set_up.sink->Reopen()) {
+    WriteToStandardError(
+        "weft: the log's file cannot be opened anew: its lines go where they went before\n");
+  }
+}
+
+LogThread::LogThread()
+    : writer_(
+          OpenLog(g_set_up.target),
+          {.name = NameOfLog(g_set_up.target),
+           .tell_dropped =
+               [](std::uint64_t dropped) { return DroppedLine(dropped, "nobody read it"); },
+           .on_timer = &TellDropped,
+           .is_last_resort = g_set_up.target.kind == options::LogTarget::Kind::kStandardError}) {
+  g_sink_is_stale.store(true);
   g_writer.store(&writer_, std::memory_order_release);
 }
 

@@ -5,6 +5,13 @@
 #include <string>
 #include <string_view>
 
+#include "host/options/access_format.hpp"
+
+namespace weft {
+class HttpRequest;
+class HttpResponse;
+}  // namespace weft
+
 namespace weft::host::observe {
 
 /// How a request ended, beside its status.
@@ -35,9 +42,20 @@ struct RequestRecord {
   /// What its handler gave to AppendToLog().
   std::string log_text{};
   Outcome outcome = Outcome::kCompleted;
+  // For formats that ask for more.
+  /// Null: there were no parameters, or the handler may change it still. Lifetime of both: while it is written.
+  const HttpRequest* request = nullptr;
+  const HttpResponse* response = nullptr;
+  std::uint64_t header_bytes_sent = 0;
+  std::uint64_t body_bytes_received = 0;
+  /// Until its handler was called, of `duration`; negative: it was not.
+  std::chrono::nanoseconds queue_time{-1};
 };
 
 std::string_view ToString(Outcome outcome) noexcept;
+
+/// The line of the access log in that format, without its end: one line, whatever a peer sent.
+std::string FormatAccessLine(const options::AccessFormat& format, const RequestRecord& record);
 
 /// The line of the access log: `key=value` pairs, values that a peer sent quoted and escaped.
 std::string FormatAccessLine(const RequestRecord& record);

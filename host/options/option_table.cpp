@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "host/options/access_format.hpp"
 #include "host/options/values.hpp"
 #include "mappings/ascii.hpp"
 #include "mappings/host_name.hpp"
@@ -720,9 +721,31 @@ void AppendLogging(std::vector<Option>& table) {
   constexpr std::string_view kGroup = "Logging";
   table.push_back(Special(
       kGroup, "log-level", "LEVEL", FormatLogLevel(Settings{}.log_level),
-      "The least level that is logged to standard error: debug, info, warning "
-      "or error.",
+      "The least level that is logged: debug, info, warning or error.",
       [](Settings& settings, std::string_view text) { settings.log_level = ParseLogLevel(text); }));
+  table.push_back(
+      Special(kGroup, "log", "stderr|FILE|journald", "stderr",
+              "Where the log goes: stderr, a file or FIFO, or journald (journald:PATH: a socket of "
+              "its protocol at PATH). A file is opened anew on SIGUSR1.",
+              [](Settings& settings, std::string_view text) {
+                settings.log = ParseLogTarget(NotEmpty(text));
+              }));
+  table.push_back(Special(kGroup, "log-format", "text|json", "text",
+                          "How an event is written: a line for people, or one JSON object a line.",
+                          [](Settings& settings, std::string_view text) {
+                            if (text != "text" && text != "json") {
+                              throw BadValue(Quoted(text) + " is no format: give text or json");
+                            }
+                            settings.log_format =
+                                text == "json" ? LogFormat::kJson : LogFormat::kText;
+                          }));
+  table.push_back(
+      Quantity<Count>(kGroup, "log-rate", &Settings::log_rate, {0, 1'000'000},
+                      "Events of one kind a second that a process logs, once "
+                      "--log-burst of them are used up; others are dropped, and counted in "
+                      "the next. 0: all are logged."));
+  table.push_back(Quantity<Count>(kGroup, "log-burst", &Settings::log_burst, {1, 1'000'000},
+                                  "Events of one kind that may come at once."));
   table.push_back(Special(kGroup, "access-log", "off|-|FILE", "off",
                           "Where a line per request goes: off, - (standard error), a file or a "
                           "FIFO.",
@@ -730,6 +753,29 @@ void AppendLogging(std::vector<Option>& table) {
                             settings.access_log =
                                 text == "off" ? std::string_view{} : NotEmpty(text);
                           }));
+  table.push_back(Special(
+      kGroup, "access-log-format", "FORMAT", "text",
+      "How: text (key=value), json, common, combined, or a format with Apache's placeholders, or, "
+      "after fpm:, php-fpm's, and %{NAME}w for what only Weft has (docs/guide/logs.md).",
+      [](Settings& settings, std::string_view text) {
+        settings.access_log_format = ParseAccessFormat(text);
+      }));
+  Option skip =
+      Special(kGroup, "access-log-skip", "PATH", "none",
+              "Path whose requests have no line where their status is below 400: those "
+              "of health checks, say. A * at its end stands for any rest. May be "
+              "repeated.",
+              [](Settings& settings, std::string_view text) {
+                if (!text.starts_with('/')) {
+                  throw BadValue(Quoted(text) + " is no path: write it like /ping or /health/*");
+                }
+                if (text.substr(0, text.size() - 1).find('*') != std::string_view::npos) {
+                  throw BadValue(Quoted(text) + " has a * that is not at its end");
+                }
+                settings.access_log_skip.emplace_back(text);
+              });
+  table.push_back(
+      Repeatable(std::move(skip), [](Settings& settings) { settings.access_log_skip.clear(); }));
 }
 
 }  // namespace

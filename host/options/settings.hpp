@@ -15,6 +15,7 @@
 #include <weft/forwarded_fields.hpp>
 #include <weft/http_response_settings.hpp>
 #include <weft/peer_set.hpp>
+#include "host/options/access_format.hpp"
 #include "mappings/sources.hpp"
 
 namespace weft::host::options {
@@ -60,6 +61,16 @@ struct Environment {
   bool all = false;
   std::vector<std::string> kept{};  ///< Names; one may end with *.
   std::vector<std::pair<std::string, std::string>> set{};
+};
+
+/// A line for people, or an object for programs.
+enum class LogFormat { kText, kJson };
+
+/// Where the log goes.
+struct LogTarget {
+  enum class Kind { kStandardError, kFile, kJournald };
+  Kind kind = Kind::kStandardError;
+  std::string path{};  ///< of the file, or of journald's socket
 };
 
 /// How a command that lists something prints it: for people, or for programs.
@@ -301,9 +312,21 @@ struct Settings {
 
   /// The least level that is logged.
   LogLevel log_level = LogLevel::kInfo;
+  /// Standard error: a service manager, a container, or the web server takes it from there.
+  LogTarget log;
+  LogFormat log_format = LogFormat::kText;
+  /// Events of one kind a second that are logged, of one process, once its burst is used up; 0: all. 50: a failure that comes with
+  /// every request is seen, and fills a disk with no more than some megabytes an hour.
+  std::size_t log_rate = 50;
+  /// 500: a load test's failures, say, are all there.
+  std::size_t log_burst = 500;
   /// Where access lines go: empty = nowhere, "-" = standard error, else a file or FIFO. Off: the web server
   /// in front writes one already.
   std::string access_log;
+  /// How. Text: key=value, which both people and programs read.
+  AccessFormat access_log_format;
+  /// Paths whose successes it leaves out: health checks, say. One that ends in * stands for all that begin so.
+  std::vector<std::string> access_log_skip;
 
   // Commands that list something.
 

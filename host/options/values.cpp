@@ -271,6 +271,25 @@ std::string FormatLogLevel(LogLevel level) {
   return {};
 }
 
+LogTarget ParseLogTarget(std::string_view text) {
+  using Kind = LogTarget::Kind;
+  constexpr std::string_view kJournald = "journald";
+  constexpr std::size_t kLongestSocketPath = 107;  // of sockaddr_un
+  if (text == "stderr" || text == "-") return {};
+  if (text == kJournald) return {.kind = Kind::kJournald, .path = "/run/systemd/journal/socket"};
+  if (text.starts_with(kJournald) && text.substr(kJournald.size()).starts_with(":")) {
+    const std::string_view path = text.substr(kJournald.size() + 1);
+    if (!path.starts_with('/')) {
+      Refuse(text, "has no absolute path", "write it like journald:/run/systemd/journal/socket");
+    }
+    if (path.size() > kLongestSocketPath) {
+      Refuse(text, "is too long for a socket", "give a path of at most 107 bytes");
+    }
+    return {.kind = Kind::kJournald, .path = std::string(path)};
+  }
+  return {.kind = Kind::kFile, .path = std::string(text)};
+}
+
 ListenAddress ParseListenAddress(std::string_view text) {
   const std::size_t colon = text.find(':');
   const std::string_view kind = text.substr(0, colon);

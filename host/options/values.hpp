@@ -48,6 +48,9 @@ class BadValue : public std::runtime_error {
 [[nodiscard]] LogLevel ParseLogLevel(std::string_view text);
 [[nodiscard]] std::string FormatLogLevel(LogLevel level);
 
+/// `stderr`, `journald`, `journald:/PATH` or a path.
+[[nodiscard]] LogTarget ParseLogTarget(std::string_view text);
+
 /// `unix:/PATH`, `tcp:HOST:PORT`, `tcp:[ADDRESS]:PORT`, `tcp:*:PORT` or `fd:N`.
 [[nodiscard]] ListenAddress ParseListenAddress(std::string_view text);
 

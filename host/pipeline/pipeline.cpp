@@ -1,6 +1,7 @@
 #include "host/pipeline/pipeline.hpp"
 
 #include <algorithm>
+#include <array>
 #include <exception>
 #include <string>
 #include <utility>
@@ -224,7 +225,7 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
   if (!flight.recorded) {
     CountEnd(flight, context);
     if (access_log_.Enabled()) {
-      Record(flight, context, io.BodyBytesSent());
+      Record(flight, context, &io, io.BodyBytesSent());
     }
   }
   flight.recorded = true;
@@ -253,6 +254,10 @@ std::size_t Pipeline::Work::Describe(std::span<char> into) const noexcept {
   text.Append(" ");
   text.Append(request_.RawUrl());
   return text.Used();
+}
+
+std::size_t Pipeline::Work::RequestId(std::span<char> into) const noexcept {
+  return weft::detail::WriteRequestId(request_.ServerVariables(), flight_.id, into);
 }
 
 Pipeline::Clock::time_point Pipeline::Work::Started() const noexcept { return flight_.started; }
@@ -329,7 +334,7 @@ void Pipeline::AnswerWithoutHandler(Flight& flight, const HttpContext& context,
   CountEnd(flight, context);
   try {
     if (access_log_.Enabled()) {
-      Record(flight, context, body_bytes);
+      Record(flight, context, nullptr, body_bytes);
     }
   } catch (...) {
     // No memory to tell of it.
@@ -359,7 +364,7 @@ bool Pipeline::FinishFlight(Flight& flight, HttpContext& context, RequestIo& io)
   flight.counted->Enter(RequestState::kFinished);
   CountEnd(flight, context);
   if (access_log_.Enabled()) {
-    Record(flight, context, io.BodyBytesSent());
+    Record(flight, context, &io, io.BodyBytesSent());
   }
   return true;
 }
@@ -604,6 +609,7 @@ void Pipeline::RunHandler(handling::HandlerLease& lease, HttpContext& context, R
   if (lease.IsAsync()) {
     context.Cancellation().ThrowIfCancellationRequested();
     flight.called = true;
+    NoteCall(flight);
     lease.ProcessRequest(context);
     return;
   }
@@ -613,6 +619,7 @@ void Pipeline::RunHandler(handling::HandlerLease& lease, HttpContext& context, R
     context.Cancellation().ThrowIfCancellationRequested();
     flight.called = true;
     flight.on_pool = true;
+    NoteCall(flight);
     io.SetGateway(&gateway);
     try {
       lease.ProcessRequest(context);
@@ -650,7 +657,18 @@ void Pipeline::AnswerError(HttpContext& context, RequestIo& io, Flight& flight, 
     if (*not_logged != 0) {
       line += "; " + std::to_string(*not_logged) + " more were refused so since the last such line";
     }
-    observe::Log(level, line);
+    const auto id = context.RequestId();
+    const std::string handler =
+        flight.handler != nullptr ? std::string(handling::NameOf(*flight.handler)) : std::string();
+    const std::array fields{observe::LogField("method", request.HttpMethod()),
+                            observe::LogField("url", request.RawUrl()),
+                            observe::LogField("status", status)};
+    observe::Log({.level = level,
+                  .message = line,
+                  .event = flight.cause,
+                  .request = id,
+                  .handler = handler,
+                  .fields = fields});
   }
   flight.error_status = status;
   if (io.HeadersSent()) {
@@ -717,7 +735,17 @@ void Pipeline::AnswerCancelled(HttpContext& context, RequestIo& io, Flight& flig
   AnswerError(context, io, flight, is_late ? 504 : 503, {}, OperationCancelled(reason).what());
 }
 
-void Pipeline::Record(const Flight& flight, const HttpContext& context,
+void Pipeline::NoteCall(Flight& flight) noexcept {
+  const auto passed = std::chrono::nanoseconds(Clock::now() - flight.started).count();
+  std::atomic_ref(flight.queue_time).store(passed, std::memory_order_relaxed);
+}
+
+std::chrono::nanoseconds Pipeline::QueueTime(const Flight& flight) noexcept {
+  auto& of = const_cast<Flight&>(flight).queue_time;  // atomic_ref takes nothing that is const
+  return std::chrono::nanoseconds(std::atomic_ref(of).load(std::memory_order_relaxed));
+}
+
+void Pipeline::Record(const Flight& flight, const HttpContext& context, const RequestIo* io,
                       std::uint64_t body_bytes_sent) {
   const auto& request = context.Request();
   observe::RequestRecord record;
@@ -737,6 +765,12 @@ void Pipeline::Record(const Flight& flight, const HttpContext& context,
   }
   record.cause = flight.cause;
   record.outcome = flight.outcome;
+  record.request = &request;
+  record.queue_time = QueueTime(flight);
+  if (io != nullptr) {
+    record.header_bytes_sent = io->HeaderBytesSent();
+    record.body_bytes_received = io->BodyBytesReceived();
+  }
   if (flight.context != nullptr) {
     // Its handler may still run: only what no handler changes is read.
     access_log_.Write(record);
@@ -746,6 +780,7 @@ void Pipeline::Record(const Flight& flight, const HttpContext& context,
     record.cause = cause;
   }
   record.log_text = context.Response().LogText();
+  record.response = &context.Response();
   access_log_.Write(record);
 }
 
@@ -792,7 +827,7 @@ void Pipeline::RecordUnfinished() noexcept {
         flight.error_status = 503;
         flight.cause = cause::kShuttingDown.Text();
         flight.outcome = observe::Outcome::kAborted;
-        Record(flight, *flight.context, 0);
+        Record(flight, *flight.context, nullptr, 0);
       }
     }
   } catch (...) {

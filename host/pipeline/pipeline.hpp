@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -117,6 +118,7 @@ class Pipeline {
     Work& operator=(const Work&) = delete;
     ~Work() override { runtime_.SetCurrentWork(nullptr); }
     std::size_t Describe(std::span<char> into) const noexcept override;
+    std::size_t RequestId(std::span<char> into) const noexcept override;
     Clock::time_point Started() const noexcept override;
 
    private:
@@ -156,6 +158,8 @@ class Pipeline {
     bool recorded = false;
     bool peer_gone = false;  // LetPeerGo()
     int error_status = 0;    // 0: the response's own
+    /// From its start until its handler was called, in nanoseconds; -1: it was not. By atomic_ref: the handler's thread may set it.
+    alignas(std::atomic_ref<std::int64_t>::required_alignment) std::int64_t queue_time = -1;
     observe::Outcome outcome = observe::Outcome::kCompleted;
   };
 
@@ -203,7 +207,11 @@ class Pipeline {
                    const std::string& text, const std::string& detail);
   void AnswerCancelled(HttpContext& context, RequestIo& io, Flight& flight,
                        CancellationReason reason);
-  void Record(const Flight& flight, const HttpContext& context, std::uint64_t body_bytes_sent);
+  /// `io`: null where its handler may be at work still.
+  void Record(const Flight& flight, const HttpContext& context, const RequestIo* io,
+              std::uint64_t body_bytes_sent);
+  static void NoteCall(Flight& flight) noexcept;
+  static std::chrono::nanoseconds QueueTime(const Flight& flight) noexcept;
   /// Counts a request whose answer is what it is.
   void CountEnd(const Flight& flight, const HttpContext& context) noexcept;
 

@@ -161,6 +161,10 @@ void RequestIo::SendHeaders(int status, std::string_view description, const Http
     CheckNotAbandoned();
     headers_sent_ = true;
     While(RequestState::kWriting, [&] { exchange_.SendHeaders(status, description, headers); });
+    header_bytes_sent_ = std::string_view("Status: 200 \r\n\r\n").size() + description.size();
+    for (const auto& [name, value] : headers) {
+      header_bytes_sent_ += name.size() + value.size() + std::string_view(": \r\n").size();
+    }
   });
 }
 

@@ -59,6 +59,9 @@ class RequestIo final : public HttpWorkerRequest {
   /// The exchange was given a header block; whether it arrived nobody knows.
   bool HeadersSent() const noexcept { return headers_sent_; }
   std::uint64_t BodyBytesSent() const noexcept { return body_bytes_sent_; }
+  /// Of the header block, as CGI has it.
+  std::uint64_t HeaderBytesSent() const noexcept { return header_bytes_sent_; }
+  std::uint64_t BodyBytesReceived() const noexcept { return received_; }
   /// While set, calls come from the gateway's thread.
   void SetGateway(runtime::IFiberGateway* gateway) noexcept { gateway_ = gateway; }
 
@@ -97,6 +100,7 @@ class RequestIo final : public HttpWorkerRequest {
   std::size_t held_in_memory_ = 0;
   std::size_t held_in_files_ = 0;
   std::uint64_t body_bytes_sent_ = 0;
+  std::uint64_t header_bytes_sent_ = 0;
   bool error_answer_ = false;
   bool answer_ended_ = false;
   bool headers_sent_ = false;

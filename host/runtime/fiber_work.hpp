@@ -15,6 +15,8 @@ class IFiberWork {
   ///
   /// Async-signal-safe. Threads: on the fiber's own, and on one that works for it while it waits.
   virtual std::size_t Describe(std::span<char> into) const noexcept = 0;
+  /// Writes the request's id, and returns its bytes; 0: it has none. As Describe().
+  virtual std::size_t RequestId(std::span<char> /*into*/) const noexcept { return 0; }
   virtual std::chrono::steady_clock::time_point Started() const noexcept = 0;
   /// Whether it is a task of weft::Async(), and no request.
   virtual bool IsTask() const noexcept { return false; }

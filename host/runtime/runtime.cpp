@@ -123,6 +123,17 @@ std::size_t NoteOfThisThread(std::span<char> room) noexcept {
   return fiber == nullptr ? 0 : DescribeFiber(*fiber, room);
 }
 
+/// For the log: whom a line belongs to that this thread writes.
+void DescribeThisThread(observe::WorkDescription& into) noexcept {
+  const auto* const fiber = t_reactor != nullptr ? CurrentFiber() : t_served_fiber;
+  if (fiber == nullptr || fiber->work == nullptr) {
+    return;
+  }
+  into.request_bytes = fiber->work->RequestId(into.request);
+  const std::string_view label(fiber->label, ::strnlen(fiber->label, WorkHeader::kLabelBytes));
+  into.handler_bytes = label.copy(into.handler.data(), into.handler.size());
+}
+
 void ReportOverflow(const char* label, const char* advice) noexcept {
   observe::WriteToStandardError("weft: fatal: stack overflow in ");
   observe::WriteToStandardError(*label == '\0' ? "a fiber" : label);
@@ -338,6 +349,7 @@ Runtime::Runtime(const Options& options) : implementation_(new Implementation(op
   boost::fibers::use_scheduling_algorithm<Scheduler>(implementation_->io);
   t_reactor = this;
   SetStackNote(&NoteOfThisThread);
+  observe::SetWorkDescription(&DescribeThisThread);
   stack_t signal_stack = {};
   signal_stack.ss_sp = implementation_->signal_stack.get();
   signal_stack.ss_size = kSignalStackBytes;
@@ -357,6 +369,7 @@ Runtime::~Runtime() {
     pool.store(nullptr, std::memory_order_relaxed);
   }
   SetStackNote(nullptr);
+  observe::SetWorkDescription(nullptr);
   t_reactor = nullptr;
   // The io_context dies with this object; the thread's scheduler lives until the thread ends.
   boost::fibers::use_scheduling_algorithm<boost::fibers::algo::round_robin>();
@@ -887,6 +900,15 @@ class TaskWork final : public IFiberWork {
   }
   std::chrono::steady_clock::time_point Started() const noexcept override { return started_; }
   bool IsTask() const noexcept override { return true; }
+  std::size_t RequestId(std::span<char> into) const noexcept override {
+    constexpr std::string_view kBeforeId = "a task of request ";
+    std::string_view id(text_.data(), bytes_);
+    if (!id.starts_with(kBeforeId)) {
+      return 0;
+    }
+    id.remove_prefix(kBeforeId.size());
+    return id.substr(0, id.find(' ')).copy(into.data(), into.size());
+  }
 
  private:
   static constexpr std::size_t kTextBytes = 256;

@@ -14,6 +14,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <variant>
@@ -41,7 +42,7 @@ using Mappings = std::shared_ptr<const mappings::MappingTable>;
 /// Prints the problems. Null: there is no table.
 Mappings CheckedMappings(const Settings& settings) {
   mappings::LoadResult loaded = mappings::Load(settings.Mappings());
-  observe::WriteProblems(loaded.problems);
+  observe::LogProblems(loaded.problems);
   return std::move(loaded.table);
 }
 
@@ -196,7 +197,13 @@ int ServeChecked(const Settings& settings) {
     const NewMappings new_mappings = [&settings, &mappings](std::uint64_t fingerprint) {
       if (Mappings sound = FoundSound(settings, fingerprint)) mappings = std::move(sound);
     };
-    return Supervise(settings, std::move(sockets), worker_main, observe::Log, new_mappings);
+    // Few enough by themselves: each is about a worker's life, and those have delays.
+    const LogLine log = [](LogLevel level, std::string_view line) {
+      observe::LogAll({.level = level, .message = line});
+    };
+    observe::SetProcessName("supervisor");
+    observe::ShareLogLevel();
+    return Supervise(settings, std::move(sockets), worker_main, log, new_mappings);
   }
   mappings.reset();
   GiveUpPrivileges(settings, identity, sockets.spawned);
@@ -207,6 +214,7 @@ int ServeChecked(const Settings& settings) {
     addresses.push_back(listener.Address());
     descriptors.push_back(listener.ReleaseDescriptor());
   }
+  observe::SetProcessName("worker");
   return worker::RunWorker({.settings = settings,
                             .listening_sockets = std::move(descriptors),
                             .addresses = std::move(addresses),

@@ -27,6 +27,7 @@
 #include "host/observe/host_report.hpp"
 #include "host/observe/listen_queue.hpp"
 #include "host/observe/scoreboard.hpp"
+#include "host/observe/log.hpp"
 #include "host/options/exit_code.hpp"
 #include "host/options/values.hpp"
 #include "host/options/version.hpp"
@@ -125,7 +126,8 @@ class Supervisor {
   void OpenWatchLock();
   void StartDueWorkers();
   void Start(Place& place);
-  [[noreturn]] void BecomeWorker(FileDescriptor channel, observe::Scoreboard::Part part) noexcept;
+  [[noreturn]] void BecomeWorker(const Place& place, FileDescriptor channel,
+                                 observe::Scoreboard::Part part) noexcept;
 
   [[nodiscard]] Clock::time_point StartDeadline(const Place& place) const;
   void KillLateStarters();
@@ -363,7 +365,7 @@ void Supervisor::Start(Place& place) {
   }
   if (pid == 0) {
     own_end.Close();
-    BecomeWorker(std::move(workers_end), part);
+    BecomeWorker(place, std::move(workers_end), part);
   }
   place.part = part;
   figures_.SetProcess(part, pid, 0);
@@ -381,9 +383,12 @@ void Supervisor::Start(Place& place) {
 
 /// Never returns, so that nothing of the supervisor's runs twice. Ends by _exit(): handlers'
 /// modules may have static objects, whose destructors must not meet threads that still run.
-void Supervisor::BecomeWorker(FileDescriptor channel, observe::Scoreboard::Part part) noexcept {
+void Supervisor::BecomeWorker(const Place& place, FileDescriptor channel,
+                              observe::Scoreboard::Part part) noexcept {
   int exit_code = options::kExitSoftware;
   try {
+    static const std::string name = "worker " + std::to_string(1 + (&place - places_.data()));
+    observe::SetProcessName(name);
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (::getppid() != own_pid_) ::_exit(options::kExitOk);  // died before it could be noticed
     if (spawned_) ::setpgid(0, 0);
@@ -617,6 +622,10 @@ void Supervisor::OnSignal(int signal, pid_t sender) {
   } else if (signal == SIGHUP && stage_ == Stage::kRunning) {
     log_(LogLevel::kInfo, who + ": the mapping files are read anew");
     AskForReload();
+  } else if (signal == SIGUSR1 && !spawned_) {
+    observe::ReopenLog();
+    SendToAll(SIGUSR1);
+    log_(LogLevel::kInfo, who + ": the files of the logs are opened anew");
   } else {
     log_(LogLevel::kInfo, who + ": ignored");
   }

@@ -201,7 +201,7 @@ class Worker {
         own_board_(start.figures == nullptr ? OwnBoard() : nullptr),
         board_(start.figures == nullptr ? *own_board_ : *start.figures),
         figures_(board_.Of(start.figures == nullptr ? kOwnPart : start.part)),
-        access_log_(settings_.access_log),
+        access_log_(settings_.access_log, settings_.access_log_format, settings_.access_log_skip),
         runtime_(RuntimeOptions(settings_, figures_)),
         resolver_(settings_.ModuleFolders(), settings_.handler_pool,
                   [this](const std::filesystem::path& file) { SayLoading(file.string()); }),
@@ -438,7 +438,7 @@ class Worker {
       }
       problems.insert(problems.end(), applied.problems.begin(), applied.problems.end());
     }
-    observe::WriteProblems(problems);
+    observe::LogProblems(problems);
     if (!start_.last_mappings || !Apply(start_.last_mappings).accepted) {
       return false;
     }
@@ -508,6 +508,9 @@ class Worker {
       Stop(std::chrono::milliseconds(0));
     } else if (number == SIGHUP) {
       Reload(info);
+    } else if (number == SIGUSR1) {
+      observe::ReopenLog();
+      access_log_.Reopen();
     } else {
       Log(Level::kInfo, "signal " + std::to_string(number) + " is not used: nothing was done");
     }

@@ -2,14 +2,19 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
+#include <filesystem>
 #include <future>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "tests/support/captured_stderr.hpp"
+#include "tests/support/temporary_folder.hpp"
 #include "tests/unit/observe/timestamp_shape.hpp"
 
 namespace weft::host::observe {
@@ -101,6 +106,11 @@ TEST_CASE(
   close(before);
   close(ends[0]);
   close(ends[1]);
+  const test::CapturedStderr captured;
+  Log(Level::kInfo, "somebody reads this");
+  const auto text = captured.Text();
+  CHECK(text.find("1 lines of the log were dropped: nobody read it\n") <
+        text.find("info: somebody"));
 }
 
 /// A pipe of one page as standard error, while it lives. Its reader reads when told to.
@@ -197,6 +207,168 @@ TEST_CASE("WriteProblems: a line each, as editors recognise it, and nothing for 
   WriteProblems({{{"a.json", 3, 14}, mappings::Problem::Severity::kError, "one."},
                  {{"b.json", 1, 1}, mappings::Problem::Severity::kWarning, "two."}});
   CHECK(captured.Text() == "a.json:3:14: error: one.\nb.json:1:1: warning: two.\n");
+}
+
+/// Sets the log up, and back.
+class SetUpAs {
+ public:
+  explicit SetUpAs(const options::Settings& settings) { SetUpLog(settings); }
+  SetUpAs(const SetUpAs&) = delete;
+  SetUpAs& operator=(const SetUpAs&) = delete;
+  ~SetUpAs() {
+    options::Settings before;
+    before.log_rate = 0;
+    SetUpLog(before);
+  }
+};
+
+TEST_CASE("Log: in JSON an event is one object, whatever stands in it") {
+  options::Settings settings;
+  settings.log_format = options::LogFormat::kJson;
+  const SetUpAs set_up(settings);
+  const test::CapturedStderr captured;
+  const std::array fields{LogField("url", "/\"\\\n\x1b\xff\xc2\x9b"), LogField("status", 404)};
+  Log({.level = Level::kError,
+       .message = "text",
+       .event = "kind",
+       .request = "r-1",
+       .handler = "shop::A",
+       .fields = fields,
+       .stack = "  #0 f()\n  #1 g()\n"});
+  const auto text = captured.Text();
+  CHECK(std::count(text.begin(), text.end(), '\n') == 1);
+  CHECK(std::all_of(text.begin(), text.end(),
+                    [](char c) { return c == '\n' || (c >= 0x20 && c < 0x7f); }));
+  const auto json = nlohmann::json::parse(text);
+  CHECK(test::IsTimestamp(json.at("time").get<std::string>()));
+  CHECK(json.at("pid") == getpid());
+  CHECK(json.at("level") == "error");
+  CHECK(json.at("message") == "text");
+  CHECK(json.at("event") == "kind");
+  CHECK(json.at("request") == "r-1");
+  CHECK(json.at("handler") == "shop::A");
+  CHECK(json.at("url") == "/\"\\\n\x1b\xef\xbf\xbd\xc2\x9b");
+  CHECK(json.at("status") == 404);
+  CHECK(json.at("stack") == nlohmann::json{"#0 f()", "#1 g()"});
+}
+
+TEST_CASE(
+    "Log: in text a stack has a line for each frame, each with the head; they stay together") {
+  const test::CapturedStderr captured;
+  Log({.level = Level::kWarning,
+       .message = "held",
+       .event = "stall",
+       .stack = "  #0 f()\n  #1 g()\n"});
+  const auto text = captured.Text();
+  CHECK(std::count(text.begin(), text.end(), '\n') == 3);
+  CHECK(text.find("] warning: held\n") < text.find("] warning: stall:   #0 f()\n"));
+  CHECK(text.ends_with("] warning: stall:   #1 g()\n"));
+}
+
+TEST_CASE("Log: the request that the thread works for is told, unless the message does so") {
+  const test::CapturedStderr captured;
+  SetWorkDescription([](WorkDescription& into) noexcept {
+    into.request_bytes = std::string_view("r-7").copy(into.request.data(), into.request.size());
+  });
+  Log(Level::kInfo, "one");
+  Log(Level::kInfo, "request r-7 failed");
+  Log({.message = "three", .is_about_no_request = true});
+  SetWorkDescription(nullptr);
+  Log(Level::kInfo, "four");
+  const auto text = captured.Text();
+  CHECK(text.find("info: one (request r-7)\n") != std::string::npos);
+  CHECK(text.find("info: request r-7 failed\n") != std::string::npos);
+  CHECK(text.find("info: three\n") != std::string::npos);
+  CHECK(text.find("info: four\n") != std::string::npos);
+}
+
+TEST_CASE(
+    "Log: of a kind that comes too often the rest is dropped, and counted when the log's thread "
+    "comes to it") {
+  options::Settings settings;
+  settings.log_rate = 1;
+  settings.log_burst = 3;
+  const SetUpAs set_up(settings);
+  const test::CapturedStderr captured;
+  {
+    const LogThread thread;
+    for (int i = 0; i < 100; ++i) {
+      Log(Level::kInfo, "one kind");
+    }
+    Log(Level::kInfo, "another kind");
+  }  // does not wait for the second
+  const auto text = captured.Text();
+  std::size_t told = 0;
+  std::size_t dropped = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const auto end = text.find('\n', at);
+    const auto line = text.substr(at, end - at);
+    at = end + 1;
+    const auto message = line.find("info: ") + 6;
+    if (line.find("were dropped (--log-rate): one kind") != std::string::npos) {
+      dropped += std::stoul(line.substr(message));
+    } else if (line.find("one kind") != std::string::npos) {
+      ++told;
+      if (const auto more = line.find("; "); more != std::string::npos) {
+        dropped += std::stoul(line.substr(more + 2));  // a machine that is busy for a second
+      }
+    }
+  }
+  CHECK(told >= 3);
+  CHECK(told + dropped == 100);
+  CHECK(dropped > 0);
+  CHECK(text.find("info: another kind\n") != std::string::npos);
+}
+
+TEST_CASE("Log: a file takes it, and after Reopen the file of that name") {
+  const test::TemporaryFolder folder;
+  const auto path = folder / "log";
+  options::Settings settings;
+  settings.log = {.kind = options::LogTarget::Kind::kFile, .path = path.string()};
+  const SetUpAs set_up(settings);
+  const auto rotate = [&](const char* to) {
+    std::filesystem::rename(path, folder / to);
+    ReopenLog();
+  };
+  Log(Level::kInfo, "first");
+  rotate("1");
+  Log(Level::kInfo, "second");
+  {
+    LogThread thread;
+    Log(Level::kInfo, "third");
+    for (int i = 0; i < 50; ++i) {
+      thread.Flush();
+    }
+    rotate("2");
+    Log(Level::kInfo, "fourth");
+  }
+  Log(Level::kInfo, "fifth");
+  CHECK(test::ReadWholeFile(folder / "1").ends_with("first\n"));
+  const auto second = test::ReadWholeFile(folder / "2");
+  CHECK(second.find("second\n") < second.find("third\n"));
+  const auto last = test::ReadWholeFile(path);
+  CHECK(last.find("fourth\n") < last.find("fifth\n"));
+  CHECK(last.ends_with("fifth\n"));
+}
+
+TEST_CASE("Log: a shared level is that of the processes that were forked, too") {
+  ShareLogLevel();
+  std::array<int, 2> ready{};
+  REQUIRE(pipe2(ready.data(), O_CLOEXEC) == 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    char byte = 0;
+    static_cast<void>(!read(ready[0], &byte, 1));
+    _exit(LogLevelNow() == Level::kDebug ? 0 : 1);
+  }
+  SetLogLevel(Level::kDebug);
+  CHECK(write(ready[1], "x", 1) == 1);
+  int status = -1;
+  waitpid(child, &status, 0);
+  SetLogLevel(Level::kInfo);
+  close(ready[0]);
+  close(ready[1]);
+  CHECK(status == 0);
 }
 
 TEST_CASE("Timestamp: it is UTC to the millisecond, in the form of RFC 3339") {
