@@ -46,6 +46,8 @@ static int Run(const options::ParseResult& parsed) {
       return tools::Explain(*parsed.settings, parsed.arguments);
     case options::Command::kStatus:
       return tools::Status(*parsed.settings);
+    case options::Command::kLogLevel:
+      return tools::SetLogLevel(*parsed.settings, parsed.arguments);
     case options::Command::kStacks:
       return tools::Stacks(parsed.arguments.front());
     case options::Command::kPing:

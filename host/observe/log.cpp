@@ -246,9 +246,9 @@ class Formatter {
 
   /// Without the last end of line.
   std::string Format() const {
-    if (g_set_up.target.kind == options::LogTarget::Kind::kJournald) {
-      return Journal();
-    }
+    return g_set_up.target.kind == options::LogTarget::Kind::kJournald ? Journal() : ForFile();
+  }
+  std::string ForFile() const {
     return g_set_up.format == options::LogFormat::kJson ? Json() : Text();
   }
 
@@ -443,6 +443,20 @@ LineSink OpenLog(const options::LogTarget& target) {
   return LineSink::ToDescriptor(StandardErrorOfLog());
 }
 
+/// A file that cannot be opened any more, as its folder was renamed say, keeps nobody from serving.
+LineSink OpenForThread() {
+  try {
+    return OpenLog(g_set_up.target);
+  } catch (const std::system_error& error) {
+    if (!g_set_up.sink) {
+      throw;
+    }
+    WriteToStandardError(std::string("weft: ") + error.what() +
+                         ": its lines go where they went before\n");
+    return g_set_up.sink->Duplicate();
+  }
+}
+
 std::string NameOfLog(const options::LogTarget& target) {
   return target.kind == options::LogTarget::Kind::kStandardError ? "the log"
                                                                  : "the log " + target.path;
@@ -485,6 +499,8 @@ void LogAll(const LogEvent& event) noexcept {
     // As above.
   }
 }
+
+std::string FormatEvent(const LogEvent& event) { return Formatter(event, 0).ForFile(); }
 
 void LogProblems(const std::vector<mappings::Problem>& problems) {
   if (g_set_up.format == options::LogFormat::kText && !g_set_up.sink) {
@@ -541,7 +557,7 @@ void ReopenLog() noexcept {
 
 LogThread::LogThread()
     : writer_(
-          OpenLog(g_set_up.target),
+          OpenForThread(),
           {.name = NameOfLog(g_set_up.target),
            .tell_dropped =
                [](std::uint64_t dropped) { return DroppedLine(dropped, "nobody read it"); },

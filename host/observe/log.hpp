@@ -77,6 +77,9 @@ void Log(Level level, std::string_view text,
 /// The same for who has a bound of his own: no event of his is dropped.
 void LogAll(const LogEvent& event) noexcept;
 
+/// The event as the log's file would have it, without its last end of line; as text where the log goes to journald.
+std::string FormatEvent(const LogEvent& event);
+
 /// Where events go and how, by --log, --log-format, --log-rate, --log-burst. Throws std::system_error where the file cannot be
 /// opened. Before the process has threads, and not while there is a LogThread.
 void SetUpLog(const options::Settings& settings);

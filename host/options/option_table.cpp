@@ -760,6 +760,16 @@ void AppendLogging(std::vector<Option>& table) {
       [](Settings& settings, std::string_view text) {
         settings.access_log_format = ParseAccessFormat(text);
       }));
+  table.push_back(Quantity<Duration>(
+      kGroup, "slow-log-threshold", &Settings::slow_log_threshold, {0ms, 24h},
+      "A request that takes longer is told once, while it does, with where its time has gone and "
+      "the stack of its handler; 0ms: none is."));
+  table.push_back(Special(kGroup, "slow-log", "same|FILE", "same",
+                          "Where: the log, or a file of its own in the log's form.",
+                          [](Settings& settings, std::string_view text) {
+                            settings.slow_log =
+                                text == "same" ? std::string_view{} : NotEmpty(text);
+                          }));
   Option skip =
       Special(kGroup, "access-log-skip", "PATH", "none",
               "Path whose requests have no line where their status is below 400: those "

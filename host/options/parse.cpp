@@ -157,6 +157,12 @@ Table StatusOptions() {
   return table;
 }
 
+Table LogLevelOptions() {
+  Table table = SomeOptions({"config", "control"});
+  table.pop_back();
+  return table;
+}
+
 Table StacksOptions() {
   Table table = SomeOptions({"log-level"});
   table.pop_back();
@@ -266,6 +272,21 @@ Exit codes: 0 all have answered, 1 one has answered with a status of 500 and mor
 answer, 64 wrong options, 69 one does not answer, 74 the output cannot be written, 77 no permission.
 )",
                  .options = PingOptions},
+    CommandEntry{.command = Command::kLogLevel,
+                 .name = "log-level",
+                 .summary = "tell or change what a running host logs",
+                 .introduction =
+                     "Has a running host, on the socket of its --control, log from LEVEL on: "
+                     "debug, info,\nwarning or error. Prints the level that it has; without LEVEL "
+                     "it changes nothing. HUP has the\nhost go back to its --log-level.",
+                 .epilogue = R"(
+Exit codes: 0 it has answered, 64 wrong options, 69 nobody answers there, 74 the output cannot be
+written, 77 no permission.
+)",
+                 .options = LogLevelOptions,
+                 .arguments = " [LEVEL]",
+                 .least_arguments = 0,
+                 .most_arguments = 1},
 };
 
 /// "see 'weft serve --help'"

@@ -9,7 +9,7 @@
 namespace weft::host::options {
 
 /// The commands of `weft`; parse.cpp has the table of them.
-enum class Command { kServe, kModules, kCheck, kExplain, kStatus, kStacks, kPing };
+enum class Command { kServe, kModules, kCheck, kExplain, kStatus, kStacks, kPing, kLogLevel };
 
 /// What the command line asks for.
 struct ParseResult {

@@ -320,6 +320,10 @@ struct Settings {
   std::size_t log_rate = 50;
   /// 500: a load test's failures, say, are all there.
   std::size_t log_burst = 500;
+  /// Requests that take longer are told with the stack of their handler; 0: none. Off: what is slow, each site says for itself.
+  std::chrono::milliseconds slow_log_threshold{0};
+  /// The file of the slow log; empty: the log.
+  std::string slow_log;
   /// Where access lines go: empty = nowhere, "-" = standard error, else a file or FIFO. Off: the web server
   /// in front writes one already.
   std::string access_log;

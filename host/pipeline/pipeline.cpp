@@ -33,6 +33,11 @@ const char* TextOf(const std::exception& error) noexcept {
   return text == nullptr ? "an exception that says nothing, not even an empty text" : text;
 }
 
+/// As the access log names it.
+std::string EntryOf(const mappings::Entry& entry) {
+  return entry.name.empty() ? entry.verb + " " + entry.path : entry.name;
+}
+
 void LogFailure(std::string line, const std::exception_ptr& failure) {
   try {
     std::rethrow_exception(failure);
@@ -184,6 +189,7 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
   flight.context = &context;
   flight.nested = &nested;
   const Work work(runtime_, flight, context.Request());
+  flight.work = &work;
   try {
     FindClient(context.Request(), flight);
     try {
@@ -222,13 +228,16 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
     AnswerError(context, io, flight, 500, {}, "an exception that is no std::exception");
   }
   flight.context = nullptr;
-  if (!flight.recorded) {
+  const bool was_recorded = std::exchange(flight.recorded, true);
+  if (!was_recorded) {
     CountEnd(flight, context);
     if (access_log_.Enabled()) {
       Record(flight, context, &io, io.BodyBytesSent());
     }
   }
-  flight.recorded = true;
+  if (limits_.slow_threshold.count() != 0 && !was_recorded) {
+    TellSlow(flight, Clock::now(), /*has_ended=*/true);
+  }
   flight.nested = nullptr;
   io.EndAnswer();
   flight.on_pool = flight.on_pool || nested.UsedThread();
@@ -735,6 +744,42 @@ void Pipeline::AnswerCancelled(HttpContext& context, RequestIo& io, Flight& flig
   AnswerError(context, io, flight, is_late ? 504 : 503, {}, OperationCancelled(reason).what());
 }
 
+void Pipeline::TellSlow(Clock::time_point now) noexcept {
+  if (limits_.slow_threshold.count() == 0) {
+    return;
+  }
+  for (auto& flight : in_flight_) {
+    // In the order in which they began.
+    if (now - flight.started < limits_.slow_threshold) {
+      break;
+    }
+    if (!flight.recorded && flight.work != nullptr) {
+      TellSlow(flight, now, /*has_ended=*/false);
+    }
+  }
+}
+
+void Pipeline::TellSlow(Flight& flight, Clock::time_point now, bool has_ended) noexcept {
+  if (flight.slow_told || !on_slow_ || now - flight.started < limits_.slow_threshold) {
+    return;
+  }
+  flight.slow_told = true;
+  try {
+    const auto& context = *flight.request;
+    on_slow_({.request_id = context.RequestId(),
+              .description = DescriptionOf(flight, context),
+              .handler = flight.handler != nullptr ? std::string(handling::NameOf(*flight.handler))
+                                                   : std::string(),
+              .entry = flight.entry != nullptr ? EntryOf(*flight.entry) : std::string(),
+              .elapsed = now - flight.started,
+              .queue_time = QueueTime(flight),
+              .has_ended = has_ended,
+              .work = has_ended ? nullptr : flight.work});
+  } catch (...) {
+    // No memory to tell of it.
+  }
+}
+
 void Pipeline::NoteCall(Flight& flight) noexcept {
   const auto passed = std::chrono::nanoseconds(Clock::now() - flight.started).count();
   std::atomic_ref(flight.queue_time).store(passed, std::memory_order_relaxed);
@@ -758,8 +803,7 @@ void Pipeline::Record(const Flight& flight, const HttpContext& context, const Re
   record.body_bytes_sent = body_bytes_sent;
   record.duration = Clock::now() - flight.started;
   if (flight.entry != nullptr) {
-    record.entry = flight.entry->name.empty() ? flight.entry->verb + " " + flight.entry->path
-                                              : flight.entry->name;
+    record.entry = EntryOf(*flight.entry);
     record.type =
         flight.handler != nullptr ? handling::NameOf(*flight.handler) : flight.entry->type_text;
   }

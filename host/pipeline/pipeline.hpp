@@ -35,6 +35,19 @@ struct StuckHandler {
   std::chrono::milliseconds age{};  ///< of the request
 };
 
+/// A request that takes longer than Pipeline::Limits::slow_threshold.
+struct SlowRequest {
+  std::string request_id{};
+  std::string description{};  ///< `request 7-9 GET /report.ashx: shop::Report`
+  std::string handler{};      ///< its class; empty: there is none yet
+  std::string entry{};        ///< as in the access log
+  std::chrono::nanoseconds elapsed{};
+  std::chrono::nanoseconds queue_time{-1};  ///< until its handler was called; negative: it was not
+  bool has_ended = false;
+  const runtime::IFiberWork* work =
+      nullptr;  ///< for Runtime::CollectStacks(); null once it has ended
+};
+
 /// What happens to one request, top to bottom: admitted, mapped, handler leased, body read, handler run,
 /// response sealed, recorded.
 ///
@@ -54,6 +67,8 @@ class Pipeline {
     HttpResponseSettings response{};
     /// For a handler to return once its deadline has passed.
     std::chrono::milliseconds overdue_grace{1'000};
+    /// Requests that take longer are slow; 0: none is.
+    std::chrono::milliseconds slow_threshold{0};
   };
 
   /// All must outlive the pipeline. `figures`: where requests are counted; null: nowhere that anybody sees.
@@ -80,6 +95,11 @@ class Pipeline {
   /// its answer without it, and so does, after Limits::overdue_grace, one whose handler waits on. Returns those handlers that did
   /// not give back their threads within the grace, each of them once.
   std::vector<StuckHandler> CancelOverdue(std::chrono::steady_clock::time_point now) noexcept;
+  /// Who is told of each slow request, once: in TellSlow(), or at its end. On the reactor's thread; must not throw.
+  void SetOnSlow(std::function<void(SlowRequest)> on_slow) { on_slow_ = std::move(on_slow); }
+  /// Tells of the requests that have become slow since. Called several times a second.
+  void TellSlow(std::chrono::steady_clock::time_point now) noexcept;
+
   /// Requests in flight that CancelOverdue() has given up: nobody waits for them.
   std::size_t StuckRequests() const noexcept { return stuck_; }
   void CancelAll(CancellationReason reason) noexcept;
@@ -146,6 +166,7 @@ class Pipeline {
     const HttpContext* context = nullptr;     // for RecordUnfinished()
     const HttpContext* request = nullptr;     // while there is a watch
     NestedExecution* nested = nullptr;        // in its handler
+    const runtime::IFiberWork* work = nullptr;
     runtime::PoolWatch* watch = nullptr;
     observe::CountedRequest* counted = nullptr;
     std::string_view cause{};  // why the answer is what it is
@@ -156,6 +177,7 @@ class Pipeline {
     bool abandoned = false;    // it was answered while its handler ran on
     bool stuck = false;        // and that did not return in time
     bool recorded = false;
+    bool slow_told = false;
     bool peer_gone = false;  // LetPeerGo()
     int error_status = 0;    // 0: the response's own
     /// From its start until its handler was called, in nanoseconds; -1: it was not. By atomic_ref: the handler's thread may set it.
@@ -210,6 +232,7 @@ class Pipeline {
   /// `io`: null where its handler may be at work still.
   void Record(const Flight& flight, const HttpContext& context, const RequestIo* io,
               std::uint64_t body_bytes_sent);
+  void TellSlow(Flight& flight, Clock::time_point now, bool has_ended) noexcept;
   static void NoteCall(Flight& flight) noexcept;
   static std::chrono::nanoseconds QueueTime(const Flight& flight) noexcept;
   /// Counts a request whose answer is what it is.
@@ -229,6 +252,7 @@ class Pipeline {
   /// Requests in flight of the entries, and of the folders' settings, that have a bound; each by its address.
   std::unordered_map<const void*, std::size_t> requests_of_;
   std::vector<Refusals> refusals_;
+  std::function<void(SlowRequest)> on_slow_;
   std::size_t finished_ = 0;  // of those in flight
   std::size_t stuck_ = 0;     // of those in flight
   std::uint64_t last_request_ = 0;

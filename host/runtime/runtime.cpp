@@ -329,6 +329,7 @@ struct Runtime::Implementation {
   std::size_t lanes = 0;
   Lane* first_lane = nullptr;
   std::uint64_t last_collection = 0;
+  std::mutex collecting;  // of who asks
   std::size_t lanes_in_use = 0;
   bool has_run = false;  // since the last look at the stacks
   std::size_t tasks = 0;
@@ -469,6 +470,7 @@ std::vector<Runtime::StackUse> Runtime::StackUses() const {
 /// One call of CollectStacks(). Shared, for who asks may have gone when the reactor comes to it.
 struct Runtime::Implementation::Collection {
   std::uint64_t number = 0;
+  const IFiberWork* only = nullptr;      // null: all
   std::vector<const FiberStack*> asked;  // for last
   std::vector<std::unique_ptr<FiberStack>>
       stacks;  // each stays where it is while a fiber writes it
@@ -505,6 +507,10 @@ void Runtime::Implementation::Collect(const std::shared_ptr<Collection>& collect
     if (lane->collected == collection->number || lane->task == nullptr || lane->header->is_away) {
       continue;
     }
+    const bool is_meant = collection->only == nullptr || lane->header->work == collection->only;
+    if (!is_meant) {
+      continue;
+    }
     if (lane->header->capture != nullptr) {
       has_to_wait = true;  // it writes for one that was given up
       continue;
@@ -531,9 +537,12 @@ void Runtime::Implementation::Collect(const std::shared_ptr<Collection>& collect
   collection->changed.notify_one();
 }
 
-std::optional<std::vector<FiberStack>> Runtime::CollectStacks(std::chrono::milliseconds patience) {
+std::optional<std::vector<FiberStack>> Runtime::CollectStacks(std::chrono::milliseconds patience,
+                                                              const IFiberWork* only) {
   auto& self = *implementation_;
+  const std::lock_guard one_at_a_time(self.collecting);
   const auto collection = std::make_shared<Implementation::Collection>();
+  collection->only = only;
   boost::asio::post(self.io, [&self, collection] {
     collection->number = ++self.last_collection;
     self.Collect(collection);

@@ -90,8 +90,11 @@ class Runtime final : public weft::detail::IAsyncRuntime {
   /// at a time, and wait on. Then the threads that run tasks of plain handlers, without frames. Nothing: the reactor is held up, or has
   /// ended, and has not gone on with it for `patience`.
   ///
-  /// Threads: any but the reactor's, one at a time. Lifetime: the runtime must outlive the call.
-  std::optional<std::vector<FiberStack>> CollectStacks(std::chrono::milliseconds patience);
+  /// `only`: of the fiber alone that works for this (SetCurrentWork()), which may have ended: it is looked for by its address.
+  ///
+  /// Threads: any but the reactor's. Lifetime: the runtime must outlive the call.
+  std::optional<std::vector<FiberStack>> CollectStacks(std::chrono::milliseconds patience,
+                                                       const IFiberWork* only = nullptr);
   /// Looks at some more of the stacks for StackUses(), until it has seen all since a fiber last ran. Called several times a second.
   void SurveyStacks() noexcept;
 

@@ -108,10 +108,11 @@ class SocketFiles {
 bool AccessLogIsSound(const Settings& settings) {
   try {
     observe::AccessLog::Check(settings.access_log);
+    if (!settings.slow_log.empty()) observe::LineSink::CheckFile(settings.slow_log, "slow log");
     return true;
   } catch (const std::system_error& error) {
-    observe::Log(LogLevel::kError,
-                 std::string(error.what()) + ": name another file with --access-log");
+    observe::Log(LogLevel::kError, std::string(error.what()) +
+                                       ": name another file with --access-log, or --slow-log");
     return false;
   }
 }

@@ -8,6 +8,7 @@
 
 #include "host/observe/log.hpp"
 #include "host/observe/problem_json.hpp"
+#include "host/options/values.hpp"
 #include "host/options/version.hpp"
 
 namespace weft::host::supervisor {
@@ -157,6 +158,10 @@ std::string ToJson(const HostStatus& status) {
     json["figures"] = observe::FiguresToJson(*status.report);
   }
   return Line(json);
+}
+
+std::string LogLevelToJson(options::LogLevel level) {
+  return Line(Json::object({{"logLevel", options::FormatLogLevel(level)}}));
 }
 
 std::string ErrorToJson(std::string_view sentence) {

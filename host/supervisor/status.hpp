@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "host/observe/host_report.hpp"
+#include "host/options/settings.hpp"
 #include "host/supervisor/mappings_state.hpp"
 #include "host/worker/message.hpp"
 #include "mappings/sources.hpp"
@@ -61,6 +62,9 @@ struct HostStatus {
 /// The answer to `status`: one JSON object on a line. Times are RFC 3339, in UTC; what there is not is null. The
 /// members are described in docs/guide/running.md. Throws std::bad_alloc.
 [[nodiscard]] std::string ToJson(const HostStatus& status);
+
+/// The answer to `log-level`: one JSON object, with `logLevel`, on a line. Throws std::bad_alloc.
+[[nodiscard]] std::string LogLevelToJson(options::LogLevel level);
 
 /// The answer to what is no request: one JSON object, with `error`, on a line. Throws std::bad_alloc.
 [[nodiscard]] std::string ErrorToJson(std::string_view sentence);

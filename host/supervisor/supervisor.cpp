@@ -17,6 +17,7 @@
 #include <cstdio>
 #include <exception>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -38,6 +39,7 @@
 #include "host/supervisor/restart_delay.hpp"
 #include "host/supervisor/status.hpp"
 #include "host/supervisor/worker_exit.hpp"
+#include "host/supervisor/worker_output.hpp"
 #include "host/worker/mapping_reload.hpp"
 #include "host/worker/message.hpp"
 
@@ -72,6 +74,8 @@ std::vector<observe::ListenQueues::Socket> QueuesOf(const ListeningSockets& sock
   }
   return queues;
 }
+/// The request for the level of the log; with a level behind it, to set it.
+constexpr std::string_view kLogLevel = "log-level";
 
 constexpr std::array kHandledSignals{SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
 constexpr std::array kIgnoredByWorkers{SIGHUP, SIGUSR1, SIGUSR2};
@@ -92,7 +96,8 @@ struct Place {
   Clock::time_point started;
   FileDescriptor channel;  ///< its messages (worker/message.hpp), as long as it can send any
   bool was_ready = false;
-  bool took_too_long = false;  ///< to be ready: it was killed
+  bool took_too_long = false;              ///< to be ready: it was killed
+  std::unique_ptr<WorkerOutput> output{};  ///< what it writes; null: nobody reads it
   std::string loading;         ///< the module that it loads, if it told, until it is ready
   std::uint64_t mappings = 0;  ///< those that it serves with, or began with (Supervisor::mappings_)
   RestartDelay delay;
@@ -126,8 +131,8 @@ class Supervisor {
   void OpenWatchLock();
   void StartDueWorkers();
   void Start(Place& place);
-  [[noreturn]] void BecomeWorker(const Place& place, FileDescriptor channel,
-                                 observe::Scoreboard::Part part) noexcept;
+  [[noreturn]] void BecomeWorker(const std::string& name, FileDescriptor channel,
+                                 FileDescriptor output, observe::Scoreboard::Part part) noexcept;
 
   [[nodiscard]] Clock::time_point StartDeadline(const Place& place) const;
   void KillLateStarters();
@@ -162,6 +167,7 @@ class Supervisor {
   [[nodiscard]] bool Lives(pid_t pid) const;
 
   [[nodiscard]] std::string Answer(std::string_view request);
+  [[nodiscard]] std::string SetLevel(std::string_view name) const;
   [[nodiscard]] observe::HostReport Report();
   [[nodiscard]] HostStatus Status() const;
   [[nodiscard]] WorkerStatus StatusOf(const Place& place) const;
@@ -221,7 +227,7 @@ Supervisor::Supervisor(const options::Settings& settings, ListeningSockets socke
       std::chrono::duration_cast<milliseconds>(since_.time_since_epoch()).count()));
   host.worker_places.Set(places_.size());
   retiring_.reserve(places_.size());
-  events_.reserve(1 + 2 * places_.size() +
+  events_.reserve(1 + 4 * places_.size() +
                   (1 + sockets_.metrics.size()) * ControlSocket::kMaxEvents);
   if (sockets_.control) {
     control_.emplace(std::move(*sockets_.control),
@@ -355,6 +361,13 @@ void Supervisor::Start(Place& place) {
   if (::socketpair(AF_UNIX, kKind, 0, ends.data()) != 0) throw SystemError("socketpair");
   FileDescriptor own_end(ends[0]);
   FileDescriptor workers_end(ends[1]);
+  std::array<int, 2> pipe_ends{-1, -1};
+  if (::pipe2(pipe_ends.data(), O_CLOEXEC) != 0) throw SystemError("pipe2");
+  FileDescriptor output(pipe_ends[0]);
+  FileDescriptor workers_output(pipe_ends[1]);
+  // The worker's end waits, as who writes to standard error expects.
+  ::fcntl(output.Number(), F_SETFL, O_NONBLOCK);
+  const std::string name = "worker " + std::to_string(1 + (&place - places_.data()));
   std::fflush(nullptr);  // what is buffered would be written by the child once more
   const observe::Scoreboard::Part part = figures_.Take();
   const pid_t pid = ::fork();
@@ -365,11 +378,14 @@ void Supervisor::Start(Place& place) {
   }
   if (pid == 0) {
     own_end.Close();
-    BecomeWorker(place, std::move(workers_end), part);
+    output.Close();
+    BecomeWorker(name, std::move(workers_end), std::move(workers_output), part);
   }
   place.part = part;
   figures_.SetProcess(part, pid, 0);
   figures_.Host().worker_starts.Add();
+  place.output = std::make_unique<WorkerOutput>(std::move(output), pid, name, settings_.log_rate,
+                                                settings_.log_burst);
   place.pid = pid;
   place.started = Clock::now();
   place.channel = std::move(own_end);
@@ -383,12 +399,12 @@ void Supervisor::Start(Place& place) {
 
 /// Never returns, so that nothing of the supervisor's runs twice. Ends by _exit(): handlers'
 /// modules may have static objects, whose destructors must not meet threads that still run.
-void Supervisor::BecomeWorker(const Place& place, FileDescriptor channel,
-                              observe::Scoreboard::Part part) noexcept {
+void Supervisor::BecomeWorker(const std::string& name, FileDescriptor channel,
+                              FileDescriptor output, observe::Scoreboard::Part part) noexcept {
   int exit_code = options::kExitSoftware;
   try {
-    static const std::string name = "worker " + std::to_string(1 + (&place - places_.data()));
     observe::SetProcessName(name);
+    observe::CaptureOutput(output.Release());
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (::getppid() != own_pid_) ::_exit(options::kExitOk);  // died before it could be noticed
     if (spawned_) ::setpgid(0, 0);
@@ -453,6 +469,9 @@ int Supervisor::PollTimeout(Clock::time_point now) const {
   if (stage_ == Stage::kRunning && figures_.HasConnections()) {
     next = std::min(next, queues_seen_ + kQueueInterval);
   }
+  ForEachProcess([&next](const Place& place) {
+    if (place.output) next = std::min(next, place.output->NextDeadline());
+  });
   if (stage_ == Stage::kRunning) {
     for (const Place& place : places_) {
       if (place.start_at) next = std::min(next, *place.start_at);
@@ -480,10 +499,21 @@ void Supervisor::WaitForEvents() {
   if (control_) control_->AppendEvents(events_, now);
   std::size_t of_metrics = events_.size();
   for (const ControlSocket& metrics : metrics_) metrics.AppendEvents(events_, now);
+  const std::size_t of_output = events_.size();
+  ForEachProcess([this](const Place& place) {
+    const int pipe = place.output ? place.output->Descriptor() : -1;
+    events_.push_back({.fd = pipe, .events = POLLIN, .revents = 0});
+  });
   if (::poll(events_.data(), events_.size(), PollTimeout(now)) < 0) {
     if (errno == EINTR) return;
     throw SystemError("poll");
   }
+  // As they were appended: nothing has ended since.
+  std::size_t next_output = of_output;
+  ForEachProcess([&](Place& place) {
+    if (events_[next_output++].revents != 0) place.output->Read();
+    if (place.output) place.output->TellDropped(Clock::now());
+  });
   // Messages first: of a worker that became ready and died, both are known by now.
   for (std::size_t i = 0; i < places_.size(); ++i) {
     if (events_[1 + i].revents != 0) ReadMessages(places_[i]);
@@ -620,6 +650,11 @@ void Supervisor::OnSignal(int signal, pid_t sender) {
     log_(LogLevel::kInfo, who + ": stopping at once");
     Stop(Stage::kHurrying);
   } else if (signal == SIGHUP && stage_ == Stage::kRunning) {
+    if (observe::LogLevelNow() != settings_.log_level) {
+      observe::SetLogLevel(settings_.log_level);
+      log_(LogLevel::kInfo, "the log level is " + options::FormatLogLevel(settings_.log_level) +
+                                " again, as --log-level says");
+    }
     log_(LogLevel::kInfo, who + ": the mapping files are read anew");
     AskForReload();
   } else if (signal == SIGUSR1 && !spawned_) {
@@ -704,6 +739,7 @@ void Supervisor::Collect(pid_t pid) {
     if (place.pid == pid) found = &place;
   });
   if (found != nullptr) ReadMessages(*found);
+  if (found != nullptr && found->output) found->output->End();
   int status = 0;
   ::waitpid(pid, &status, 0);
   if (found == nullptr) return;
@@ -723,7 +759,8 @@ void Supervisor::OnRetired(Place& place, int status) {
   const auto lived = std::chrono::duration_cast<milliseconds>(Clock::now() - place.started);
   const WorkerExit exit{.status = status, .was_ready = true, .lived = lived};
   log_(exit.Code() == 0 ? LogLevel::kInfo : LogLevel::kError,
-       "worker " + std::to_string(place.pid) + ", which retired, " + ToString(exit));
+       "worker " + std::to_string(place.pid) + ", which retired, " + ToString(exit) +
+           (exit.Code() == 0 || !place.output ? "" : place.output->LastWords()));
 }
 
 void Supervisor::OnDeath(Place& place, int status) {
@@ -759,7 +796,8 @@ void Supervisor::OnDeath(Place& place, int status) {
       GiveUp(ExitCodeAfterFailedStarts(exit),
              line + ": giving up, no worker was ever ready (--max-start-failures " +
                  std::to_string(settings_.max_start_failures) +
-                 "): " + AdviceAfterFailedStarts(exit, settings_.ModuleFolders()));
+                 "): " + AdviceAfterFailedStarts(exit, settings_.ModuleFolders()) +
+                 (place.output ? place.output->LastWords() : ""));
       return;
     }
   }
@@ -767,6 +805,7 @@ void Supervisor::OnDeath(Place& place, int status) {
   place.start_at = Clock::now() + delay;
   line += delay == milliseconds::zero() ? ": starting another"
                                         : ": starting another in " + options::FormatDuration(delay);
+  if (exit.Code() != 0 && place.output) line += place.output->LastWords();
   log_(exit.Code() == 0 && place.was_ready ? LogLevel::kInfo : LogLevel::kError, line);
   if (pid == asked_) {
     asked_ = -1;
@@ -824,6 +863,7 @@ bool Supervisor::Lives(pid_t pid) const {
 // --- The status ---------------------------------------------------------------------------------
 
 std::string Supervisor::Answer(std::string_view request) {
+  constexpr std::string_view kRequests = "send a line with the word status, metrics or log-level";
   if (request == "status") {
     const observe::HostReport report = Report();
     HostStatus status = Status();
@@ -831,13 +871,16 @@ std::string Supervisor::Answer(std::string_view request) {
     return ToJson(status);
   }
   if (request == "metrics") return observe::ReportToOpenMetrics(Report());
+  if (request == kLogLevel) return LogLevelToJson(observe::LogLevelNow());
+  if (request.starts_with(kLogLevel) && request.substr(kLogLevel.size()).starts_with(' ')) {
+    return SetLevel(request.substr(kLogLevel.size() + 1));
+  }
   if (request.size() > ControlSocket::kMaxRequestBytes) {
     return ErrorToJson("the request has more than " +
-                       std::to_string(ControlSocket::kMaxRequestBytes) +
-                       " bytes: send a line with the word status, or metrics");
+                       std::to_string(ControlSocket::kMaxRequestBytes) + " bytes: " +
+                       std::string(kRequests));
   }
-  return ErrorToJson("unknown request " + options::Quoted(request) +
-                     ": send a line with the word status, or metrics");
+  return ErrorToJson("unknown request " + options::Quoted(request) + ": " + std::string(kRequests));
 }
 
 observe::HostReport Supervisor::Report() {
@@ -845,6 +888,24 @@ observe::HostReport Supervisor::Report() {
   const auto now = Clock::now();
   LookAtQueues(now);
   return observe::ReadReport(figures_, options::Version(), now);
+}
+
+/// Of all processes: they share it.
+std::string Supervisor::SetLevel(std::string_view name) const {
+  try {
+    const LogLevel level = options::ParseLogLevel(name);
+    const LogLevel before = observe::LogLevelNow();
+    // Told at whichever of the two shows it.
+    const auto line = "the log level is " + options::FormatLogLevel(level) +
+                      " from now on, it was " + options::FormatLogLevel(before) +
+                      ": asked for on --control";
+    if (level > before) log_(LogLevel::kInfo, line);
+    observe::SetLogLevel(level);
+    if (level <= before) log_(LogLevel::kInfo, line);
+    return LogLevelToJson(level);
+  } catch (const options::BadValue& bad) {
+    return ErrorToJson(bad.what());
+  }
 }
 
 HostStatus Supervisor::Status() const {

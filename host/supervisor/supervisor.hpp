@@ -56,8 +56,10 @@ using NewMappings = std::function<void(std::uint64_t fingerprint)>;
 /// | TERM,QUIT | graceful stop: SIGTERM to the workers, drain time;  | graceful stop; a second one |
 /// |           | a second one: fast stop                             | changes nothing (1)         |
 /// | INT       | fast stop: SIGINT to the workers, SIGKILL after 2 s | ignored (2)                 |
-/// | USR1      | ignored                                             | graceful stop (3)           |
-/// | HUP       | the mapping files are reloaded                      | as to the left              |
+/// | USR1      | the files of the logs are opened anew, here and in  | graceful stop (3)           |
+/// |           | the workers: SIGUSR1 to them                        |                             |
+/// | HUP       | the mapping files are reloaded, and the log's level | as to the left              |
+/// |           | is that of the settings again                       |                             |
 /// | USR2      | ignored                                             | as to the left              |
 ///
 /// What is ignored is logged. (1) mod_fcgid sends TERM again after 1 s and KILL after 8 s. (2) lighttpd

@@ -28,8 +28,6 @@ namespace {
 constexpr std::chrono::seconds kPatience{5};
 /// 16 MiB: a thousand workers are a tenth of one.
 constexpr std::size_t kMaxAnswerBytes = 16 * 1024 * 1024;
-constexpr std::string_view kStatusRequest = "status\n";
-constexpr std::string_view kMetricsRequest = "metrics\n";
 
 /// Ends the command: what to say, and the exit code.
 struct Refusal {
@@ -149,11 +147,8 @@ std::string Ask(const std::string& path, std::string_view request) {
   return answer;
 }
 
-/// What to print.
-std::string Shown(const std::string& answer, const options::Settings& settings) {
-  if (settings.format == options::OutputFormat::kOpenMetrics && answer.ends_with("# EOF\n")) {
-    return answer;
-  }
+/// The answer as an object; throws Refusal where it is none, or says that it is refused.
+Json ParseAnswer(const std::string& answer, const options::Settings& settings) {
   const auto json = Json::parse(answer, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) {
     throw Refusal{options::kExitUnavailable,
@@ -165,6 +160,15 @@ std::string Shown(const std::string& answer, const options::Settings& settings) 
                   "the host refuses to answer: " +
                       observe::EscapedControls(error->get_ref<const std::string&>())};
   }
+  return json;
+}
+
+/// What to print.
+std::string Shown(const std::string& answer, const options::Settings& settings) {
+  if (settings.format == options::OutputFormat::kOpenMetrics && answer.ends_with("# EOF\n")) {
+    return answer;
+  }
+  const auto json = ParseAnswer(answer, settings);
   if (settings.format == options::OutputFormat::kJson) return answer;
   if (auto text = StatusText(json)) return std::move(*text);
   throw Refusal{options::kExitUnavailable,
@@ -172,23 +176,52 @@ std::string Shown(const std::string& answer, const options::Settings& settings) 
                 "host's own, or --format json"};
 }
 
-}  // namespace
+std::string ShownLevel(const std::string& answer, const options::Settings& settings) {
+  const auto json = ParseAnswer(answer, settings);
+  const auto level = json.find("logLevel");
+  if (level == json.end() || !level->is_string()) {
+    throw Refusal{options::kExitUnavailable,
+                  "the host answers in a form that this version of weft does not know: use the "
+                  "host's own"};
+  }
+  return observe::EscapedControls(level->get_ref<const std::string&>()) + "\n";
+}
 
-int Status(const options::Settings& settings) {
+/// Sends the request, and prints what `show` makes of the answer.
+template <typename Show>
+int AskAndPrint(const options::Settings& settings, const std::string& request, Show show) {
   try {
     if (settings.control.empty()) {
       throw Refusal{options::kExitUsage,
                     "whom to ask is not known: give --control PATH, or WEFT_CONTROL, or the "
                     "host's --config, as for 'weft serve'"};
     }
-    const auto request =
-        settings.format == options::OutputFormat::kOpenMetrics ? kMetricsRequest : kStatusRequest;
-    std::cout << Shown(Ask(settings.control, request), settings) << std::flush;
+    std::cout << show(Ask(settings.control, request + "\n"), settings) << std::flush;
     return std::cout.good() ? options::kExitOk : options::kExitInputOutput;
   } catch (const Refusal& refusal) {
     std::cerr << "weft: " + refusal.sentence + "\n";
     return refusal.exit_code;
   }
+}
+
+}  // namespace
+
+int Status(const options::Settings& settings) {
+  const bool wants_metrics = settings.format == options::OutputFormat::kOpenMetrics;
+  return AskAndPrint(settings, wants_metrics ? "metrics" : "status", Shown);
+}
+
+int SetLogLevel(const options::Settings& settings, const std::vector<std::string>& arguments) {
+  std::string request = "log-level";
+  if (!arguments.empty()) {
+    try {
+      request += " " + options::FormatLogLevel(options::ParseLogLevel(arguments.front()));
+    } catch (const options::BadValue& bad) {
+      std::cerr << std::string("weft: ") + bad.what() + "\n";
+      return options::kExitUsage;
+    }
+  }
+  return AskAndPrint(settings, request, ShownLevel);
 }
 
 }  // namespace weft::host::tools

@@ -49,6 +49,7 @@
 #include "host/runtime/thread_stack.hpp"
 #include "host/worker/mapping_reload.hpp"
 #include "host/worker/message.hpp"
+#include "host/worker/slow_log.hpp"
 #include "host/worker/stack_server.hpp"
 #include "host/worker/stack_text.hpp"
 #include "host/worker/start_watch.hpp"
@@ -80,31 +81,42 @@ constexpr std::chrono::milliseconds kStopGrace{1500};
 /// How often the supervisor is told of stacks and stalls, if anything has changed.
 constexpr std::chrono::milliseconds kFiguresInterval{1000};
 
-/// A line for what is held, and one for each frame.
+/// "4-17" of "request 4-17 GET /a: shop::Report"; empty where it is another text.
+std::string_view RequestIdOf(std::string_view what) {
+  constexpr std::string_view kBegin = "request ";
+  if (!what.starts_with(kBegin)) {
+    return {};
+  }
+  what.remove_prefix(kBegin.size());
+  return what.substr(0, what.find(' '));
+}
+
 void LogStall(std::chrono::milliseconds threshold, const runtime::StallWatch::Stall& stall) {
   const auto held_for = std::to_string(stall.held_for.count()) + " ms";
   const auto what = stall.what.empty() ? "what is no request" : stall.what;
+  std::string message = "stall: " + what;
   if (stall.has_ended) {
-    Log(Level::kWarning,
-        "stall: " + what + ": has let go of the reactor's thread after " + held_for);
-    return;
+    message += ": has let go of the reactor's thread after " + held_for;
+  } else {
+    message +=
+        ": holds the reactor's thread, and all other requests of this worker wait, for " +
+        held_for + " so far (--stall-threshold " + options::FormatDuration(threshold) + ")" +
+        (stall.stack.empty() ? "; its stack could not be taken: it has gone on, or takes no signals"
+                             : "") +
+        (stall.untold == 0 ? ""
+                           : "; " + std::to_string(stall.untold) +
+                                 " before it were counted and not told, for there were many");
   }
-  Log(Level::kWarning,
-      "stall: " + what +
-          ": holds the reactor's thread, and all other requests of this worker wait, for " +
-          held_for + " so far (--stall-threshold " + options::FormatDuration(threshold) + ")" +
-          (stall.stack.empty()
-               ? "; its stack could not be taken: it has gone on, or takes no signals"
-               : "") +
-          (stall.untold == 0 ? ""
-                             : "; " + std::to_string(stall.untold) +
-                                   " before it were counted and not told, for there were many"));
   const auto frames = WithoutCallers(stall.stack);
-  for (std::string_view rest = frames; !rest.empty();) {
-    const auto end = std::min(rest.find('\n'), rest.size() - 1);
-    Log(Level::kWarning, "stall: " + std::string(rest.substr(0, end)));
-    rest.remove_prefix(end + 1);
-  }
+  const std::array fields{observe::LogField("held_ms", stall.held_for.count()),
+                          observe::LogField("ended", stall.has_ended ? "yes" : "no")};
+  Log({.level = Level::kWarning,
+       .message = message,
+       .event = "stall",
+       .request = RequestIdOf(stall.what),
+       .fields = fields,
+       .stack = frames,
+       .is_about_no_request = true});
 }
 
 runtime::Runtime::Options RuntimeOptions(const options::Settings& settings,
@@ -142,7 +154,8 @@ pipeline::Pipeline::Limits PipelineLimits(const options::Settings& settings) {
           .max_finished = settings.max_finished,
           .finish_timeout = settings.finish_timeout,
           .response = settings.response,
-          .overdue_grace = settings.overdue_grace};
+          .overdue_grace = settings.overdue_grace,
+          .slow_threshold = settings.slow_log_threshold};
 }
 
 fastcgi::Server::Limits ServerLimits(const options::Settings& settings, bool spawned,
@@ -236,9 +249,14 @@ class Worker {
     server_.SetOnConnection([this] {
       memory_trim_.Worked();
       if (!is_ticking_) {
-        WaitForTick(kTick);
+        WaitForTick(TickTime());
       }
     });
+    if (settings_.slow_log_threshold.count() != 0) {
+      slow_log_.emplace(settings_, runtime_);
+      pipeline_.SetOnSlow(
+          [this](pipeline::SlowRequest request) { slow_log_->Tell(std::move(request)); });
+    }
     for (const int socket : start_.listening_sockets) {
       server_.Listen(socket);
     }
@@ -249,12 +267,16 @@ class Worker {
     }
     SayReady();
     if (const auto threshold = settings_.stall_threshold; threshold > threshold.zero()) {
-      stall_watch_.emplace(threshold, [threshold](const runtime::StallWatch::Stall& stall) {
+      stall_watch_.emplace(threshold, [this, threshold](const runtime::StallWatch::Stall& stall) {
         LogStall(threshold, stall);
+        if (slow_log_) {
+          slow_log_->NoteStall(stall);
+        }
       });
     }
     runtime_.Run();
     stall_watch_.reset();
+    slow_log_.reset();
     if (resolver_.HasStopHooks()) {
       StopModules();
     }
@@ -363,8 +385,7 @@ class Worker {
         observe::WriteToStandardError("weft: what module " + state.module +
                                       " gave to OnStop() did not end in time; the process ends "
                                       "without it\n");
-        access_log_.Flush();
-        log_thread_->Flush();
+        FlushLogs();
         std::_Exit(ExitCode());
       }
     }
@@ -511,6 +532,9 @@ class Worker {
     } else if (number == SIGUSR1) {
       observe::ReopenLog();
       access_log_.Reopen();
+      if (slow_log_) {
+        slow_log_->Reopen();
+      }
     } else {
       Log(Level::kInfo, "signal " + std::to_string(number) + " is not used: nothing was done");
     }
@@ -573,19 +597,20 @@ class Worker {
   /// Beside the reactor: symbol tables are read from files.
   void TellWhereItIsStuck(const pipeline::StuckHandler& stuck) {
     auto tell = [stuck, grace = settings_.overdue_grace] {
-      std::array<void*, runtime::kMaxStackFrames> frames{};
-      const auto count = runtime::CaptureStack(stuck.thread, frames, kStackPatience);
-      Log(Level::kError, stuck.description + ": its handler did not return within " +
-                             std::to_string(grace.count()) +
-                             " ms of its cancellation (--overdue-grace); the request is " +
-                             std::to_string(stuck.age.count()) + " ms old, and its thread " +
-                             std::to_string(stuck.thread) +
-                             (count == 0 ? " does not say where it is" : " is here:"));
-      std::string_view text;
-      const auto lines = runtime::Symbolise(std::span(frames).first(count));
-      for (text = lines; !text.empty(); text.remove_prefix(text.find('\n') + 1)) {
-        Log(Level::kError, text.substr(0, text.find('\n')));
-      }
+      std::array<void*, runtime::kMaxStackFrames> frames_of_thread{};
+      const auto count = runtime::CaptureStack(stuck.thread, frames_of_thread, kStackPatience);
+      const auto message = stuck.description + ": its handler did not return within " +
+                           std::to_string(grace.count()) +
+                           " ms of its cancellation (--overdue-grace); the request is " +
+                           std::to_string(stuck.age.count()) + " ms old, and its thread " +
+                           std::to_string(stuck.thread) +
+                           (count == 0 ? " does not say where it is" : " is here:");
+      const auto frames = runtime::Symbolise(std::span(frames_of_thread).first(count));
+      Log({.level = Level::kError,
+           .message = message,
+           .event = "stuck_handler",
+           .request = RequestIdOf(stuck.description),
+           .stack = frames});
     };
     try {
       tellers_.emplace_back(tell);
@@ -605,6 +630,7 @@ class Worker {
     if (const auto stuck = pipeline_.CancelOverdue(now); !stuck.empty()) {
       Retire(stuck);
     }
+    pipeline_.TellSlow(now);
     if (!retirement_told_) {
       retirement_told_ = TrySend(start_.supervisor, Retiring{});
     }
@@ -622,13 +648,19 @@ class Worker {
     if (cancel_at_) {
       WaitForTick(kDrainTick);
     } else if (HasDeadlines()) {
-      WaitForTick(kTick);
+      WaitForTick(TickTime());
     } else {
       is_ticking_ = false;  // the next connection goes on
       if (may_trim) {
         TickIn(runtime::MemoryTrim::kRest);
       }
     }
+  }
+
+  /// Slow requests are seen half a threshold late at most.
+  std::chrono::milliseconds TickTime() const {
+    const auto threshold = settings_.slow_log_threshold;
+    return threshold.count() == 0 ? kTick : std::clamp(threshold / 2, kDrainTick, kTick);
   }
 
   /// Whether time alone may ask for something. A worker without connections and requests sleeps until there is one.
@@ -689,9 +721,16 @@ class Worker {
                       " requests did not obey their cancellation; the process ends without them\n";
     observe::WriteToStandardError(line);
     pipeline_.RecordUnfinished();
-    access_log_.Flush();
-    log_thread_->Flush();
+    FlushLogs();
     std::_Exit(ExitCode());
+  }
+
+  void FlushLogs() noexcept {
+    access_log_.Flush();
+    if (slow_log_) {
+      slow_log_->Flush();
+    }
+    log_thread_->Flush();
   }
 
   /// An empty name: no module is being loaded any more. What there is no room for is not waited for.
@@ -725,6 +764,7 @@ class Worker {
   runtime::Runtime runtime_;
   std::optional<runtime::StallWatch> stall_watch_;  // while it serves
   std::optional<StackServer> stack_server_;
+  std::optional<SlowLog> slow_log_;  // while it serves
   /// Outlives the handlers, which may use it to their end.
   HttpApplicationState application_;
   handling::TypeResolver resolver_;

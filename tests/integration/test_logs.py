@@ -1,5 +1,6 @@
 """The host's logs: their forms, where they go, that they are rotated without a lost line, and what is caught of handlers."""
 
+import itertools
 import json
 import pathlib
 import re
@@ -10,8 +11,9 @@ import threading
 
 import pytest
 
-import fcgi
+import servers
 from processes import lines_of, wait_for
+from test_troubles import modules, start_troubles  # noqa: F401, fixtures
 
 LOGROTATE = "/usr/sbin/logrotate"
 
@@ -203,3 +205,187 @@ def test_journald_gets_a_record_that_no_datagram_holds_and_may_be_restarted(star
         if record.get("WEFT_REQUEST_ID") == "long":
             break
     assert by_descriptor and url in record["MESSAGE"]
+
+
+# --- access lines ----------------------------------------------------------------------------------------
+
+COMBINED = re.compile(r'(\S+ \S+ \S+) \[[^]]+\] (".*" \d{3}) (\S+) (".*" ".*")')
+
+
+class LoggingApache(servers.ApacheProxy):
+    """Apache in front, which writes a combined log of its own."""
+
+    def write_config(self, name, **more):
+        config = super().write_config(name, **more)
+        with open(config, "a") as file:
+            file.write(r'LogFormat "%h %l %u %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-Agent}i\"" combined' + "\n")
+            file.write(f'CustomLog "{self.run_dir}/apache.log" combined\n')
+        return config
+
+
+def test_the_combined_log_is_that_of_apache_for_the_same_requests(installation, processes, run_dir):
+    site = LoggingApache(processes, installation, ["access-log-format = combined"])
+    count = 0
+    for arguments in ([], ["-A", r'agent "quoted" \\ end'], ["-A", "caf\xe9\t."], ["-e", 'http://example.org/a?b="c"'],
+                      ["-X", "DELETE"], ["--http1.0"]):
+        for path in ("/hello.ashx", "/hello.ashx?a=%22b%22&c=\\", "/echo.ashx/tail?x", "/no-such.ashx"):
+            subprocess.run(["curl", "-s", "-o", "/dev/null", *arguments, f"http://127.0.0.1:{site.port}{path}"], check=True,
+                           timeout=20)
+            count += 1
+    wait_for("Apache's lines", lambda: len(lines_of(run_dir / "apache.log")) == count)
+    wait_for("Weft's lines", lambda: len(site.access_lines()) == count)
+    assert site.access_log.read_text() == "".join(f"{line}\n" for line in site.access_lines())
+    for theirs, ours in zip(lines_of(run_dir / "apache.log"), site.access_lines()):
+        assert COMBINED.fullmatch(ours).groups() == COMBINED.fullmatch(theirs).groups()
+
+
+def test_successes_of_a_path_that_is_skipped_have_no_line_and_failures_do(start):
+    host = start("--access-log-skip", "/hello.ashx", "--access-log-skip", "/no-such*")
+    for path in ("/hello.ashx?a", "/no-such-file", "/echo.ashx", "/hello.ashx"):
+        host.get(path)
+    host.wait_for_access_line("/echo.ashx")
+    host.stop()
+    assert [line.split(' url="')[1].split('"')[0] for line in lines_of(host.access_log)] == ["/no-such-file", "/echo.ashx"]
+
+
+def test_a_wrong_format_refuses_the_start_and_names_the_placeholder(installation):
+    result = subprocess.run([installation.weft, "serve", "--access-log-format", "%h %{user_agent}w"],
+                            capture_output=True, text=True, timeout=30)
+    assert result.returncode == 64 and "'%{user_agent}w' at character 4 of the format is not known" in result.stderr
+
+
+# --- what handlers write -----------------------------------------------------------------------------------
+
+TALKERS = [("/async", "TalkAsync"), ("/plain", "TalkPlain")]
+
+
+@pytest.fixture
+def talkers(start_troubles, run_dir):  # noqa: F811
+    def start_host(*options, **more):
+        host = start_troubles(TALKERS, "--log", run_dir / "host.json", "--log-format", "json", *options,
+                              **{"workers": 1, **more})
+        host.events = lambda **wanted: [event for event in json_lines(run_dir / "host.json")
+                                        if all(event.get(key) == value for key, value in wanted.items())]
+        host.wait_for_event = lambda **wanted: wait_for(f"an event {wanted}", lambda: host.events(**wanted))[0]
+        return host
+    return start_host
+
+
+@pytest.mark.parametrize("handler", ["Async", "Plain"])
+@pytest.mark.parametrize(("how", "stream", "text"), [("cerr", "stderr", "said in pieces"), ("stdio", "stderr", "said"),
+                                                     ("cout", "stdout", "said")])
+def test_what_a_handler_writes_to_a_stream_is_its_requests(talkers, handler, how, stream, text):
+    host = talkers()
+    assert host.get(f"/{handler.lower()}?how={how}", HTTP_X_REQUEST_ID="mine").body == b"talked\n"
+    event = host.wait_for_event(event="handler_output")
+    names = {"stderr": "standard error", "stdout": "standard output"}
+    assert event["message"] == f"troubles::Talk{handler}: {names[stream]}: {text}"
+    assert (event["request"], event["handler"], event["stream"]) == ("mine", f"troubles::Talk{handler}", stream)
+    assert event["pid"] == host.workers()[0] and event["process"] == "worker 1"
+    assert event["level"] == ("warning" if stream == "stderr" else "info")
+    assert not lines_of(host.log)
+
+
+def test_what_is_written_to_the_descriptor_is_caught_and_attributed_to_nobody(talkers):
+    host = talkers()
+    host.get("/plain?how=descriptor")
+    event = host.wait_for_event(event="handler_output")
+    assert event["message"] == "standard error: said" and "request" not in event and "handler" not in event
+
+
+def test_handlers_that_write_too_much_are_bounded_and_the_rest_is_counted(talkers):
+    host = talkers("--log-rate", "1", "--log-burst", "5")
+    host.get("/plain?how=descriptor&times=1000")
+
+    def counted():
+        told = host.events(event="handler_output")
+        return len(told) + sum(event.get("dropped", 0) for event in host.events()) == 1000
+    wait_for("all to be told or counted", counted)
+    assert len(host.events(event="handler_output")) < 100
+
+
+def test_a_long_line_is_cut_and_its_rest_counted(talkers):
+    host = talkers()
+    host.get(f"/plain?how=stdio&text={'x' * 1000}&repeat=20")
+    event = host.wait_for_event(event="handler_output")
+    assert re.fullmatch(r"troubles::TalkPlain: standard error: x{8192}\.\.\. \(11808 bytes of this line are left out\)",
+                        event["message"])
+
+
+@pytest.mark.parametrize(("how", "words"), [
+    ("assert", "unfinished said, .*sky.cpp:7: void Look\\(\\): Assertion `the_sky.is_blue\\(\\)' failed"),
+    ("terminate", "terminate called after throwing an instance of 'std::runtime_error' / +what\\(\\): +said"),
+])
+def test_the_last_words_of_a_worker_are_in_the_report_of_its_end(talkers, how, words):
+    host = talkers()
+    with pytest.raises((OSError, AssertionError)):
+        response = host.get(f"/plain?how={how}", HTTP_X_REQUEST_ID="fatal")
+        assert response.status == 200
+    end = wait_for("the report", lambda: [event for event in host.events(process="supervisor")
+                                          if "was ended by SIGABRT" in event["message"]])[0]
+    assert re.search("; its last words: " + words, end["message"]), end["message"]
+    said = host.wait_for_event(event="handler_output")
+    if how == "assert":
+        assert said["request"] == "fatal"
+
+
+# --- levels ------------------------------------------------------------------------------------------------
+
+def test_the_level_changes_at_run_time_in_all_processes_and_back_on_reload(talkers, installation, run_dir):
+    host = talkers("--control", run_dir / "control", "--log-level", "warning", workers=2)
+
+    def log_level(*arguments):
+        return subprocess.run([installation.weft, "log-level", *arguments, "--control", run_dir / "control"],
+                              capture_output=True, text=True, timeout=30)
+
+    names = itertools.count()
+
+    def is_told():
+        name = f"asked-{next(names)}"
+        for _ in range(8):  # both workers get some
+            host.get("/no-such-path", HTTP_X_REQUEST_ID=name)
+        wait_for("the access lines", lambda: len(host.access_lines(f'request="{name}"')) == 8)
+        return len({event["pid"] for event in host.events(event="no_mapping", request=name)})
+
+    assert log_level().stdout == "warning\n"
+    assert is_told() == 0
+    assert log_level("info").stdout == "info\n"
+    wait_for("both workers", lambda: is_told() == 2)
+    assert log_level("debug").stdout == "debug\n" and log_level("loud").returncode == 64
+    host.process.send_signal(signal.SIGHUP)
+    wait_for("the reload", lambda: log_level().stdout == "warning\n")
+    assert is_told() == 0
+
+
+# --- slow requests -----------------------------------------------------------------------------------------
+
+SLOW = [("/wait", "Wait"), ("/hold", "Hold"), ("/plain", "HoldPlain")]
+
+
+@pytest.mark.parametrize(("path", "frame", "handler"), [
+    ("/wait?ms=1500", "WaitInAFunction", "Wait"),
+    ("/wait?ms=1500&offload=1", "HoldTheThread", "Wait"),
+    ("/plain?ms=1500", "HoldTheThread", "HoldPlain"),
+    ("/hold?ms=1500", "HoldTheThread", "Hold"),
+])
+def test_a_slow_request_is_told_once_with_the_stack_of_its_handler(start_troubles, run_dir, path, frame, handler):  # noqa: F811
+    slow = run_dir / "slow.json"
+    host = start_troubles(SLOW, "--slow-log-threshold", "200ms", "--slow-log", slow, "--log-format", "json")
+    assert host.get(path, HTTP_X_REQUEST_ID="slow").status == 200
+    assert host.get("/wait?ms=1", HTTP_X_REQUEST_ID="quick").status == 200
+    wait_for("the entry", lambda: slow.exists() and lines_of(slow))
+    host.stop()
+    (event,) = json_lines(slow)
+    assert event["event"] == "slow_request" and event["request"] == "slow" and event["handler"] == f"troubles::{handler}"
+    assert event["elapsed_ms"] >= 200 and 0 <= event["queue_ms"] < event["elapsed_ms"] and event["entry"]
+    assert any(frame in line for line in event["stack"]), event
+    assert any(f"{handler}::ProcessRequest" in line for line in event["stack"]), event
+    assert not any("HandlerLease" in line for line in event["stack"])
+
+
+def test_without_a_file_slow_requests_are_in_the_log(start_troubles):  # noqa: F811
+    host = start_troubles(SLOW, "--slow-log-threshold", "100ms")
+    host.get("/wait?ms=600")
+    line = wait_for("the entry", lambda: [line for line in lines_of(host.log) if "is slow: " in line])[0]
+    assert "until its handler was called" in line and "it is here:" in line
+    wait_for("the stack", lambda: [line for line in lines_of(host.log) if "slow_request:   #" in line])

@@ -1,7 +1,13 @@
 // Handlers that do what handlers should not, for the tests of the real host.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cassert>
 #include <charconv>
 #include <chrono>
+#include <cstdio>
 #include <fstream>
+#include <iostream>
 #include <semaphore>
 #include <stdexcept>
 #include <string>
@@ -232,6 +238,53 @@ class CancelledPlain : public weft::IHttpHandler {
   bool IsReusable() const override { return true; }
 };
 
+namespace {
+
+/// ?how=: writes where handlers should not, in the ways that there are; &text=, &repeat=N of it in a line, &times=N lines.
+void TalkAs(std::string_view how, const std::string& text) {
+  if (how == "cerr") {
+    std::cerr << text << ' ' << "in pieces" << std::endl;
+  } else if (how == "stdio") {
+    std::fprintf(stderr, "%s\n", text.c_str());
+  } else if (how == "cout") {
+    std::cout << text << std::endl;
+  } else if (how == "descriptor") {
+    const std::string line = text + "\n";
+    static_cast<void>(!::write(2, line.data(), line.size()));
+  } else if (how == "assert") {
+    std::fprintf(stderr, "unfinished %s, ", text.c_str());
+    __assert_fail("the_sky.is_blue()", "sky.cpp", 7, "void Look()");
+  } else if (how == "terminate") {
+    std::thread([&text] { throw std::runtime_error(text); }).join();
+  }
+}
+
+void Talk(weft::HttpContext& context) {
+  const auto& query = context.Request().QueryString();
+  std::string text;
+  for (int i = std::max(Number(context.Request(), "repeat"), 1); i > 0; --i) {
+    text += query.Get("text", "said");
+  }
+  for (int i = std::max(Number(context.Request(), "times"), 1); i > 0; --i) {
+    TalkAs(query.Get("how", ""), text);
+  }
+  context.Response().Write("talked\n");
+}
+
+}  // namespace
+
+class TalkAsync : public weft::IHttpAsyncHandler {
+ public:
+  void ProcessRequest(weft::HttpContext& context) override { Talk(context); }
+  bool IsReusable() const override { return true; }
+};
+
+class TalkPlain : public weft::IHttpHandler {
+ public:
+  void ProcessRequest(weft::HttpContext& context) override { Talk(context); }
+  bool IsReusable() const override { return true; }
+};
+
 }  // namespace troubles
 
 WEFT_MODULE(registry) {
@@ -239,6 +292,8 @@ WEFT_MODULE(registry) {
   weft::AddHandler<troubles::CancelledPlain>(registry, "troubles::CancelledPlain");
   weft::AddHandler<troubles::Hold>(registry, "troubles::Hold");
   weft::AddHandler<troubles::HoldPlain>(registry, "troubles::HoldPlain");
+  weft::AddHandler<troubles::TalkAsync>(registry, "troubles::TalkAsync");
+  weft::AddHandler<troubles::TalkPlain>(registry, "troubles::TalkPlain");
   weft::AddHandler<troubles::Wait>(registry, "troubles::Wait");
   weft::AddHandler<troubles::Recurse>(registry, "troubles::Recurse");
   weft::AddHandler<troubles::RecurseLater>(registry, "troubles::RecurseLater");
