@@ -122,7 +122,7 @@ std::optional<SlowLog::Stack> SlowLog::StackOfStall(const pipeline::SlowRequest&
   if (!IsOf(stalled_, request.request_id)) {
     return std::nullopt;
   }
-  return Stack{.frames = stall_frames_,
+  return Stack{.frames = WithoutCallers(stall_frames_),
                .note = "; it held the reactor's thread, and its stack was then:"};
 }
 
@@ -152,11 +152,18 @@ SlowLog::Stack SlowLog::StackOf(const pipeline::SlowRequest& request) {
               .note = answers ? "; its thread has ended it meanwhile"
                               : "; its thread does not say where it is"};
     }
-    return {.frames = runtime::Symbolise({captured->frames.data(), captured->count}),
+    const auto frames = runtime::Symbolise({captured->frames.data(), captured->count});
+    auto of_handler = WithoutCallers(frames);
+    // Else it is what the handler has offloaded, and the handler is on its fiber.
+    if (of_handler.size() == frames.size()) {
+      of_handler += "  its fiber:\n" + WithoutCallers(runtime::Symbolise(fiber.frames));
+    }
+    return {.frames = std::move(of_handler),
             .note = "; its thread " + std::to_string(fiber.thread) + " is here:"};
   }
   const auto waits = fiber.waits_for.empty() ? std::string() : ", and waits for " + fiber.waits_for;
-  return {.frames = runtime::Symbolise(fiber.frames), .note = waits + "; it is here:"};
+  return {.frames = WithoutCallers(runtime::Symbolise(fiber.frames)),
+          .note = waits + "; it is here:"};
 }
 
 void SlowLog::Write(const pipeline::SlowRequest& request, std::uint64_t untold) {
@@ -177,7 +184,6 @@ void SlowLog::Write(const pipeline::SlowRequest& request, std::uint64_t untold) 
   if (untold != 0) {
     message += " (" + std::to_string(untold) + " more were slow before, and are only counted)";
   }
-  const auto frames = WithoutCallers(stack.frames);
   const std::array fields{
       observe::LogField("elapsed_ms", std::chrono::floor<milliseconds>(request.elapsed).count()),
       observe::LogField("queue_ms",
@@ -191,7 +197,7 @@ void SlowLog::Write(const pipeline::SlowRequest& request, std::uint64_t untold) 
                                 .request = request.request_id,
                                 .handler = request.handler,
                                 .fields = std::span(fields).first(untold != 0 ? 4 : 3),
-                                .stack = frames};
+                                .stack = stack.frames};
   if (writer_) {
     writer_->Write(observe::FormatEvent(event));
   } else {

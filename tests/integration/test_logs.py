@@ -345,7 +345,7 @@ def test_the_level_changes_at_run_time_in_all_processes_and_back_on_reload(talke
         for _ in range(8):  # both workers get some
             host.get("/no-such-path", HTTP_X_REQUEST_ID=name)
         wait_for("the access lines", lambda: len(host.access_lines(f'request="{name}"')) == 8)
-        return len({event["pid"] for event in host.events(event="no_mapping", request=name)})
+        return len({event["pid"] for event in host.events(event="file_not_found", request=name)})
 
     assert log_level().stdout == "warning\n"
     assert is_told() == 0
