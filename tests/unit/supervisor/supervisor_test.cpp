@@ -28,6 +28,7 @@
 #include <utility>
 #include <vector>
 
+#include "host/observe/log.hpp"
 #include "host/options/exit_code.hpp"
 #include "host/options/values.hpp"
 #include "host/worker/mapping_reload.hpp"
@@ -382,6 +383,7 @@ TEST_CASE(
         for (const int number : before) more.erase(number);
         more.erase(start.supervisor);
         more.erase(start.watch_lock);
+        more.erase(observe::StandardErrorOfLog());  // what it was before the supervisor reads it
         for (const int socket : start.listening_sockets) more.erase(socket);
         events.Say(std::to_string(start.listening_sockets.size()) + " socket, " +
                    std::to_string(more.size()) + " others");
@@ -485,6 +487,42 @@ TEST_CASE("Supervisor: a process that a dead worker left behind does not hold it
   host.events.Await("exited with code 3 before it was ready: starting another in 200ms");
   host.Signal(SIGTERM);
   gate.Open(100);
+  CHECK(host.AwaitExit() == 0);
+}
+
+TEST_CASE("Supervisor: SIGUSR1 has the workers open their logs anew, too") {
+  SupervisedHost host(Workers(1), [](const WorkerStart& start, EventPipe& events) {
+    sigset_t reopen;
+    ::sigemptyset(&reopen);
+    ::sigaddset(&reopen, SIGUSR1);
+    ::sigprocmask(SIG_BLOCK, &reopen, nullptr);
+    events.Say("the worker waits");
+    int signal = 0;
+    ::sigwait(&reopen, &signal);
+    events.Say("the worker was told");
+    return ServingWorker(start, events);
+  });
+  host.events.Await("the worker waits");
+  host.Signal(SIGUSR1);
+  host.events.Await("the worker was told");
+  host.events.Await("is ready");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+}
+
+TEST_CASE("Supervisor: what a worker wrote last is in the report of its end") {
+  const Gate unsound;
+  unsound.Open(1);
+  SupervisedHost host(Workers(1), [&unsound](const WorkerStart& start, EventPipe& events) {
+    if (!unsound.TryPass()) return ServingWorker(start, events);
+    constexpr std::string_view kWords = "there is no\nmore tea";
+    static_cast<void>(!::write(STDERR_FILENO, kWords.data(), kWords.size()));
+    return 3;
+  });
+  CHECK(host.events.Await("exited with code 3")
+            .ends_with("; its last words: there is no / more tea"));
+  host.events.Await("is ready");
+  host.Signal(SIGTERM);
   CHECK(host.AwaitExit() == 0);
 }
 
