@@ -27,8 +27,8 @@
 
 #include "host/observe/host_report.hpp"
 #include "host/observe/listen_queue.hpp"
-#include "host/observe/scoreboard.hpp"
 #include "host/observe/log.hpp"
+#include "host/observe/scoreboard.hpp"
 #include "host/options/exit_code.hpp"
 #include "host/options/values.hpp"
 #include "host/options/version.hpp"
@@ -877,8 +877,8 @@ std::string Supervisor::Answer(std::string_view request) {
   }
   if (request.size() > ControlSocket::kMaxRequestBytes) {
     return ErrorToJson("the request has more than " +
-                       std::to_string(ControlSocket::kMaxRequestBytes) + " bytes: " +
-                       std::string(kRequests));
+                       std::to_string(ControlSocket::kMaxRequestBytes) +
+                       " bytes: " + std::string(kRequests));
   }
   return ErrorToJson("unknown request " + options::Quoted(request) + ": " + std::string(kRequests));
 }
