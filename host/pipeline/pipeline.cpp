@@ -118,6 +118,7 @@ void Pipeline::Process(IExchange& exchange, ServerVariableCollection variables,
                      .handlers = handlers_};
     const auto token = cancellation.Token();
     runtime_.SetCurrentCancellation(&token);
+    runtime_.SetCurrentGroup(flight->id);
     try {
       ProcessFlight(*flight, std::move(variables));
     } catch (...) {
@@ -125,12 +126,13 @@ void Pipeline::Process(IExchange& exchange, ServerVariableCollection variables,
       exchange.Abort();
     }
     runtime_.SetCurrentCancellation(nullptr);
+    runtime_.SetCurrentGroup(0);
     runtime_.SetCurrentLabel({});
     if (flight->finished) {
       --finished_;
     }
     if (flight->stuck) {
-      --stuck_;
+      std::erase(stuck_, flight->id);
     }
     LeaveMapping(*flight);
     flight->own_cancellation.reset();
@@ -919,20 +921,26 @@ std::vector<StuckHandler> Pipeline::CancelOverdue(Clock::time_point now) noexcep
       flight.stuck_at = now + limits_.overdue_grace;
       Cancel(flight, CancellationReason::kDeadline);
     } else if (now >= flight.stuck_at && !flight.stuck && flight.watch != nullptr) {
-      const pid_t thread = flight.watch->Thread();
-      if (thread == 0) {
+      const pid_t own = flight.watch->Thread();
+      if (own == 0 && !flight.abandoned) {
         // It waits for what no cancellation ends, a task that is stuck itself, say: its client is to wait no longer.
-        if (!flight.abandoned) {
-          flight.watch->InterruptWait();
-        }
-        continue;
+        flight.watch->InterruptWait();
       }
       try {
-        stuck.push_back(
-            {thread, DescriptionOf(flight, *flight.request),
-             std::chrono::duration_cast<std::chrono::milliseconds>(now - flight.started)});
+        const auto threads = own != 0 ? std::vector{own} : runtime_.ThreadsOf(flight.id);
+        if (threads.empty()) {
+          continue;
+        }
+        std::vector<StuckHandler> of_flight;
+        for (const auto thread : threads) {
+          of_flight.push_back(
+              {thread, DescriptionOf(flight, *flight.request),
+               std::chrono::duration_cast<std::chrono::milliseconds>(now - flight.started)});
+        }
+        stuck_.reserve(stuck_.size() + 1);
+        stuck.insert(stuck.end(), of_flight.begin(), of_flight.end());
+        stuck_.insert(std::ranges::upper_bound(stuck_, flight.id), flight.id);
         flight.stuck = true;
-        ++stuck_;
       } catch (const std::bad_alloc&) {
         // The next call may have more memory.
       }

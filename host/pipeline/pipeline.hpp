@@ -28,7 +28,7 @@
 
 namespace weft::host::pipeline {
 
-/// A handler, or a call of weft::Offload(), that did not return though its request was cancelled.
+/// A handler, or a call of weft::Offload(), a task's too, that did not return though its request was cancelled.
 struct StuckHandler {
   pid_t thread = 0;                 ///< that it holds (runtime::CurrentThreadId())
   std::string description{};        ///< `request 7-9 GET /report.ashx: shop::Report`
@@ -92,8 +92,8 @@ class Pipeline {
   void RecordRefusal(int status, std::string_view detail) noexcept;
 
   /// Cancels the requests whose deadline has passed. Called several times a second. A client whose handler is on a thread gets
-  /// its answer without it, and so does, after Limits::overdue_grace, one whose handler waits on. Returns those handlers that did
-  /// not give back their threads within the grace, each of them once.
+  /// its answer without it, and so does, after Limits::overdue_grace, one whose handler waits on. Returns the threads that were not
+  /// given back within the grace, of handlers and their tasks, each request's once.
   std::vector<StuckHandler> CancelOverdue(std::chrono::steady_clock::time_point now) noexcept;
   /// Who is told of each slow request, once: in TellSlow(), or at its end. On the reactor's thread; must not throw.
   void SetOnSlow(std::function<void(SlowRequest)> on_slow) { on_slow_ = std::move(on_slow); }
@@ -101,7 +101,9 @@ class Pipeline {
   void TellSlow(std::chrono::steady_clock::time_point now) noexcept;
 
   /// Requests in flight that CancelOverdue() has given up: nobody waits for them.
-  std::size_t StuckRequests() const noexcept { return stuck_; }
+  std::size_t StuckRequests() const noexcept { return stuck_.size(); }
+  /// What of Runtime::WorkInUse() is theirs: their fibers, and those and the threads of their tasks.
+  std::size_t StuckWork() const noexcept { return stuck_.empty() ? 0 : runtime_.WorkOf(stuck_); }
   void CancelAll(CancellationReason reason) noexcept;
   /// Records what is still in flight, when the process ends without waiting for it any longer.
   void RecordUnfinished() noexcept;
@@ -253,8 +255,8 @@ class Pipeline {
   std::unordered_map<const void*, std::size_t> requests_of_;
   std::vector<Refusals> refusals_;
   std::function<void(SlowRequest)> on_slow_;
-  std::size_t finished_ = 0;  // of those in flight
-  std::size_t stuck_ = 0;     // of those in flight
+  std::size_t finished_ = 0;          // of those in flight
+  std::vector<std::uint64_t> stuck_;  // of those in flight, in the order of their ids
   std::uint64_t last_request_ = 0;
 };
 

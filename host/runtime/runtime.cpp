@@ -408,6 +408,36 @@ void Runtime::Spawn(ITask& task) {
 
 std::size_t Runtime::FibersInUse() const noexcept { return implementation_->lanes_in_use; }
 
+std::size_t Runtime::WorkInUse() const noexcept {
+  return implementation_->lanes_in_use + implementation_->thread_works.Count();
+}
+
+std::size_t Runtime::WorkOf(std::span<const std::uint64_t> groups) const noexcept {
+  auto count = implementation_->thread_works.CountOf(groups);
+  for (const auto* lane = implementation_->first_lane; lane != nullptr; lane = lane->next) {
+    if (lane->task != nullptr && lane->kind == Implementation::WorkKind::kSpawned &&
+        std::ranges::binary_search(groups, lane->header->group)) {
+      ++count;
+    }
+  }
+  return count;
+}
+
+std::vector<pid_t> Runtime::ThreadsOf(std::uint64_t group) const {
+  std::vector<pid_t> threads;
+  for (const auto* lane = implementation_->first_lane; lane != nullptr; lane = lane->next) {
+    const auto& header = *lane->header;
+    if (lane->task == nullptr || header.group != group || header.thread == nullptr) {
+      continue;
+    }
+    if (const pid_t thread = header.thread->load(std::memory_order_relaxed); thread != 0) {
+      threads.push_back(thread);
+    }
+  }
+  implementation_->thread_works.TellThreadsOf(group, threads);
+  return threads;
+}
+
 void Runtime::RunOnStackOf(std::size_t stack_bytes, const std::function<void()>& function) {
   auto& self = *implementation_;
   auto& own = self.CurrentHeader();
@@ -825,6 +855,10 @@ void Runtime::SetCurrentPoolWatch(PoolWatch* watch) noexcept {
   implementation_->CurrentHeader().pool_watch = watch;
 }
 
+void Runtime::SetCurrentGroup(std::uint64_t group) noexcept {
+  implementation_->CurrentHeader().group = group;
+}
+
 bool Runtime::ShedsArrivals(std::chrono::steady_clock::time_point now) noexcept {
   return implementation_->probe.OnArrival(now);
 }
@@ -932,6 +966,7 @@ WorkHeader HeaderOfTask(const WorkHeader& maker, const IFiberWork& work) noexcep
   WorkHeader header;
   header.work = &work;
   header.has_offloaded = maker.has_offloaded;
+  header.group = maker.group;
   std::copy_n(maker.label, WorkHeader::kLabelBytes, header.label);
   return header;
 }
@@ -973,29 +1008,28 @@ class ThreadTask final : public IBlockingTask {
   /// `maker`: what its thread runs. `works` must outlive it.
   ThreadTask(ThreadWorks& works, std::shared_ptr<weft::detail::IAsyncTask> task,
              const WorkHeader& maker)
-      : works_(works),
-        task_(std::move(task)),
+      : task_(std::move(task)),
         work_(maker.work),
-        header_(HeaderOfTask(maker, work_)) {}
+        header_(HeaderOfTask(maker, work_)),
+        entry_(works, header_) {}
 
   void Run() noexcept override {
     t_pool_thread = &PoolThread::Current();
     t_served_fiber = &header_;
     t_on_pool = true;
-    {
-      const ThreadWorks::Entry entry(works_, t_pool_thread->Id(), header_);
-      task_->Run();
-    }
+    entry_.SetThread(t_pool_thread->Id());
+    task_->Run();
+    entry_.SetThread(0);
     t_on_pool = false;
     t_served_fiber = nullptr;
   }
   void Ended() noexcept override { delete this; }
 
  private:
-  ThreadWorks& works_;
   std::shared_ptr<weft::detail::IAsyncTask> task_;
   const TaskWork work_;
   const WorkHeader header_;
+  ThreadWorks::Entry entry_;
 };
 
 }  // namespace
@@ -1051,19 +1085,23 @@ namespace {
 /// What nobody waits for.
 class LaterTask final : public IBlockingTask {
  public:
-  explicit LaterTask(const std::function<void()>& function) : function_(function) {}
+  /// `works` must outlive it.
+  LaterTask(ThreadWorks& works, const std::function<void()>& function)
+      : function_(function), entry_(works, header_) {}
   void Run() noexcept override { function_(); }
   void Ended() noexcept override { delete this; }
 
  private:
   std::function<void()> function_;
+  const WorkHeader header_;  // nobody's
+  const ThreadWorks::Entry entry_;
 };
 
 }  // namespace
 
 bool Runtime::TryRunLater(const std::function<void()>& function) noexcept {
   try {
-    auto task = std::make_unique<LaterTask>(function);
+    auto task = std::make_unique<LaterTask>(implementation_->thread_works, function);
     // Past the bound: of a request that was let in there is at most one.
     if (implementation_->offload_pool.PostPastBound(*task) == BlockingPool::Posted::kRefused) {
       return false;

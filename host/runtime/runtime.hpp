@@ -1,11 +1,15 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -78,6 +82,12 @@ class Runtime final : public weft::detail::IAsyncRuntime {
   /// Runs `task` on a fiber of its own, soon. Throws std::bad_alloc when there is no stack to be had.
   void Spawn(ITask& task);
   std::size_t FibersInUse() const noexcept;
+  /// Those, and what threads of the pool have to do that no fiber waits for: tasks of plain handlers.
+  std::size_t WorkInUse() const noexcept;
+  /// How much of WorkInUse() is of some groups, whose numbers are given in ascending order.
+  std::size_t WorkOf(std::span<const std::uint64_t> groups) const noexcept;
+  /// The threads of the pool (CurrentThreadId()) that run something for a group now. Throws std::bad_alloc.
+  std::vector<pid_t> ThreadsOf(std::uint64_t group) const;
   /// Runs `function` on this fiber, or, where its stack has less than `stack_bytes`, on another one with a stack of that
   /// size, rounded up to a power of two, while this one waits. What it throws is thrown here. Throws std::bad_alloc when
   /// there is no stack to be had.
@@ -108,6 +118,9 @@ class Runtime final : public weft::detail::IAsyncRuntime {
   void SetCurrentCancellation(const CancellationToken* token) noexcept;
   /// What watches the current fiber's calls to threads from now on; null: nothing. Lifetime: until it is set anew.
   void SetCurrentPoolWatch(PoolWatch* watch) noexcept;
+  /// The number of the group that the current fiber is of from now on, and with it the tasks of weft::Async() that are made there,
+  /// theirs too, wherever they run; 0: none. Lifetime: until it is set anew; that of a task is the one that its maker had.
+  void SetCurrentGroup(std::uint64_t group) noexcept;
   /// Whether work that begins now is to be refused: what becomes ready waits for its turn on this thread for too long, and has
   /// done so for a while. Called for each request; now and then it has the delay measured.
   bool ShedsArrivals(std::chrono::steady_clock::time_point now) noexcept;

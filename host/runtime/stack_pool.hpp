@@ -25,6 +25,7 @@ struct WorkHeader {
   const CancellationToken* cancellation = nullptr;  ///< what waits on the fiber obey; may be null
   const IFiberWork* work = nullptr;                 ///< what the fiber works for; may be null
   PoolWatch* pool_watch = nullptr;  ///< of the fiber's calls to threads; may be null
+  std::uint64_t group = 0;          ///< Runtime::SetCurrentGroup()
   bool has_offloaded = false;  ///< the task that the fiber runs has had a place in the pool before
   char label[kLabelBytes] = {};  ///< names the work in the report of an overflow
 };

@@ -1,5 +1,6 @@
 #include "host/runtime/thread_works.hpp"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -7,14 +8,15 @@
 
 namespace weft::host::runtime {
 
-ThreadWorks::Entry::Entry(ThreadWorks& of, pid_t thread, const WorkHeader& header) noexcept
-    : of_(of), thread_(thread), header_(header) {
+ThreadWorks::Entry::Entry(ThreadWorks& of, const WorkHeader& header) noexcept
+    : of_(of), header_(header) {
   const std::lock_guard lock(of_.mutex_);
   next_ = of_.first_;
   if (next_ != nullptr) {
     next_->previous_ = this;
   }
   of_.first_ = this;
+  ++of_.count_;
 }
 
 ThreadWorks::Entry::~Entry() {
@@ -23,11 +25,40 @@ ThreadWorks::Entry::~Entry() {
   if (next_ != nullptr) {
     next_->previous_ = previous_;
   }
+  --of_.count_;
+}
+
+std::size_t ThreadWorks::Count() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return count_;
+}
+
+std::size_t ThreadWorks::CountOf(std::span<const std::uint64_t> groups) const noexcept {
+  const std::lock_guard lock(mutex_);
+  std::size_t count = 0;
+  for (const auto* entry = first_; entry != nullptr; entry = entry->next_) {
+    count += std::ranges::binary_search(groups, entry->header_.group) ? 1 : 0;
+  }
+  return count;
+}
+
+void ThreadWorks::TellThreadsOf(std::uint64_t group, std::vector<pid_t>& into) const {
+  const std::lock_guard lock(mutex_);
+  for (const auto* entry = first_; entry != nullptr; entry = entry->next_) {
+    const pid_t thread = entry->thread_.load(std::memory_order_relaxed);
+    if (thread != 0 && entry->header_.group == group) {
+      into.push_back(thread);
+    }
+  }
 }
 
 void ThreadWorks::Tell(std::vector<FiberStack>& into) const {
   const std::lock_guard lock(mutex_);
   for (const auto* entry = first_; entry != nullptr; entry = entry->next_) {
+    const pid_t thread = entry->thread_.load(std::memory_order_relaxed);
+    if (thread == 0) {
+      continue;
+    }
     std::array<char, kMaxWorkBytes> room;
     FiberStack stack;
     stack.what.assign(room.data(), DescribeFiber(entry->header_, room));
@@ -35,7 +66,7 @@ void ThreadWorks::Tell(std::vector<FiberStack>& into) const {
       stack.started = work->Started();
       stack.is_task = work->IsTask();
     }
-    stack.thread = entry->thread_;
+    stack.thread = thread;
     stack.has_fiber = false;
     stack.is_written = true;
     into.push_back(std::move(stack));

@@ -2,7 +2,11 @@
 
 #include <sys/types.h>
 
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "host/runtime/fiber_stacks.hpp"
@@ -10,36 +14,47 @@
 
 namespace weft::host::runtime {
 
-/// What threads of the pool are at for which no fiber waits: tasks of weft::Async() that plain handlers made.
+/// What was given to threads of the pool for which no fiber waits: tasks of weft::Async() that plain handlers made, and what is
+/// done later.
 ///
 /// Threads: any. Lifetime: must outlive every Entry.
 class ThreadWorks {
  public:
-  /// While it lives, the calling thread is one of them.
+  /// One of them, from when it is given to its end.
   class Entry {
    public:
-    /// `thread`: CurrentThreadId(). `header` must outlive this.
-    Entry(ThreadWorks& of, pid_t thread, const WorkHeader& header) noexcept;
+    /// `header` must outlive this.
+    Entry(ThreadWorks& of, const WorkHeader& header) noexcept;
     Entry(const Entry&) = delete;
     Entry& operator=(const Entry&) = delete;
     ~Entry();
+
+    /// CurrentThreadId() of the thread that runs it from now on; 0: none does.
+    void SetThread(pid_t thread) noexcept { thread_.store(thread, std::memory_order_relaxed); }
 
    private:
     friend class ThreadWorks;
 
     ThreadWorks& of_;
-    const pid_t thread_;
     const WorkHeader& header_;
+    std::atomic<pid_t> thread_{0};
     Entry* next_;
     Entry* previous_ = nullptr;
   };
 
-  /// Adds what each of them works for, without its frames: CaptureStack() has those. Throws std::bad_alloc.
+  /// Adds what each that runs works for, without its frames: CaptureStack() has those. Throws std::bad_alloc.
   void Tell(std::vector<FiberStack>& into) const;
+  /// Adds the threads that run something for a group (WorkHeader::group). Throws std::bad_alloc.
+  void TellThreadsOf(std::uint64_t group, std::vector<pid_t>& into) const;
+
+  std::size_t Count() const noexcept;
+  /// Those of some groups, whose numbers are given in ascending order.
+  std::size_t CountOf(std::span<const std::uint64_t> groups) const noexcept;
 
  private:
   mutable std::mutex mutex_;
   Entry* first_ = nullptr;
+  std::size_t count_ = 0;
 };
 
 }  // namespace weft::host::runtime

@@ -686,10 +686,9 @@ class Worker {
 
   /// True when the worker is done.
   bool Drain(Clock::time_point now) {
-    const auto stuck = pipeline_.StuckRequests();
-    const bool is_done =
-        runtime_.FibersInUse() == stuck && (server_.Connections() == 0 || now >= *cancel_at_);
-    if (is_done && stuck != 0) {
+    const bool is_done = runtime_.WorkInUse() == pipeline_.StuckWork() &&
+                         (server_.Connections() == 0 || now >= *cancel_at_);
+    if (is_done && pipeline_.StuckRequests() != 0) {
       EndWithoutThem();
     }
     if (is_done) {
@@ -703,8 +702,15 @@ class Worker {
     }
     if (!cancelled_at_) {
       cancelled_at_ = now;
-      Log(Level::kWarning, std::to_string(pipeline_.RequestsInFlight()) +
-                               " requests did not end in time and are cancelled");
+      if (const auto requests = pipeline_.RequestsInFlight(); requests != 0) {
+        Log(Level::kWarning,
+            std::to_string(requests) + " requests did not end in time and are cancelled");
+      } else {
+        // Their requests have ended, and nobody is left to cancel them.
+        Log(Level::kWarning,
+            std::to_string(runtime_.WorkInUse()) +
+                " tasks of weft::Async() that outlive their requests did not end in time");
+      }
       pipeline_.CancelAll(CancellationReason::kShutdown);
     } else if (now - *cancelled_at_ >= kCancelGrace) {
       EndWithoutThem();
@@ -717,8 +723,9 @@ class Worker {
     for (auto& teller : tellers_) {
       teller.join();
     }
-    const auto line = "weft: " + std::to_string(runtime_.FibersInUse()) +
-                      " requests did not obey their cancellation; the process ends without them\n";
+    const auto line = "weft: " + std::to_string(runtime_.WorkInUse()) +
+                      " requests and tasks did not obey their cancellation; the process ends "
+                      "without them\n";
     observe::WriteToStandardError(line);
     pipeline_.RecordUnfinished();
     FlushLogs();

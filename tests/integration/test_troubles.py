@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import signal
 import subprocess
 import time
 
@@ -272,3 +273,36 @@ def test_stacks_of_what_is_no_worker_are_refused_with_what_to_do(start_troubles,
     assert answer.returncode == 69 and f"its children are {worker}" in answer.stderr
     answer = stacks(installation, "abc")
     assert answer.returncode == 64 and "no number of a process" in answer.stderr
+
+
+def test_a_stuck_thread_of_a_task_costs_its_worker_and_no_other_request(start_troubles):
+    host = start_troubles([("/wait", "Wait")], "--overdue-grace", "100ms", workers=1,
+                          more={"httpRuntime": {"executionTimeoutSeconds": 1}})
+    [old] = host.workers()
+    assert host.get("/wait?ms=600000&task=2&offload=1").status == 504
+    others = wait_for("another worker", lambda: [pid for pid in host.workers() if pid != old])
+    wait_for("the end of the old one", lambda: host.workers() == others)
+    assert host.get("/wait?ms=1&task=2&offload=1").body == b"waited\n"
+    log = host.log.read_text()
+    assert log.count("its handler did not return within 100 ms of its cancellation (--overdue-grace)") == 2
+    assert "HoldTheThread" in log
+    assert f"worker {old}, which retired, exited with code 0" in log
+
+
+def test_a_thread_that_a_plain_handler_has_left_behind_does_not_keep_the_host_from_its_end(start_troubles, run_dir):
+    host = start_troubles([("/leak", "Leak")], "--drain-timeout", "200ms")
+    assert host.get("/leak?ms=600000").body == b"left\n"
+    host.process.send_signal(signal.SIGTERM)
+    assert host.process.wait(20) == 0
+    log = host.log.read_text()
+    assert "1 tasks of weft::Async() that outlive their requests did not end in time" in log
+    assert "did not obey" in log
+    assert not (run_dir / "weft.sock").exists()
+
+
+def test_a_thread_that_a_plain_handler_has_left_behind_is_waited_for(start_troubles, run_dir):
+    host = start_troubles([("/leak", "Leak")], "--drain-timeout", "600s")
+    assert host.get("/leak?ms=1000").body == b"left\n"
+    host.process.send_signal(signal.SIGTERM)
+    assert host.process.wait(60) == 0
+    assert "did not" not in host.log.read_text()

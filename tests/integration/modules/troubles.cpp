@@ -128,6 +128,18 @@ class HoldPlain : public weft::IHttpHandler {
   bool IsReusable() const override { return true; }
 };
 
+/// ?ms=N: leaves a task behind that does so, and that nobody ever waits for.
+class Leak : public weft::IHttpHandler {
+ public:
+  void ProcessRequest(weft::HttpContext& context) override {
+    const std::chrono::milliseconds time(Number(context.Request(), "ms"));
+    // Never destroyed: that would wait for it.
+    static_cast<void>(new weft::Task<void>(weft::Async([time] { HoldTheThread(time); })));
+    context.Response().Write("left\n");
+  }
+  bool IsReusable() const override { return true; }
+};
+
 namespace {
 
 volatile int g_waits = 0;
@@ -147,21 +159,21 @@ __attribute__((noinline)) int OffloadInAFunction(std::chrono::milliseconds time)
 
 }  // namespace
 
-/// ?ms=N: waits as it should; &offload=1: for a thread; &task=N: for N tasks.
+/// ?ms=N: waits as it should; &offload=1: for a thread; &task=N: for N tasks, which wait for themselves.
 class Wait : public weft::IHttpAsyncHandler {
  public:
   void ProcessRequest(weft::HttpContext& context) override {
     const std::chrono::milliseconds time(Number(context.Request(), "ms"));
-    if (Number(context.Request(), "offload") != 0) {
-      OffloadInAFunction(time);
-    } else if (Number(context.Request(), "task") != 0) {
+    const auto wait =
+        Number(context.Request(), "offload") != 0 ? OffloadInAFunction : WaitInAFunction;
+    if (Number(context.Request(), "task") != 0) {
       std::vector<weft::Task<void>> tasks;
       for (int i = Number(context.Request(), "task"); i > 0; --i) {
-        tasks.push_back(weft::Async([time] { WaitInAFunction(time); }));
+        tasks.push_back(weft::Async([time, wait] { wait(time); }));
       }
       weft::WaitAll(tasks);
     } else {
-      WaitInAFunction(time);
+      wait(time);
     }
     context.Response().Write("waited\n");
   }
@@ -294,6 +306,7 @@ WEFT_MODULE(registry) {
   weft::AddHandler<troubles::HoldPlain>(registry, "troubles::HoldPlain");
   weft::AddHandler<troubles::TalkAsync>(registry, "troubles::TalkAsync");
   weft::AddHandler<troubles::TalkPlain>(registry, "troubles::TalkPlain");
+  weft::AddHandler<troubles::Leak>(registry, "troubles::Leak");
   weft::AddHandler<troubles::Wait>(registry, "troubles::Wait");
   weft::AddHandler<troubles::Recurse>(registry, "troubles::Recurse");
   weft::AddHandler<troubles::RecurseLater>(registry, "troubles::RecurseLater");

@@ -1,6 +1,7 @@
 // Plain handlers that do not return when their request is cancelled.
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <chrono>
 #include <optional>
 #include <semaphore>
@@ -240,14 +241,18 @@ TEST_CASE("Pipeline: an async handler's Offload() that does not return is the sa
   CHECK(lines.size() == 1);
 }
 
-TEST_CASE("Pipeline: who waits for a task that does not end is answered after the grace") {
+TEST_CASE(
+    "Pipeline: who waits for a task that does not end is answered after the grace, and its thread "
+    "told of") {
   const auto lines = PipelineHost::Run([](PipelineHost& host) {
     Signal entered(host.Runtime());
     std::binary_semaphore leave{0};
     std::string task_threw;
+    pid_t thread = 0;
     host.Serve({{"/x", Kind::kAsync, [&](HttpContext&) {
                    auto task = Async([&] {
                      Offload([&] {
+                       thread = host::runtime::CurrentThreadId();
                        entered.Set();
                        leave.acquire();
                      });
@@ -268,7 +273,11 @@ TEST_CASE("Pipeline: who waits for a task that does not end is answered after th
       host::runtime::YieldFiber();
     }
     CHECK(request.exchange.Count(Call::kSendHeaders) == 0);  // it may end by itself
-    CHECK(host.Pipeline().CancelOverdue(passed + std::chrono::seconds(1)).empty());
+    const auto stuck = host.Pipeline().CancelOverdue(passed + std::chrono::seconds(1));
+    REQUIRE(stuck.size() == 1);
+    CHECK(stuck[0].thread == thread);
+    CHECK(host.Pipeline().StuckRequests() == 1);
+    CHECK(host.Pipeline().StuckWork() == 2);  // the request's fiber, and the task's
     YieldUntil([&] { return request.exchange.Count(Call::kFinish) == 1; });
     CHECK(request.exchange.status == 504);
     CHECK(host.Pipeline().RequestsInFlight() == 1);
@@ -277,12 +286,67 @@ TEST_CASE("Pipeline: who waits for a task that does not end is answered after th
     leave.release();
     side.Join();
     CHECK_FALSE(task_threw.empty());
+    CHECK(host.Pipeline().StuckWork() == 0);
     CHECK(request.exchange.calls.size() == calls);
     CHECK(host.Log().find("answered while the handler is still at work") != std::string::npos);
   });
   REQUIRE(lines.size() == 1);
   CHECK(FieldOf(lines[0], "status") == "504");
   CHECK(FieldOf(lines[0], "cause") == "deadline_passed");
+}
+
+TEST_CASE(
+    "Pipeline: the stuck thread of a task's task is told of, and no thread of another request") {
+  PipelineHost::Run([](PipelineHost& host) {
+    Signal entered(host.Runtime());
+    Signal other_entered(host.Runtime());
+    std::counting_semaphore<2> leave{0};
+    std::atomic<pid_t> thread = 0;
+    host.Serve(
+        {{"/x", Kind::kAsync,
+          [&](HttpContext&) {
+            Async([&] {
+              Async([&] {
+                // A task of a thread's, too: no fiber waits for that one's thread.
+                auto task = Offload([&] {
+                  return Async([&] {
+                    thread = host::runtime::CurrentThreadId();
+                    entered.Set();
+                    leave.acquire();
+                  });
+                });
+                task.Get();
+              }).Get();
+            }).Get();
+          }},
+         {"/other", Kind::kAsync,
+          [&](HttpContext&) {
+            Async([&] {
+              Offload([&] {
+                other_entered.Set();
+                leave.acquire();
+              });
+            }).Get();
+          }}},
+        R"("locations": { "other": { "httpRuntime": { "executionTimeoutSeconds": 3600 } } }, )");
+    TestRequest other_request("GET", "/other");
+    SideFiber other(host.Runtime(), [&] { host.Process(other_request); });
+    other_entered.Wait();
+    TestRequest request("GET", "/x");
+    SideFiber side(host.Runtime(), [&] { host.Process(request); });
+    entered.Wait();
+    const auto passed = PassDeadline(host);
+    const auto stuck = host.Pipeline().CancelOverdue(passed + std::chrono::seconds(1));
+    REQUIRE(stuck.size() == 1);
+    CHECK(stuck[0].thread == thread);
+    CHECK(stuck[0].description.find(" GET /x: ") != std::string::npos);
+    CHECK(host.Pipeline().StuckWork() == 4);  // three fibers, and the thread's task
+    leave.release(2);
+    side.Join();
+    other.Join();
+    CHECK(host.Pipeline().StuckWork() == 0);
+    CHECK(other_request.exchange.status == 200);
+  });
 }
 
 TEST_CASE("Pipeline: who waits for a callback that does not come is answered after the grace") {
