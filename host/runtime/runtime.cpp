@@ -311,8 +311,13 @@ struct Runtime::Implementation {
   void Collect(const std::shared_ptr<Collection>& collection);
 
   using PoolFunction = std::function<void(IFiberGateway&)>;
-  /// `begun`: the task has been let in before, and is not refused now.
-  void RunOn(BlockingPool& where, bool begun, const PoolFunction& function);
+  /// What becomes of a call for which there is no thread.
+  enum class Entry {
+    kBounded,  ///< it is refused where there are too many, and withdrawn when it has waited too long, or is cancelled
+    kLetIn,    ///< it is withdrawn when it is cancelled: its task has been let in before
+    kCertain,  ///< it waits, whatever comes
+  };
+  void RunOn(BlockingPool& where, Entry entry, const PoolFunction& function);
 
   /// Only on a fiber.
   static StackHeader& CurrentHeader() noexcept { return *CurrentFiber(); }
@@ -633,6 +638,10 @@ class PoolCall final : public IBlockingTask, public IFiberGateway {
   PoolCall(const PoolCall&) = delete;
   PoolCall& operator=(const PoolCall&) = delete;
   ~PoolCall() override {
+    registration_ = {};
+    if (alarm_) {
+      alarm_->call = nullptr;
+    }
     fiber_.thread = outer_thread_;
     if (watch_ != nullptr) {
       watch_->innermost_ = outer_;
@@ -700,11 +709,14 @@ class PoolCall final : public IBlockingTask, public IFiberGateway {
     }
   }
 
-  /// On the fiber: serves the gateway until the function has ended. With Until::kBegun, and no thread until `give_up`, it
-  /// throws HttpException(503).
+  /// On the fiber: serves the gateway until the function has ended. With Until::kBegun it throws OperationCancelled when the
+  /// fiber's token is cancelled while no thread has the call, and HttpException(503) when none has it until `give_up`.
   void WaitOnFiber(Until may_withdraw, FiberEvent::Clock::time_point give_up,
                    std::chrono::milliseconds queue_timeout) {
     withdrawable_ = may_withdraw == Until::kBegun;
+    if (withdrawable_) {
+      WatchCancellation();
+    }
     while (!done_ && give_up != FiberEvent::Clock::time_point::max()) {
       if (ServeOnce(give_up)) {
         continue;
@@ -730,8 +742,37 @@ class PoolCall final : public IBlockingTask, public IFiberGateway {
     }
   }
 
+  /// Has the fiber woken when its token is cancelled.
+  void WatchCancellation() noexcept {
+    if (cancellation_ == nullptr) {
+      return;
+    }
+    try {
+      alarm_ = std::make_shared<Alarm>(Alarm{this});
+      // A task's is cancelled on any thread.
+      registration_ = cancellation_->Register([&io = io_, alarm = alarm_] {
+        const auto ring = [alarm] {
+          if (alarm->call != nullptr) {
+            alarm->call->is_cancelled_ = true;
+            alarm->call->event_.Notify();
+          }
+        };
+        if (Runtime::OnReactorThread()) {
+          ring();
+        } else {
+          boost::asio::post(io, ring);
+        }
+      });
+    } catch (const std::bad_alloc&) {
+      // It waits for its turn, and runs.
+    }
+  }
+
   /// False: the time came.
   bool ServeOnce(FiberEvent::Clock::time_point until) {
+    if (std::exchange(is_cancelled_, false) && pool_.TryWithdraw(*this)) {
+      cancellation_->ThrowIfCancellationRequested();
+    }
     if (watch_ != nullptr && watch_->pending_) {
       watch_->pending_ = false;
       if (withdrawable_ && cancellation_ != nullptr && cancellation_->IsCancellationRequested() &&
@@ -762,6 +803,11 @@ class PoolCall final : public IBlockingTask, public IFiberGateway {
 
   friend class PoolWatch;
 
+  /// What a cancellation rings, be it too late.
+  struct Alarm {
+    PoolCall* call;  // null: it has ended
+  };
+
   boost::asio::io_context& io_;
   BlockingPool& pool_;
   const std::function<void(IFiberGateway&)>& function_;
@@ -770,6 +816,9 @@ class PoolCall final : public IBlockingTask, public IFiberGateway {
   PoolWatch* const watch_;
   PoolCall* outer_ = nullptr;  // that this one is inside of, on the same fiber
   bool withdrawable_ = false;
+  std::shared_ptr<Alarm> alarm_;
+  CancellationRegistration registration_;
+  bool is_cancelled_ = false;  // and nobody has looked at it yet
   std::atomic<pid_t> thread_{0};
   const std::atomic<pid_t>* outer_thread_ = nullptr;
   FiberEvent event_;
@@ -818,9 +867,11 @@ void Runtime::RequireFiber(const char* what) const {
   }
 }
 
-void Runtime::Implementation::RunOn(BlockingPool& where, bool begun, const PoolFunction& function) {
+void Runtime::Implementation::RunOn(BlockingPool& where, Entry entry,
+                                    const PoolFunction& function) {
   PoolCall call(io, where, function, CurrentHeader());
-  const auto posted = begun ? where.PostPastBound(call) : where.Post(call);
+  const bool is_bounded = entry == Entry::kBounded;
+  const auto posted = is_bounded ? where.Post(call) : where.PostPastBound(call);
   if (posted == BlockingPool::Posted::kRefused) {
     throw HttpException(503, {}, "the queue of the blocking pool is full (--blocking-queue)")
         .WithCause(cause::kOverloaded);
@@ -832,19 +883,20 @@ void Runtime::Implementation::RunOn(BlockingPool& where, bool begun, const PoolF
         "for too long (--shed-target)")
         .WithCause(cause::kLoadShed);
   }
-  const bool may_give_up = !begun && posted == BlockingPool::Posted::kQueued;
+  const bool is_queued = posted == BlockingPool::Posted::kQueued;
+  const bool may_give_up = is_bounded && is_queued;
   call.WaitOnFiber(
-      begun ? PoolCall::Until::kEnded : PoolCall::Until::kBegun,
+      is_queued && entry != Entry::kCertain ? PoolCall::Until::kBegun : PoolCall::Until::kEnded,
       may_give_up ? FiberEvent::Clock::now() + queue_timeout : FiberEvent::Clock::time_point::max(),
       queue_timeout);
 }
 
 void Runtime::RunOnPool(const std::function<void(IFiberGateway&)>& function) {
-  implementation_->RunOn(implementation_->pool, false, function);
+  implementation_->RunOn(implementation_->pool, Implementation::Entry::kBounded, function);
 }
 
 void Runtime::RunOnPoolPastBound(const std::function<void(IFiberGateway&)>& function) {
-  implementation_->RunOn(implementation_->pool, true, function);
+  implementation_->RunOn(implementation_->pool, Implementation::Entry::kCertain, function);
 }
 
 void Runtime::SetCurrentCancellation(const CancellationToken* token) noexcept {
@@ -1071,10 +1123,17 @@ void Runtime::RunBlocking(const std::function<void()>& function) {
     return;
   }
   RequireFiber("weft::Offload()");
+  auto& header = implementation_->CurrentHeader();
+  if (header.cancellation != nullptr && header.cancellation->IsCancellationRequested()) {
+    // Who catches this and calls again must not keep the others from their turn.
+    YieldFiber();
+    header.cancellation->ThrowIfCancellationRequested();
+  }
   // The bound keeps new work out. What was let in goes on: it may have sent half an answer, and of it there is at
   // most one call a fiber.
-  auto& header = implementation_->CurrentHeader();
-  implementation_->RunOn(implementation_->offload_pool, header.has_offloaded, [&](IFiberGateway&) {
+  const auto entry =
+      header.has_offloaded ? Implementation::Entry::kLetIn : Implementation::Entry::kBounded;
+  implementation_->RunOn(implementation_->offload_pool, entry, [&](IFiberGateway&) {
     header.has_offloaded = true;
     function();
   });

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <semaphore>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -26,6 +27,7 @@ using std::chrono::hours;
 using std::chrono::milliseconds;
 using test::RunInFiber;
 using test::SideFiber;
+using test::Signal;
 using Clock = std::chrono::steady_clock;
 
 TEST_CASE("FiberEvent: a notification before the wait is kept, several count as one") {
@@ -325,6 +327,80 @@ TEST_CASE("Offload: a full queue refuses a task's first call, what was let in wa
         }
       },
       {.stack_bytes = 256 * 1024, .idle_stacks = 4, .blocking_threads = 1, .blocking_queue = 0});
+}
+
+TEST_CASE("Offload: what waits for a thread is withdrawn when it is cancelled, of a task too") {
+  const Runtime::Options one_thread{.stack_bytes = 1024 * 1024, .blocking_threads = 1};
+  for (const bool has_offloaded : {false, true}) {
+    for (const bool is_task : {false, true}) {
+      CAPTURE(has_offloaded);
+      CAPTURE(is_task);
+      RunInFiber(
+          [&](Runtime& runtime) {
+            bool may_go = false;
+            bool has_thrown = false;
+            bool was_run = false;
+            bool is_prepared = false;
+            CancellationSource source;
+            const auto token = source.Token();
+            SideFiber waiter(runtime, [&] {
+              runtime.SetCurrentCancellation(&token);
+              if (has_offloaded) {
+                weft::Offload([] {});
+              }
+              is_prepared = true;
+              while (!may_go) {
+                YieldFiber();
+              }
+              const auto wait = [&] {
+                try {
+                  weft::Offload([&] { was_run = true; });
+                } catch (const OperationCancelled&) {
+                  has_thrown = true;
+                }
+              };
+              if (is_task) {
+                const auto task = weft::Async(wait);
+                try {
+                  task.Wait();
+                } catch (const OperationCancelled&) {
+                  // Or it has ended by then.
+                }
+              } else {
+                wait();
+              }
+              runtime.SetCurrentCancellation(nullptr);
+            });
+            while (!is_prepared) {
+              YieldFiber();
+            }
+            Signal held(runtime);
+            std::binary_semaphore leave{0};
+            SideFiber holder(runtime, [&] {
+              weft::Offload([&] {
+                held.Set();
+                leave.acquire();
+              });
+            });
+            held.Wait();
+            may_go = true;
+            for (int i = 0; i < 20; ++i) {
+              YieldFiber();
+            }
+            CHECK_FALSE(has_thrown);
+            std::thread([&] { source.Cancel(CancellationReason::kDeadline); }).join();
+            for (int i = 0; i < 1000 && !has_thrown; ++i) {
+              YieldFiber();
+            }
+            CHECK(has_thrown);
+            leave.release();
+            holder.Join();
+            waiter.Join();
+            CHECK_FALSE(was_run);
+          },
+          one_thread);
+    }
+  }
 }
 
 TEST_CASE("Offload: a fiber's next task is refused as any other") {
