@@ -3,11 +3,20 @@
 #include <stdexcept>
 
 #include <weft/cancellation.hpp>
+#include <weft/detail/async_runtime.hpp>
 
 namespace weft::detail {
 
 CallbackState::CallbackState() = default;
 CallbackState::~CallbackState() = default;
+
+void CallbackState::RequireNotCancelled() {
+  auto& runtime = GetAsyncRuntime();
+  if (const auto token = runtime.CurrentCancellation(); token.IsCancellationRequested()) {
+    runtime.Yield();
+    token.ThrowIfCancellationRequested();
+  }
+}
 
 bool CallbackState::Claim() noexcept {
   const std::lock_guard lock(mutex_);
@@ -23,6 +32,12 @@ void CallbackState::Complete(std::exception_ptr error) noexcept {
 
 void CallbackState::Wait(const std::function<void()>& cancel) {
   std::unique_lock lock(mutex_);
+  if (complete_) {
+    // A loop of operations that never wait must see its cancellation, which comes on the reactor.
+    lock.unlock();
+    GetAsyncRuntime().Yield();
+    lock.lock();
+  }
   try {
     while (!complete_) {
       waiting_.Wait(lock);

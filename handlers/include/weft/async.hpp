@@ -15,7 +15,9 @@
 
 /// Waiting without blocking the worker. In an async handler the fiber waits and the worker serves others; in a plain
 /// handler the thread waits. Every wait throws OperationCancelled as soon as the request that it is called for is
-/// cancelled, and std::logic_error outside a request.
+/// cancelled, and std::logic_error outside a request. One that is cancelled already begins nothing, and the others have had
+/// their turn when it throws, so that a loop that swallows the exception keeps nobody from running. What needs not wait, a lock
+/// that is free or a channel that has a value, is had all the same.
 namespace weft {
 
 /// Waits until then; not at all for a time that has passed.
@@ -39,8 +41,9 @@ WEFT_API void RunBlocking(const std::function<void()>& function);
 /// what it throws, comes back here. In a plain handler it runs in place.
 ///
 /// It waits for the function's end even when the request is cancelled meanwhile: what the function captured
-/// by reference stays valid. Where no thread has begun with it by then it is not run, and OperationCancelled thrown; in a task
-/// (Async()) it is run all the same. The function must not use the request or the response: read before, write after.
+/// by reference stays valid. Where no thread has begun with it by then it is not run, and OperationCancelled thrown; in a plain
+/// handler, where there is nothing to wait for, it is run. The function must not use the request or the response: read before,
+/// write after.
 /// Throws HttpException(503) when the queue for such calls is full (`--blocking-queue`), moves too slowly
 /// (`--shed-target`), or no thread was free in time (`--queue-timeout`); only a request's first call can be refused so, later
 /// ones wait for their turn: an answer that was begun is not cut.

@@ -24,11 +24,13 @@ class WEFT_API CallbackState {
   CallbackState& operator=(const CallbackState&) = delete;
   virtual ~CallbackState();
 
+  /// Throws OperationCancelled, when others had their turn, if the request of who will wait is cancelled already.
+  static void RequireNotCancelled();
   /// True for the first caller, who then calls Complete().
   bool Claim() noexcept;
   void Complete(std::exception_ptr error) noexcept;
   /// Throws what Complete() was given, and OperationCancelled, in which case it has called `cancel`, if there is one,
-  /// and waited for the callback.
+  /// and waited for the callback. Where there is nothing to be waited for any more, others have their turn all the same.
   void Wait(const std::function<void()>& cancel);
 
  private:
@@ -121,9 +123,12 @@ class Callback {
 ///
 /// When the request is cancelled it throws OperationCancelled at once, and a later call does nothing: `begin` must
 /// not leave the operation references to what the caller owns. With `cancel`, which tells the operation to stop, that
-/// is called then, and the callback is waited for.
+/// is called then, and the callback is waited for. When it is cancelled already, `begin` is not called. An operation that has
+/// called back by the time that `begin` returns has succeeded, cancelled or not: its value is returned, after others had
+/// their turn.
 template <typename T, typename Begin>
 T AwaitCallback(Begin&& begin, const std::function<void()>& cancel = {}) {
+  detail::CallbackState::RequireNotCancelled();
   const auto state = std::make_shared<detail::CallbackStateWith<T>>();
   {
     Callback<T> callback(state);

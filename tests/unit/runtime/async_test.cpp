@@ -8,6 +8,7 @@
 
 #include <array>
 #include <atomic>
+#include <boost/asio/post.hpp>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -556,10 +557,11 @@ TEST_CASE("AwaitCallback: a callback that goes without a call is an error, not a
 TEST_CASE("AwaitCallback: a call that comes after the waiter has gone does nothing") {
   AtEachPlace([](Runtime&, Request& request, Place) {
     std::optional<Callback<std::string>> kept;
-    request.source.Cancel(CancellationReason::kClientGone);
-    CHECK_THROWS_AS(
-        AwaitCallback<std::string>([&](Callback<std::string> done) { kept = std::move(done); }),
-        OperationCancelled);
+    CHECK_THROWS_AS(AwaitCallback<std::string>([&](Callback<std::string> done) {
+                      kept = std::move(done);
+                      request.source.Cancel(CancellationReason::kClientGone);
+                    }),
+                    OperationCancelled);
     CHECK((*kept)("late"));
     CHECK_FALSE((*kept)("again"));
   });
@@ -570,18 +572,63 @@ TEST_CASE("AwaitCallback: with a function that cancels, the callback is waited f
     std::optional<Callback<int>> kept;
     std::thread thread;
     std::atomic<bool> ended = false;
-    request.source.Cancel(CancellationReason::kClientGone);
-    CHECK_THROWS_AS(AwaitCallback<int>([&](Callback<int> done) { kept = std::move(done); },
-                                       [&] {
-                                         thread = std::thread([&] {
-                                           std::this_thread::sleep_for(milliseconds(5));
-                                           ended = true;
-                                           kept->Fail(std::runtime_error("stopped"));
-                                         });
-                                       }),
+    CHECK_THROWS_AS(AwaitCallback<int>(
+                        [&](Callback<int> done) {
+                          kept = std::move(done);
+                          request.source.Cancel(CancellationReason::kClientGone);
+                        },
+                        [&] {
+                          thread = std::thread([&] {
+                            std::this_thread::sleep_for(milliseconds(5));
+                            ended = true;
+                            kept->Fail(std::runtime_error("stopped"));
+                          });
+                        }),
                     OperationCancelled);
     CHECK(ended);
     thread.join();
+  });
+}
+
+TEST_CASE("AwaitCallback: a cancelled request begins no operation, and cancels none") {
+  AtEachPlace([](Runtime&, Request& request, Place) {
+    request.source.Cancel(CancellationReason::kClientGone);
+    bool called = false;
+    CHECK_THROWS_AS(AwaitCallback<int>(
+                        [&](const Callback<int>& done) {
+                          called = true;
+                          done(1);
+                        },
+                        [&] { called = true; }),
+                    OperationCancelled);
+    CHECK_FALSE(called);
+  });
+}
+
+TEST_CASE("AwaitCallback: a loop whose callbacks come at once sees its cancellation") {
+  RunInFiber([](Runtime& runtime) {
+    Request request(runtime);
+    request.Run(Place::kFiber, [&] {
+      boost::asio::post(runtime.Io(),
+                        [&] { request.source.Cancel(CancellationReason::kDeadline); });
+      int values = 0;
+      const auto loop = [&] {
+        for (; values < 100'000; ++values) {
+          AwaitCallback<int>([](const Callback<int>& done) { done(1); });
+        }
+      };
+      CHECK_THROWS_AS(loop(), OperationCancelled);
+      CHECK(values < 100'000);
+    });
+  });
+}
+
+TEST_CASE("AwaitCallback: a value that came at once is returned, though its request is cancelled") {
+  AtEachPlace([](Runtime&, Request& request, Place) {
+    CHECK(AwaitCallback<int>([&](const Callback<int>& done) {
+            done(42);
+            request.source.Cancel(CancellationReason::kDeadline);
+          }) == 42);
   });
 }
 
