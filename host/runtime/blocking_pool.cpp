@@ -81,7 +81,7 @@ BlockingPool::Posted BlockingPool::PostLocked(IBlockingTask& task, std::size_t m
       slot.task = nullptr;
       // The system has no more threads: those that there are have to do.
       if (unused_.size() == slots_.size()) {
-        return Posted::kRefused;
+        return Posted::kNoThread;
       }
     }
   }

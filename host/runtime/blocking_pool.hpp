@@ -29,7 +29,8 @@ class BlockingPool {
 
   /// What became of a task.
   enum class Posted {
-    kRefused,  ///< the queue is full
+    kRefused,   ///< the queue is full
+    kNoThread,  ///< the system has none for it, and the pool has none at all
     kShed,  ///< the queue is too long for good, and the task would wait beyond Codel::Options::target
     kGiven,   ///< a thread has it
     kQueued,  ///< it waits for one
@@ -51,9 +52,9 @@ class BlockingPool {
   /// Waits for every task that was accepted.
   ~BlockingPool();
 
-  /// Hands a task over, or queues it. `task` must live until its Ended(), unless it is refused or shed.
+  /// Hands a task over, or queues it. `task` must live until its Ended(), unless it is refused, shed or has no thread.
   [[nodiscard]] Posted Post(IBlockingTask& task) { return Post(task, options_.max_queue); }
-  /// The same however full the queue is; kRefused only when the system has no thread to run it.
+  /// The same however full the queue is: kGiven, kQueued or kNoThread.
   [[nodiscard]] Posted PostPastBound(IBlockingTask& task) {
     return Post(task, std::numeric_limits<std::size_t>::max());
   }

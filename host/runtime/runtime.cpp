@@ -872,6 +872,12 @@ void Runtime::Implementation::RunOn(BlockingPool& where, Entry entry,
   PoolCall call(io, where, function, CurrentHeader());
   const bool is_bounded = entry == Entry::kBounded;
   const auto posted = is_bounded ? where.Post(call) : where.PostPastBound(call);
+  if (posted == BlockingPool::Posted::kNoThread) {
+    throw HttpException(503, {},
+                        "the system has no thread for the blocking pool (ulimit -u, or TasksMax of "
+                        "the service)")
+        .WithCause(cause::kOverloaded);
+  }
   if (posted == BlockingPool::Posted::kRefused) {
     throw HttpException(503, {}, "the queue of the blocking pool is full (--blocking-queue)")
         .WithCause(cause::kOverloaded);
@@ -1093,7 +1099,7 @@ bool Runtime::TrySpawn(std::shared_ptr<weft::detail::IAsyncTask> task) {
         std::make_unique<ThreadTask>(self.thread_works, std::move(task),
                                      t_served_fiber == nullptr ? WorkHeader() : *t_served_fiber);
     const auto posted = self.offload_pool.Post(*on_thread);
-    if (posted == BlockingPool::Posted::kRefused || posted == BlockingPool::Posted::kShed) {
+    if (posted != BlockingPool::Posted::kGiven && posted != BlockingPool::Posted::kQueued) {
       return false;
     }
     static_cast<void>(on_thread.release());
@@ -1162,7 +1168,7 @@ bool Runtime::TryRunLater(const std::function<void()>& function) noexcept {
   try {
     auto task = std::make_unique<LaterTask>(implementation_->thread_works, function);
     // Past the bound: of a request that was let in there is at most one.
-    if (implementation_->offload_pool.PostPastBound(*task) == BlockingPool::Posted::kRefused) {
+    if (implementation_->offload_pool.PostPastBound(*task) == BlockingPool::Posted::kNoThread) {
       return false;
     }
     static_cast<void>(task.release());

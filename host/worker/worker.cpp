@@ -257,6 +257,7 @@ class Worker {
       pipeline_.SetOnSlow(
           [this](pipeline::SlowRequest request) { slow_log_->Tell(std::move(request)); });
     }
+    WatchStalls();
     for (const int socket : start_.listening_sockets) {
       server_.Listen(socket);
     }
@@ -266,14 +267,6 @@ class Worker {
       own_board_->Host().stage.Set(static_cast<std::uint64_t>(observe::HostStage::kServing));
     }
     SayReady();
-    if (const auto threshold = settings_.stall_threshold; threshold > threshold.zero()) {
-      stall_watch_.emplace(threshold, [this, threshold](const runtime::StallWatch::Stall& stall) {
-        LogStall(threshold, stall);
-        if (slow_log_) {
-          slow_log_->NoteStall(stall);
-        }
-      });
-    }
     runtime_.Run();
     stall_watch_.reset();
     slow_log_.reset();
@@ -307,6 +300,24 @@ class Worker {
       stack_server_.emplace(runtime_);
     } catch (const std::system_error& error) {
       Log(Level::kWarning, std::string("'weft stacks' cannot ask this worker: ") + error.what());
+    }
+  }
+
+  void WatchStalls() {
+    const auto threshold = settings_.stall_threshold;
+    if (threshold <= threshold.zero()) {
+      return;
+    }
+    try {
+      stall_watch_.emplace(threshold, [this, threshold](const runtime::StallWatch::Stall& stall) {
+        LogStall(threshold, stall);
+        if (slow_log_) {
+          slow_log_->NoteStall(stall);
+        }
+      });
+    } catch (const std::system_error& error) {
+      Log(Level::kWarning, std::string("nobody looks for stalls (--stall-threshold): ") +
+                               error.what() + ": more threads are needed (ulimit -u)");
     }
   }
 
@@ -821,10 +832,13 @@ void RaiseDescriptorLimit(std::size_t max_connections) {
 /// Logs what the system refused, and returns the exit code for it.
 int EndFor(const std::error_code& error, std::string_view what) {
   const int exit_code = options::ExitCodeFor(error);
-  Log(Level::kError, "the worker cannot go on: " + std::string(what) +
-                         (exit_code == options::kExitNoPermission
-                              ? ": give this user the right to it"
-                              : ": raise the system's limit (ulimit -n), or free what is used up"));
+  // What is refused by it here is a thread.
+  const bool is_thread = error == std::errc::resource_unavailable_try_again;
+  Log(Level::kError,
+      "the worker cannot go on: " + std::string(what) +
+          (exit_code == options::kExitNoPermission ? ": give this user the right to it"
+           : is_thread ? ": raise the limit of threads (ulimit -u, or TasksMax of its service)"
+                       : ": raise the system's limit (ulimit -n), or free what is used up"));
   return exit_code;
 }
 
