@@ -708,6 +708,11 @@ class Worker {
       runtime_.Stop();
       return true;
     }
+    if (retires_ && *cancel_at_ == Clock::time_point::max() && server_.Connections() == 0 &&
+        pipeline_.RequestsInFlight() == pipeline_.StuckRequests()) {
+      // What is left are tasks that outlive their requests, which no deadline ends.
+      cancel_at_ = now + settings_.DrainTimeout(start_.spawned);
+    }
     if (now < *cancel_at_) {
       return false;
     }

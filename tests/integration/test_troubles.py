@@ -306,3 +306,14 @@ def test_a_thread_that_a_plain_handler_has_left_behind_is_waited_for(start_troub
     host.process.send_signal(signal.SIGTERM)
     assert host.process.wait(60) == 0
     assert "did not" not in host.log.read_text()
+
+
+def test_a_worker_that_retires_does_not_wait_for_ever_for_what_was_left_behind(start_troubles):
+    host = start_troubles([("/wait", "Wait"), ("/leak", "Leak")], "--overdue-grace", "100ms", "--drain-timeout", "200ms", workers=1,
+                          more={"httpRuntime": {"executionTimeoutSeconds": 1}})
+    [old] = host.workers()
+    assert host.get("/leak?ms=600000").body == b"left\n"
+    assert host.get("/wait?ms=600000&offload=1").status == 504
+    others = wait_for("another worker", lambda: [pid for pid in host.workers() if pid != old])
+    wait_for("the end of the old one", lambda: host.workers() == others)
+    assert f"worker {old}, which retired, exited with code 0" in host.log.read_text()
