@@ -1,10 +1,12 @@
 """Databases of the tests, each on a folder of its own, and gone with its test."""
 
+import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 
-from processes import unprivileged_account, wait_for
+from processes import children_of, unprivileged_account, wait_for
 
 
 class Postgres:
@@ -47,6 +49,16 @@ class Postgres:
         self.process.send_signal(2)  # SIGINT: at once, without waiting for its clients
         self.process.wait(20)
 
+    def kill(self):
+        """As if the machine's power had gone: with every process of it, and what they had to say."""
+        victims = [self.process.pid, *children_of(self.process.pid)]
+        for pid in victims:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(20)
+        # It starts again only when none of them is left.
+        wait_for("the end of its processes", lambda: not any(pathlib.Path(f"/proc/{pid}/fd/0").exists() for pid in victims))
+
 
 class Redis:
     """A Redis on a Unix socket, which keeps nothing."""
@@ -75,3 +87,7 @@ class Redis:
 
     def stop(self):
         self.processes.stop(self.process)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(20)

@@ -96,6 +96,23 @@ def test_pg_gives_up_in_time_and_the_next_one_gets_its_own_answer(postgres, star
     wait_for("the slow query's end", lambda: postgres.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "0")
 
 
+@pytest.mark.parametrize("batch", [1, 8])
+def test_pg_outlives_a_server_that_is_killed_in_the_middle_of_requests(postgres, start_with, batch):
+    host = start_with(pg={"connection": postgres.connection, "connections": 2, "batch": batch, "timeoutMilliseconds": 20_000,
+                          "query": SLOW})
+    connections = [host.begin(f"/pg.ashx?id={number}") for number in (1, 1, *range(2, 30))]
+    wait_for("the slow queries", lambda: postgres.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "2")
+    postgres.kill()
+    statuses = [connection.read_response()[1].status for connection in connections]
+    assert statuses[:2] == [503, 503] and set(statuses) <= {200, 503}, statuses  # some had their answers before
+    for connection in connections:
+        connection.close()
+    assert host.get("/pg.ashx?id=2").status == 503
+    postgres.start()
+    answers = begin_many(host, [f"/pg.ashx?id={number}" for number in range(2, 30)])
+    assert [json.loads(answer.body)["aid"] for answer in answers] == list(range(2, 30))
+
+
 def test_pg_never_gives_a_half_read_connection_to_the_next(postgres, start_with):
     host = start_with(pg={"connection": postgres.connection, "connections": 1, "timeoutMilliseconds": 20_000, "query": SLOW})
     assert host.get("/pg.ashx?id=2").status == 200
@@ -292,6 +309,24 @@ def test_kv_replaces_connections_that_broke(redis, start_with):
     assert send(host, "PUT", "/kv.ashx/x", b"2").status == 201
 
 
+def test_kv_outlives_a_server_that_is_killed_in_the_middle_of_requests(redis, start_with):
+    host = start_with(kv={"server": f"unix:{redis.socket}", "connections": 4, "timeoutMilliseconds": 20_000})
+    assert [answer.status for answer in begin_many(host, ["/kv.ashx/x"] * 8)] == [404] * 8
+    redis.call("CLIENT", "PAUSE", "600000", "ALL")
+    connections = [host.begin("/kv.ashx/x") for _ in range(30)]
+    def stacks():
+        return subprocess.run([host.installation.weft, "stacks", str(host.process.pid)], capture_output=True, text=True, timeout=30)
+    wait_for("all of them to be there", lambda: stacks().stdout.count(" GET /kv.ashx/x") == 30)
+    redis.kill()
+    assert {connection.read_response()[1].status for connection in connections} <= {502, 503}
+    for connection in connections:
+        connection.close()
+    assert host.get("/kv.ashx/x").status == 503
+    redis.start()
+    assert send(host, "PUT", "/kv.ashx/x", b"2").status == 201
+    assert [answer.status for answer in begin_many(host, ["/kv.ashx/x"] * 30)] == [200] * 30
+
+
 def test_kv_gives_up_on_a_server_that_is_silent(redis, start_with):
     host = start_with(kv={"server": f"unix:{redis.socket}", "connections": 1, "timeoutMilliseconds": 200})
     assert host.get("/kv.ashx/x").status == 404
@@ -299,6 +334,32 @@ def test_kv_gives_up_on_a_server_that_is_silent(redis, start_with):
     assert host.get("/kv.ashx/x").status == 504
     wait_for("Redis to go on", redis.ping)
     assert host.get("/kv.ashx/x").status == 404
+
+
+# ---- events
+
+def test_events_end_for_a_client_that_leaves_and_for_one_that_reads_nothing(start):
+    host = start("--send-timeout", "500ms")
+    with host.begin("/events.ashx?every=10&who=slow") as slow, host.begin("/events.ashx?every=10&who=leaver") as leaver, \
+            host.begin("/events.ashx?every=10&who=reader") as reader:
+        received = b""
+        while b"id: 3" not in received:
+            received += leaver.socket.recv(4096)
+        leaver.close()
+        host.wait_for_access_line("who=leaver", "status=499", "outcome=client-gone")
+
+        def lines_of_the_slow_one():
+            reader.socket.recv(1 << 16)
+            return host.access_lines("who=slow")
+        [line] = wait_for("the end of the slow one", lines_of_the_slow_one, timeout=60)
+        assert "status=499" in line or "outcome=aborted" in line
+        # What it did not read is still there; then its connection has ended.
+        while slow.socket.recv(1 << 16):
+            pass
+        received = b""
+        while received.count(b"event: time") < 10:
+            received += reader.socket.recv(1 << 16)
+        assert not host.access_lines("who=reader")
 
 
 # ---- fanout, proxy: nginx, and Weft behind it
