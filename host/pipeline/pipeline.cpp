@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <exception>
+#include <ranges>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -915,6 +917,7 @@ std::string Pipeline::DescriptionOf(const Flight& flight, const HttpContext& con
 
 std::vector<StuckHandler> Pipeline::CancelOverdue(Clock::time_point now) noexcept {
   std::vector<StuckHandler> stuck;
+  std::optional<std::vector<runtime::GroupThread>> of_tasks;  // for all who ask
   for (auto& flight : in_flight_) {
     if (now >= flight.deadline) {
       flight.deadline = Clock::time_point::max();
@@ -927,14 +930,21 @@ std::vector<StuckHandler> Pipeline::CancelOverdue(Clock::time_point now) noexcep
         flight.watch->InterruptWait();
       }
       try {
-        const auto threads = own != 0 ? std::vector{own} : runtime_.ThreadsOf(flight.id);
+        if (own == 0 && !of_tasks) {
+          of_tasks = runtime_.ThreadsOfGroups();
+        }
+        const runtime::GroupThread own_thread{flight.id, own};
+        const std::span<const runtime::GroupThread> threads =
+            own != 0 ? std::span(&own_thread, 1)
+                     : std::span(std::ranges::equal_range(std::as_const(*of_tasks), flight.id, {},
+                                                          &runtime::GroupThread::group));
         if (threads.empty()) {
           continue;
         }
         std::vector<StuckHandler> of_flight;
-        for (const auto thread : threads) {
+        for (const auto& at_work : threads) {
           of_flight.push_back(
-              {thread, DescriptionOf(flight, *flight.request),
+              {at_work.thread, DescriptionOf(flight, *flight.request),
                std::chrono::duration_cast<std::chrono::milliseconds>(now - flight.started)});
         }
         stuck_.reserve(stuck_.size() + 1);

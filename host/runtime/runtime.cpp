@@ -428,18 +428,19 @@ std::size_t Runtime::WorkOf(std::span<const std::uint64_t> groups) const noexcep
   return count;
 }
 
-std::vector<pid_t> Runtime::ThreadsOf(std::uint64_t group) const {
-  std::vector<pid_t> threads;
+std::vector<GroupThread> Runtime::ThreadsOfGroups() const {
+  std::vector<GroupThread> threads;
   for (const auto* lane = implementation_->first_lane; lane != nullptr; lane = lane->next) {
     const auto& header = *lane->header;
-    if (lane->task == nullptr || header.group != group || header.thread == nullptr) {
+    if (lane->task == nullptr || header.group == 0 || header.thread == nullptr) {
       continue;
     }
     if (const pid_t thread = header.thread->load(std::memory_order_relaxed); thread != 0) {
-      threads.push_back(thread);
+      threads.push_back({header.group, thread});
     }
   }
-  implementation_->thread_works.TellThreadsOf(group, threads);
+  implementation_->thread_works.TellThreads(threads);
+  std::ranges::sort(threads, {}, &GroupThread::group);
   return threads;
 }
 

@@ -21,6 +21,7 @@
 #include "host/runtime/fiber_work.hpp"
 #include "host/runtime/pool_watch.hpp"
 #include "host/runtime/task.hpp"
+#include "host/runtime/thread_works.hpp"
 
 namespace weft::host::runtime {
 
@@ -86,8 +87,9 @@ class Runtime final : public weft::detail::IAsyncRuntime {
   std::size_t WorkInUse() const noexcept;
   /// How much of WorkInUse() is of some groups, whose numbers are given in ascending order.
   std::size_t WorkOf(std::span<const std::uint64_t> groups) const noexcept;
-  /// The threads of the pool (CurrentThreadId()) that run something for a group now. Throws std::bad_alloc.
-  std::vector<pid_t> ThreadsOf(std::uint64_t group) const;
+  /// The threads of the pool (CurrentThreadId()) that run something for a group now, the least group first. It looks at every
+  /// fiber. Throws std::bad_alloc.
+  std::vector<GroupThread> ThreadsOfGroups() const;
   /// Runs `function` on this fiber, or, where its stack has less than `stack_bytes`, on another one with a stack of that
   /// size, rounded up to a power of two, while this one waits. What it throws is thrown here. Throws std::bad_alloc when
   /// there is no stack to be had.

@@ -42,12 +42,12 @@ std::size_t ThreadWorks::CountOf(std::span<const std::uint64_t> groups) const no
   return count;
 }
 
-void ThreadWorks::TellThreadsOf(std::uint64_t group, std::vector<pid_t>& into) const {
+void ThreadWorks::TellThreads(std::vector<GroupThread>& into) const {
   const std::lock_guard lock(mutex_);
   for (const auto* entry = first_; entry != nullptr; entry = entry->next_) {
     const pid_t thread = entry->thread_.load(std::memory_order_relaxed);
-    if (thread != 0 && entry->header_.group == group) {
-      into.push_back(thread);
+    if (thread != 0 && entry->header_.group != 0) {
+      into.push_back({entry->header_.group, thread});
     }
   }
 }

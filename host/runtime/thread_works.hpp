@@ -14,6 +14,12 @@
 
 namespace weft::host::runtime {
 
+/// A thread of the pool, by CurrentThreadId(), and the group that it works for.
+struct GroupThread {
+  std::uint64_t group;
+  pid_t thread;
+};
+
 /// What was given to threads of the pool for which no fiber waits: tasks of weft::Async() that plain handlers made, and what is
 /// done later.
 ///
@@ -44,8 +50,8 @@ class ThreadWorks {
 
   /// Adds what each that runs works for, without its frames: CaptureStack() has those. Throws std::bad_alloc.
   void Tell(std::vector<FiberStack>& into) const;
-  /// Adds the threads that run something for a group (WorkHeader::group). Throws std::bad_alloc.
-  void TellThreadsOf(std::uint64_t group, std::vector<pid_t>& into) const;
+  /// Adds the threads that run something for a group (WorkHeader::group, not 0). Throws std::bad_alloc.
+  void TellThreads(std::vector<GroupThread>& into) const;
 
   std::size_t Count() const noexcept;
   /// Those of some groups, whose numbers are given in ascending order.

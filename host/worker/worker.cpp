@@ -697,8 +697,10 @@ class Worker {
 
   /// True when the worker is done.
   bool Drain(Clock::time_point now) {
-    const bool is_done = runtime_.WorkInUse() == pipeline_.StuckWork() &&
-                         (server_.Connections() == 0 || now >= *cancel_at_);
+    // The rest looks at every fiber.
+    const bool has_requests = pipeline_.RequestsInFlight() != pipeline_.StuckRequests();
+    const bool is_done = !has_requests && (server_.Connections() == 0 || now >= *cancel_at_) &&
+                         runtime_.WorkInUse() == pipeline_.StuckWork();
     if (is_done && pipeline_.StuckRequests() != 0) {
       EndWithoutThem();
     }
@@ -709,7 +711,7 @@ class Worker {
       return true;
     }
     if (retires_ && *cancel_at_ == Clock::time_point::max() && server_.Connections() == 0 &&
-        pipeline_.RequestsInFlight() == pipeline_.StuckRequests()) {
+        !has_requests) {
       // What is left are tasks that outlive their requests, which no deadline ends.
       cancel_at_ = now + settings_.DrainTimeout(start_.spawned);
     }
