@@ -153,7 +153,6 @@ def test_a_slow_peer_makes_a_handler_wait_and_nobody_else(target, start, run_dir
     assert memory_grown(host.process.pid, before) < MEMORY
 
 
-@pytest.mark.parametrize("handler", ["/download.ashx", "/download-async.ashx"])
 def waiting_in(connection):
     """Bytes that a peer has sent, and that were not read."""
     return int.from_bytes(fcntl.ioctl(connection.socket, termios.FIONREAD, b"\0" * 4), sys.byteorder)
@@ -176,6 +175,7 @@ def test_more_of_a_file_waits_in_a_unix_socket_than_of_anything_else(start, run_
             assert waiting_in(connection) < usual * 1.25
 
 
+@pytest.mark.parametrize("handler", ["/download.ashx", "/download-async.ashx"])
 def test_a_file_that_becomes_shorter_cuts_the_answer_and_is_named_as_the_cause(handler, start, run_dir, installation):
     copy = installation.copy(run_dir / "site")
     large = copy.document_root / "files" / "large"
