@@ -119,6 +119,15 @@ def connect(address, timeout=10.0):
     return socket.create_connection((host.strip("[]"), int(port)), timeout)
 
 
+def accepts(address):
+    """Whether somebody listens there: a socket's file comes a little before."""
+    try:
+        connect(address).close()
+    except OSError:
+        return False
+    return True
+
+
 class Connection:
     def __init__(self, address, timeout=10.0):
         self.socket = connect(address, timeout)

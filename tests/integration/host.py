@@ -33,11 +33,7 @@ class Host:
             wait_for("the workers", lambda: len(self.workers()) == workers)
 
     def is_answering(self):
-        try:
-            fcgi.connect(self.address).close()
-        except OSError:
-            return False
-        return True
+        return fcgi.accepts(self.address)
 
     def variables(self, target, method="GET", content_length=None, **more):
         return fcgi.variables(self.installation.document_root, method, target, content_length, **more)

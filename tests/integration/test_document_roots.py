@@ -173,7 +173,7 @@ def test_each_host_has_its_own_root_and_needs_no_folder_of_mappings(processes, i
     address = f"unix:{run_dir}/weft.sock"
     process = processes.start("weft", [installation.weft, "serve", "--listen", address, "--workers", 0, "--modules",
                                        installation.modules, *roots(www, other_example=other)])
-    wait_for("the socket", (run_dir / "weft.sock").exists)
+    wait_for("the socket", lambda: servers.fcgi.accepts(address))
 
     def answer(path, host):
         variables = servers.fcgi.variables(www, "GET", path, HTTP_HOST=host, SCRIPT_NAME=path)

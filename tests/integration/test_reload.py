@@ -381,7 +381,7 @@ def test_a_thousand_sighups_do_no_harm(start, mappings, file, workers):
 
 def test_sighup_without_mappings_is_said_to_do_nothing(processes, installation, run_dir):
     process = processes.start("weft", [installation.weft, "serve", "--listen", f"unix:{run_dir}/s", "--workers", 0])
-    wait_for("the socket", (run_dir / "s").exists)
+    wait_for("the socket", lambda: fcgi.accepts(f"unix:{run_dir}/s"))
     process.send_signal(signal.SIGHUP)
     wait_for("a line", lambda: "no mapping files" in (run_dir / "weft.log").read_text())
     assert processes.stop(process) == 0

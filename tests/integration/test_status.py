@@ -127,7 +127,7 @@ def test_the_path_may_come_from_the_file_or_the_environment_of_the_host(processe
     config = run_dir / "weft.ini"
     config.write_text(f"listen = unix:{run_dir}/s\ncontrol = {control}\nworkers = 1\n")
     processes.start("weft", [installation.weft, "serve", "--config", config])
-    wait_for("the socket", control.exists)
+    wait_for("the socket", lambda: fcgi.accepts(f"unix:{control}"))
     for command, environment in ((["--config", config], {}), ([], {"WEFT_CONTROL": str(control)})):
         result = subprocess.run([installation.weft, "status", *command], env={**os.environ, **environment},
                                 capture_output=True, text=True, timeout=30)
@@ -422,6 +422,7 @@ HOSTILE = {"silent": silent, "garbage": garbage, "endless": endless_line, "deaf"
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_clients_hold_up_nobody(processes, installation, ask, control, kind):
     site = LighttpdSocket(processes, installation, [f"control = {control}"])
+    wait_for("the socket", lambda: fcgi.accepts(f"unix:{control}"))
     with contextlib.ExitStack() as stack:
         for number in range(200):
             client = stack.enter_context(HOSTILE[kind](control))
