@@ -170,6 +170,7 @@ void AppendListening(std::vector<Option>& table) {
           throw BadValue(error.what());
         }
       });
+  clients.words = {"unix"};
   table.push_back(
       Repeatable(std::move(clients), [](Settings& settings) { settings.allowed_clients = {}; }));
 
@@ -201,6 +202,7 @@ void AppendProcesses(std::vector<Option>& table) {
         }
       });
   workers.bounds = BoundsText<Count>(kWorkers);
+  workers.words = {"auto"};
   table.push_back(std::move(workers));
 
   table.push_back(
@@ -361,6 +363,7 @@ void AppendStaticFiles(std::vector<Option>& table) {
                 }
                 AddCoding(settings.precompressed, *coding, text);
               });
+  precompressed.words = {"br", "zstd", "gzip"};
   table.push_back(Repeatable(std::move(precompressed),
                              [](Settings& settings) { settings.precompressed.clear(); }));
   table.push_back(Quantity<Count>(
@@ -626,6 +629,7 @@ void AppendAnswers(std::vector<Option>& table) {
                          " is none of them: give off, on, or some of br, zstd and gzip");
         }
       });
+  compression.words = {"off", "on", "br", "zstd", "gzip"};
   table.push_back(Repeatable(std::move(compression), [](Settings& settings) {
     settings.response.compression.clear();
     settings.compression_off = false;
@@ -646,6 +650,7 @@ void AppendProxies(std::vector<Option>& table) {
           throw BadValue(error.what());
         }
       });
+  proxies.words = {"unix"};
   table.push_back(
       Repeatable(std::move(proxies), [](Settings& settings) { settings.trusted_proxies = {}; }));
 
@@ -676,6 +681,7 @@ void AppendProxies(std::vector<Option>& table) {
               "contradict");
         }
       });
+  fields.words = {"forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"};
   table.push_back(Repeatable(std::move(fields),
                              [](Settings& settings) { settings.forwarded_headers.clear(); }));
 }
@@ -719,10 +725,12 @@ void AppendThreads(std::vector<Option>& table) {
 
 void AppendLogging(std::vector<Option>& table) {
   constexpr std::string_view kGroup = "Logging";
-  table.push_back(Special(
+  Option level = Special(
       kGroup, "log-level", "LEVEL", FormatLogLevel(Settings{}.log_level),
       "The least level that is logged: debug, info, warning or error.",
-      [](Settings& settings, std::string_view text) { settings.log_level = ParseLogLevel(text); }));
+      [](Settings& settings, std::string_view text) { settings.log_level = ParseLogLevel(text); });
+  level.words = {"debug", "info", "warning", "error"};
+  table.push_back(std::move(level));
   table.push_back(
       Special(kGroup, "log", "stderr|FILE|journald", "stderr",
               "Where the log goes: stderr, a file or FIFO, or journald (journald:PATH: a socket of "
@@ -895,6 +903,26 @@ std::string Option::EnvironmentVariable() const {
     variable += c == '-' ? '_' : c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
   }
   return variable;
+}
+
+std::string Option::HelpText() const {
+  std::string text(meaning);
+  text += " Default: " + default_text + ".";
+  if (!bounds.empty()) text += " Bounds: " + bounds + ".";
+  return text;
+}
+
+std::vector<std::string_view> Option::Words() const {
+  if (!words.empty() || value_name.find('|') == std::string_view::npos) return words;
+  std::vector<std::string_view> spelt;
+  for (std::string_view rest = value_name;;) {
+    const auto bar = rest.find('|');
+    const auto word = rest.substr(0, bar);
+    const auto is_kind = [](char c) { return c >= 'A' && c <= 'Z'; };
+    if (std::none_of(word.begin(), word.end(), is_kind)) spelt.push_back(word);
+    if (bar == std::string_view::npos) return spelt;
+    rest.remove_prefix(bar + 1);
+  }
 }
 
 std::vector<Option> OptionTable() {

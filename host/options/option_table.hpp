@@ -26,9 +26,16 @@ struct Option {
   std::function<void(Settings&, std::string_view)> set;
   /// Empties a list, for a stronger source to replace it; set for lists only.
   std::function<void(Settings&)> clear;
+  /// Values that are words, where `value_name` does not spell them (`on|off`): for shells to complete. Each is
+  /// one that `set` takes, and there may be other values.
+  std::vector<std::string_view> words{};
 
   [[nodiscard]] std::string Flag() const;                 ///< --max-params
   [[nodiscard]] std::string EnvironmentVariable() const;  ///< WEFT_MAX_PARAMS
+  /// What it means, its default and its bounds, as sentences.
+  [[nodiscard]] std::string HelpText() const;
+  /// The words among its values: `words`, or those that `value_name` spells, in lower case between its bars.
+  [[nodiscard]] std::vector<std::string_view> Words() const;
 };
 
 /// Every option of `weft serve`, in the order of the help: the one place that defines them. The INI file and the

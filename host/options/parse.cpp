@@ -75,13 +75,6 @@ std::vector<std::string> Names(const Table& table, NameOf name_of) {
 
 // --- Command line -------------------------------------------------------------------------------
 
-std::string HelpText(const Option& option) {
-  std::string text(option.meaning);
-  text += " Default: " + option.default_text + ".";
-  if (!option.bounds.empty()) text += " Bounds: " + option.bounds + ".";
-  return text;
-}
-
 /// The table as Program_options wants it, in groups, which the help prints in the table's order.
 po::options_description Describe(const Table& table) {
   std::vector<po::options_description> groups;
@@ -93,26 +86,12 @@ po::options_description Describe(const Table& table) {
     }
     auto* value = po::value<std::string>()->value_name(std::string(option.value_name));
     if (option.arity == Option::Arity::kSwitch) value->implicit_value("on");
-    groups.back().add_options()(std::string(option.name).c_str(), value, HelpText(option).c_str());
+    groups.back().add_options()(std::string(option.name).c_str(), value, option.HelpText().c_str());
   }
   po::options_description all(kHelpColumns);
   for (const po::options_description& group : groups) all.add(group);
   return all;
 }
-
-/// A command: its options, and what its help says around them.
-struct CommandEntry {
-  Command command;
-  std::string_view name;
-  std::string_view summary;
-  std::string_view introduction;  ///< behind the line of usage
-  std::string_view epilogue;
-  Table (*options)();
-  /// What the usage calls its arguments, and how many there must be.
-  std::string_view arguments = {};
-  std::size_t least_arguments = 0;
-  std::size_t most_arguments = 0;
-};
 
 constexpr std::string_view kAboutValues = R"(
 Each option is a flag, a key of the INI file (max-params = 512; a # starts a comment) and a
@@ -638,6 +617,10 @@ ParseResult ParseCommand(const std::vector<std::string>& arguments,
 }
 
 }  // namespace
+
+std::span<const CommandEntry> Commands() { return kCommands; }
+
+std::string_view AboutValues() { return kAboutValues; }
 
 ParseResult Parse(int argc, const char* const* argv, const char* const* environment) {
   std::vector<std::string> arguments;

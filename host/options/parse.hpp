@@ -1,15 +1,39 @@
 #pragma once
 
+#include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "host/options/option_table.hpp"
 #include "host/options/settings.hpp"
 
 namespace weft::host::options {
 
 /// The commands of `weft`; parse.cpp has the table of them.
 enum class Command { kServe, kModules, kCheck, kExplain, kStatus, kStacks, kPing, kLogLevel };
+
+/// A command: its options, and what its help says around them.
+struct CommandEntry {
+  Command command;
+  std::string_view name;
+  std::string_view summary;
+  std::string_view introduction;  ///< behind the line of usage
+  std::string_view epilogue;
+  std::vector<Option> (*options)();
+  /// What the usage calls its arguments, and how many there must be.
+  std::string_view arguments = {};
+  std::size_t least_arguments = 0;
+  std::size_t most_arguments = 0;
+};
+
+/// Every command, in the order of the help. Its texts live as long as the program.
+[[nodiscard]] std::span<const CommandEntry> Commands();
+
+/// What every command's help says of where options come from and how values are written, in lines.
+[[nodiscard]] std::string_view AboutValues();
 
 /// What the command line asks for.
 struct ParseResult {
