@@ -77,7 +77,7 @@ std::string ArgumentMacros(std::string_view arguments) {
 std::string Synopsis() {
   std::string text;
   for (const CommandEntry& command : options::Commands()) {
-    text += ".Nm\n.Cm " + std::string(command.name) + " Op Ar option ..." +
+    text += ".Nm\n.Cm " + std::string(command.name) + " Oo Ar option ... Oc" +
             ArgumentMacros(command.arguments) + "\n";
   }
   return text;

@@ -39,6 +39,13 @@ def text_of(page):
 
 
 @pytest.mark.parametrize("name", PAGES)
+def test_no_name_is_hyphenated(build_dir, name):
+    for columns in (60, 80, 120):
+        result = run(["groff", "-mdoc", "-Tutf8", "-P-cbou", f"-rLL={columns}n", page_of(build_dir, name)])
+        assert not re.findall(r"\S+\u2010\n", result.stdout)
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_formatters_warn_of_nothing(build_dir, name):
     page = page_of(build_dir, name)
     groff = run(["groff", "-ww", "-mdoc", "-Tutf8", page])
