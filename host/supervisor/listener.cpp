@@ -189,9 +189,12 @@ void RemoveStaleFile(const std::string& path, const sockaddr_un& name, const std
 }
 
 /// Whose the file of a socket becomes; -1: it is not changed.
+constexpr auto kUnchangedUser = static_cast<uid_t>(-1);
+constexpr auto kUnchangedGroup = static_cast<gid_t>(-1);
+
 struct SocketOwner {
-  uid_t user = static_cast<uid_t>(-1);
-  gid_t group = static_cast<gid_t>(-1);
+  uid_t user = kUnchangedUser;
+  gid_t group = kUnchangedGroup;
 };
 
 SocketOwner OwnerOf(const Settings& settings) try {
@@ -236,7 +239,9 @@ Listener OpenUnix(const std::string& path, const std::string& address, mode_t mo
     Fail(options::kExitNoPermission, address, ErrorText(errno),
          "its mode cannot be set: choose another folder");
   }
-  if (::lchown(path.c_str(), owner.user, owner.group) != 0) {
+  // Not asked for where it would change nothing: a service's filter of system calls may refuse it all the same.
+  const bool is_to_change = owner.user != kUnchangedUser || owner.group != kUnchangedGroup;
+  if (is_to_change && ::lchown(path.c_str(), owner.user, owner.group) != 0) {
     Fail(options::kExitNoPermission, address, ErrorText(errno),
          "only root gives it to another user, and who is not root to his own groups alone: leave "
          "--socket-owner and --socket-group out, or start it as root");

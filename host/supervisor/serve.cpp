@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
@@ -25,6 +26,7 @@
 #include "host/options/exit_code.hpp"
 #include "host/supervisor/listener.hpp"
 #include "host/supervisor/privileges.hpp"
+#include "host/supervisor/service_manager.hpp"
 #include "host/supervisor/supervisor.hpp"
 #include "host/worker/worker.hpp"
 #include "mappings/fingerprint.hpp"
@@ -147,6 +149,45 @@ bool SocketsAreApart(const Settings& settings) {
   return true;
 }
 
+/// What a worker without a supervisor may take to end beyond its drain time.
+constexpr std::chrono::milliseconds kFarewell{4'000};
+
+void Tell(ServiceManager& manager, ServiceManager::Stage stage,
+          std::chrono::milliseconds stop_within = {}) noexcept {
+  using Stage = ServiceManager::Stage;
+  try {
+    manager.Tell(stage,
+                 stage == Stage::kStopping    ? "ending"
+                 : stage == Stage::kReloading ? "reading the mapping files anew"
+                                              : "serving in one process",
+                 stop_within);
+  } catch (const std::bad_alloc&) {
+    // It is told less.
+  }
+}
+
+/// Nothing where nobody wants to know: then nothing wakes for it either.
+worker::WorkerStart::Progress ProgressFor(const std::shared_ptr<ServiceManager>& manager) {
+  using Stage = ServiceManager::Stage;
+  if (!manager->IsThere()) return {};
+  const auto asked = std::make_shared<std::atomic<bool>>(false);
+  return {.ready = [manager] { Tell(*manager, Stage::kServing); },
+          .reloading =
+              [manager, asked] {
+                asked->store(true);
+                Tell(*manager, Stage::kReloading);
+              },
+          .reloaded =
+              [manager, asked] {
+                if (asked->exchange(false)) Tell(*manager, Stage::kServing);
+              },
+          .alive =
+              [manager] {
+                manager->Beat(ServiceManager::Clock::now());
+                return manager->NextCall();
+              }};
+}
+
 int ServeChecked(const Settings& settings) {
   if (!SocketsAreApart(settings)) return options::kExitConfiguration;
   const std::optional<Identity> identity = FindIdentity(settings);
@@ -207,6 +248,9 @@ int ServeChecked(const Settings& settings) {
     return Supervise(settings, std::move(sockets), worker_main, log, new_mappings);
   }
   mappings.reset();
+  // Shared: the thread that reads mapping files may outlive the worker.
+  const auto service_manager = std::make_shared<ServiceManager>(sockets.spawned, observe::Log);
+  const std::chrono::milliseconds stop_within = settings.DrainTimeout(sockets.spawned) + kFarewell;
   GiveUpPrivileges(settings, identity, sockets.spawned);
   const SocketFiles files(sockets);
   std::vector<int> descriptors;
@@ -220,7 +264,13 @@ int ServeChecked(const Settings& settings) {
                             .listening_sockets = std::move(descriptors),
                             .addresses = std::move(addresses),
                             .spawned = sockets.spawned,
-                            .on_stop = &SocketFiles::Remove});
+                            .on_stop =
+                                [&] {
+                                  SocketFiles::Remove();
+                                  Tell(*service_manager, ServiceManager::Stage::kStopping,
+                                       stop_within);
+                                },
+                            .progress = ProgressFor(service_manager)});
 }
 
 }  // namespace

@@ -37,6 +37,7 @@
 #include "host/supervisor/http_answers.hpp"
 #include "host/supervisor/mappings_state.hpp"
 #include "host/supervisor/restart_delay.hpp"
+#include "host/supervisor/service_manager.hpp"
 #include "host/supervisor/status.hpp"
 #include "host/supervisor/worker_exit.hpp"
 #include "host/supervisor/worker_output.hpp"
@@ -170,6 +171,7 @@ class Supervisor {
   [[nodiscard]] std::string SetLevel(std::string_view name) const;
   [[nodiscard]] observe::HostReport Report();
   [[nodiscard]] HostStatus Status() const;
+  void TellServiceManager() noexcept;
   [[nodiscard]] WorkerStatus StatusOf(const Place& place) const;
 
   const options::Settings& settings_;
@@ -188,6 +190,7 @@ class Supervisor {
   Clock::time_point queues_seen_{};
   std::optional<ControlSocket> control_;
   std::vector<ControlSocket> metrics_;
+  ServiceManager service_manager_{spawned_, log_};
   std::vector<Place> places_;
   /// Workers that retire, and have been replaced; no more than there are places. They never move but when one has ended.
   std::vector<Place> retiring_;
@@ -307,6 +310,7 @@ int Supervisor::Run() {
       return exit_code_;
     }
     TellFigures();
+    TellServiceManager();
     WaitForEvents();
     KillWhenOverdue();
   }
@@ -462,7 +466,7 @@ void Supervisor::KillLateStarters() {
 // --- Running ------------------------------------------------------------------------------------
 
 int Supervisor::PollTimeout(Clock::time_point now) const {
-  Clock::time_point next = kill_at_;
+  Clock::time_point next = std::min(kill_at_, service_manager_.NextCall());
   if (control_) next = std::min(next, control_->NextDeadline(now));
   for (const ControlSocket& metrics : metrics_) next = std::min(next, metrics.NextDeadline(now));
   // Nobody waits in the queues of a host that nobody uses.
@@ -657,6 +661,7 @@ void Supervisor::OnSignal(int signal, pid_t sender) {
     }
     log_(LogLevel::kInfo, who + ": the mapping files are read anew");
     AskForReload();
+    TellServiceManager();  // before it can be over
   } else if (signal == SIGUSR1 && !spawned_) {
     observe::ReopenLog();
     SendToAll(SIGUSR1);
@@ -830,6 +835,7 @@ void Supervisor::Stop(Stage stage) {
   const bool is_graceful = stage == Stage::kDraining;
   SendToAll(is_graceful ? SIGTERM : SIGINT);
   kill_at_ = Clock::now() + (is_graceful ? drain_timeout_ : milliseconds::zero()) + kKillGrace;
+  TellServiceManager();
 }
 
 void Supervisor::KillWhenOverdue() {
@@ -920,6 +926,24 @@ HostStatus Supervisor::Status() const {
   for (const Place& place : places_) status.workers.push_back(StatusOf(place));
   for (const Place& place : retiring_) status.workers.push_back(StatusOf(place));
   return status;
+}
+
+void Supervisor::TellServiceManager() noexcept {
+  if (!service_manager_.IsThere()) return;
+  const Clock::time_point now = Clock::now();
+  service_manager_.Beat(now);
+  // Without mapping files no worker has anything to report of a reload.
+  const bool reloads = !settings_.Mappings().Empty() && (reload_wanted_ || asked_ > 0);
+  using Told = ServiceManager::Stage;
+  try {
+    service_manager_.Tell(stage_ != Stage::kRunning ? Told::kStopping
+                          : !any_was_ready_         ? Told::kStarting
+                          : reloads                 ? Told::kReloading
+                                                    : Told::kServing,
+                          ServiceStatusText(Status()), drain_timeout_ + 2 * kKillGrace);
+  } catch (const std::exception&) {
+    // No memory: the next round tells it.
+  }
 }
 
 WorkerStatus Supervisor::StatusOf(const Place& place) const {

@@ -227,7 +227,8 @@ class Worker {
             },
             this),
         signals_(runtime_.Io(), OpenSignals()),
-        tick_(runtime_.Io()) {}
+        tick_(runtime_.Io()),
+        alive_(runtime_.Io()) {}
 
   int Run() {
     SayLoading({});
@@ -267,6 +268,7 @@ class Worker {
       own_board_->Host().stage.Set(static_cast<std::uint64_t>(observe::HostStage::kServing));
     }
     SayReady();
+    SayAlive();
     runtime_.Run();
     stall_watch_.reset();
     slow_log_.reset();
@@ -508,7 +510,10 @@ class Worker {
         [this](std::shared_ptr<const mappings::MappingTable> table) {
           return Apply(std::move(table));
         },
-        [supervisor](const ReloadReport& report) {
+        [supervisor, reloaded = start_.progress.reloaded](const ReloadReport& report) {
+          if (reloaded) {
+            reloaded();
+          }
           return supervisor < 0 || TrySend(supervisor, report);
         });
   }
@@ -559,6 +564,9 @@ class Worker {
           "SIGHUP: there are no mapping files to be reloaded (--mappings, "
           "--document-root-mappings)");
       return;
+    }
+    if (start_.progress.reloading) {
+      start_.progress.reloading();
     }
     reload_->Request(adopts ? ReloadOrder::kAdopt : ReloadOrder::kCheck);
   }
@@ -773,6 +781,25 @@ class Worker {
       pollfd writable{start_.supervisor, POLLOUT, 0};
       poll(&writable, 1, -1);
     }
+    if (start_.progress.ready) {
+      start_.progress.ready();
+    }
+  }
+
+  void SayAlive() {
+    if (!start_.progress.alive) {
+      return;
+    }
+    const auto next = start_.progress.alive();
+    if (next == Clock::time_point::max()) {
+      return;
+    }
+    alive_.expires_at(next);
+    alive_.async_wait([this](const boost::system::error_code& error) {
+      if (!error) {
+        SayAlive();
+      }
+    });
   }
 
   std::unique_ptr<StartWatch> start_watch_;  // until it listens
@@ -800,6 +827,7 @@ class Worker {
   fastcgi::Server server_;
   boost::asio::posix::stream_descriptor signals_;
   boost::asio::steady_timer tick_;
+  boost::asio::steady_timer alive_;
   bool is_ticking_ = false;
   runtime::MemoryTrim memory_trim_;
   std::optional<Clock::time_point> cancel_at_;

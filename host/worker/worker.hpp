@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -28,6 +29,16 @@ struct WorkerStart {
   /// Called when the worker begins to end, before it closes the sockets; may be empty. Where their files go: a
   /// worker whose handlers do not end leaves without a return. Must not throw.
   std::function<void()> on_stop{};
+  /// How a process without a supervisor comes along, for its service manager. Each may be empty; none may throw.
+  struct Progress {
+    std::function<void()> ready{};      ///< It accepts connections.
+    std::function<void()> reloading{};  ///< Asked to, it reads the mapping files anew.
+    /// It has done so, or has read them by itself, for the start as well. On any thread, and perhaps after RunWorker() has returned.
+    std::function<void()> reloaded{};
+    /// That the reactor goes on: called there, and again at the time that it returns; max(): never again.
+    std::function<std::chrono::steady_clock::time_point()> alive{};
+  };
+  Progress progress{};
   /// What the host served with last: for a worker that replaces another while the files are wrong, or where only
   /// SIGHUP reloads them. Null: the files alone count.
   std::shared_ptr<const mappings::MappingTable> last_mappings{};
