@@ -1,0 +1,345 @@
+#include "host/reference/completion.hpp"
+
+#include <algorithm>
+#include <array>
+#include <sstream>
+#include <stdexcept>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "host/options/option_table.hpp"
+#include "host/options/parse.hpp"
+
+namespace weft::host::reference {
+namespace {
+
+using options::CommandEntry;
+using options::Option;
+
+/// What a value, or an argument, may be beside words.
+enum class Kind { kOther, kFile, kFolder, kUser, kGroup, kProcess };
+
+/// By the names that the help has for them. Whoever adds a name says here what it is.
+Kind KindOf(std::string_view value_name) {
+  constexpr std::array<std::pair<std::string_view, Kind>, 21> kKinds{
+      {{"FILE", Kind::kFile},
+       {"PATH", Kind::kFile},
+       {"DIR", Kind::kFolder},
+       {"[HOST=]DIR", Kind::kFolder},
+       {"USER", Kind::kUser},
+       {"GROUP", Kind::kGroup},
+       {"PID", Kind::kProcess},
+       {"ADDRESS", Kind::kOther},
+       {"CODING", Kind::kOther},
+       {"HEADER:DIR[=PREFIX]", Kind::kOther},
+       {"HOST", Kind::kOther},
+       {"LEVEL", Kind::kOther},
+       {"METHOD", Kind::kOther},
+       {"MODE", Kind::kOther},
+       {"N", Kind::kOther},
+       {"NAME", Kind::kOther},
+       {"NAME=SOFT[:HARD]", Kind::kOther},
+       {"NAME=VALUE", Kind::kOther},
+       {"SIZE", Kind::kOther},
+       {"TIME", Kind::kOther},
+       {"URL", Kind::kOther}}};
+  const auto* const found = std::find_if(
+      kKinds.begin(), kKinds.end(), [value_name](const auto& k) { return k.first == value_name; });
+  if (found == kKinds.end()) {
+    throw std::logic_error("nobody knows how a shell completes " + std::string(value_name) +
+                           ": say so in host/reference/completion.cpp");
+  }
+  return found->second;
+}
+
+/// What an option takes: words, and perhaps something else.
+struct Values {
+  std::vector<std::string_view> words;
+  Kind kind = Kind::kOther;
+};
+
+Values ValuesOf(const Option& option) {
+  Values values{option.Words(), Kind::kOther};
+  // Of the alternatives between bars those that are no words.
+  for (std::string_view rest = option.value_name;;) {
+    const auto bar = rest.find('|');
+    const auto name = rest.substr(0, bar);
+    if (std::find(values.words.begin(), values.words.end(), name) == values.words.end()) {
+      const Kind kind = KindOf(name);
+      if (kind != Kind::kOther) values.kind = kind;
+    }
+    if (bar == std::string_view::npos) return values;
+    rest.remove_prefix(bar + 1);
+  }
+}
+
+/// An argument of a command: "[METHOD]" or "URL".
+struct Argument {
+  std::string name;
+  bool is_optional = false;
+  Kind kind = Kind::kOther;
+};
+
+std::vector<Argument> ArgumentsOf(const CommandEntry& command) {
+  std::vector<Argument> arguments;
+  std::istringstream words{std::string(command.arguments)};
+  for (std::string word; words >> word;) {
+    const bool is_optional = word.starts_with('[');
+    if (is_optional) word = word.substr(1, word.size() - 2);
+    arguments.push_back({word, is_optional, KindOf(word)});
+  }
+  return arguments;
+}
+
+std::string Joined(const std::vector<std::string_view>& words) {
+  std::string joined;
+  for (const std::string_view word : words)
+    joined += (joined.empty() ? "" : " ") + std::string(word);
+  return joined;
+}
+
+/// Every option of every command, by its name once: those of one name take the same.
+std::vector<Option> AllOptions() {
+  std::vector<Option> all;
+  for (const CommandEntry& command : options::Commands()) {
+    for (Option& option : command.options()) {
+      const auto is_that = [&option](const Option& other) { return other.name == option.name; };
+      if (std::none_of(all.begin(), all.end(), is_that)) all.push_back(std::move(option));
+    }
+  }
+  return all;
+}
+
+// --- bash ---------------------------------------------------------------------------------------
+
+constexpr std::string_view kBashBegin =
+    R"sh(# bash completion of weft(1). Made from its tables of commands and options: host/reference/completion.cpp.
+
+# Words that begin with what is typed. _weft_prefix is what stands before it in the same word.
+_weft_words() {
+  mapfile -t COMPREPLY < <(compgen -P "$_weft_prefix" -W "$1" -- "$cur")
+}
+
+_weft() {
+  local cur=${COMP_WORDS[COMP_CWORD]} previous='' before='' attached='' _weft_prefix=''
+  local command=${COMP_WORDS[1]} options='' lists='' argument='' option word
+  COMPREPLY=()
+  [ "$COMP_CWORD" -lt 1 ] || previous=${COMP_WORDS[COMP_CWORD - 1]}
+  [ "$COMP_CWORD" -lt 2 ] || before=${COMP_WORDS[COMP_CWORD - 2]}
+  # "--log-level=de" is three words where COMP_WORDBREAKS has the =, and else one.
+  if [[ $cur == = ]]; then
+    cur='' attached=1
+  elif [[ $previous == = ]]; then
+    previous=$before attached=1
+  elif [[ $cur == --*=* ]]; then
+    previous=${cur%%=*} cur=${cur#*=} attached=1
+    _weft_prefix=$previous=
+  fi
+  if [ "$COMP_CWORD" -le 1 ]; then
+)sh";
+
+constexpr std::string_view kBashEnd = R"sh(    esac
+  fi
+  if [[ $cur == -* && -z $_weft_prefix ]]; then
+    word=''
+    for option in $options; do
+      # One that may be given once, and was.
+      [[ " $lists " != *" $option "* && " ${COMP_WORDS[*]:2:COMP_CWORD-2} " == *" $option "* ]] || word+=" $option"
+    done
+    _weft_words "$word --help"
+    return
+  fi
+  case $argument in
+    METHOD) _weft_words 'GET HEAD POST PUT PATCH DELETE OPTIONS' ;;
+    PID) _weft_words "$(pgrep -x weft)" ;;
+  esac
+}
+
+complete -F _weft weft
+)sh";
+
+std::string BashAction(const Values& values) {
+  std::string action;
+  if (!values.words.empty()) action = "_weft_words '" + Joined(values.words) + "'";
+  const std::string_view more =
+      values.kind == Kind::kFile     ? "compopt -o default"
+      : values.kind == Kind::kFolder ? "compopt -o dirnames"
+      : values.kind == Kind::kUser
+          ? "mapfile -t COMPREPLY < <(compgen -P \"$_weft_prefix\" -u -- \"$cur\")"
+      : values.kind == Kind::kGroup
+          ? "mapfile -t COMPREPLY < <(compgen -P \"$_weft_prefix\" -g -- \"$cur\")"
+          : "";
+  // Files and folders are readline's to complete, which knows how they are quoted; it does where no word fits.
+  if (!action.empty() && !more.empty()) action += "; ";
+  action += more;
+  return action.empty() ? ":" : action;
+}
+
+}  // namespace
+
+std::string BashCompletion() {
+  std::string script(kBashBegin);
+  std::string names;
+  for (const CommandEntry& command : options::Commands()) names += std::string(command.name) + " ";
+  script +=
+      "    _weft_words '" + names + "--help --version'\n    return\n  fi\n  case $command in\n";
+  for (const CommandEntry& command : options::Commands()) {
+    std::string flags;
+    std::string lists;
+    for (const Option& option : command.options()) {
+      flags += (flags.empty() ? "" : " ") + option.Flag();
+      if (option.arity == Option::Arity::kList) lists += (lists.empty() ? "" : " ") + option.Flag();
+    }
+    script += "    " + std::string(command.name) + ")\n      options='" + flags +
+              "'\n      lists='" + lists + "'\n";
+    const std::vector<Argument> arguments = ArgumentsOf(command);
+    if (!arguments.empty()) script += "      argument=" + arguments.front().name + "\n";
+    script += "      ;;\n";
+  }
+  script +=
+      "    *) return ;;\n  esac\n  if [[ \" $options \" == *\" $previous \"* ]]; then\n"
+      "    case $previous in\n";
+  for (const Option& option : AllOptions()) {
+    if (option.arity == Option::Arity::kSwitch) {
+      // Its value, if there is one, is attached.
+      script += "      " + option.Flag() + ")\n        if [ -n \"$attached\" ]; then\n          " +
+                BashAction(ValuesOf(option)) + "\n          return\n        fi\n        ;;\n";
+      continue;
+    }
+    script += "      " + option.Flag() + ")\n        " + BashAction(ValuesOf(option)) +
+              "\n        return\n        ;;\n";
+  }
+  return script + std::string(kBashEnd);
+}
+
+// --- zsh ----------------------------------------------------------------------------------------
+
+namespace {
+
+constexpr std::string_view kZshBegin =
+    R"sh(#compdef weft
+# zsh completion of weft(1). Made from its tables of commands and options: host/reference/completion.cpp.
+
+_weft_processes() {
+  local -a processes
+  processes=(${(f)"$(pgrep -x weft)"})
+  _describe -t processes process processes
+}
+
+)sh";
+
+constexpr std::string_view kZshEnd = R"sh(      esac
+      ;;
+  esac
+}
+
+if [[ $funcstack[1] == _weft ]]; then
+  _weft "$@"
+else
+  compdef _weft weft
+fi
+)sh";
+
+/// For a string between ' of which _arguments takes the characters of `special` for itself.
+std::string ZshEscaped(std::string_view text, std::string_view special) {
+  std::string escaped;
+  for (const char c : text) {
+    if (c == '\'') {
+      escaped += "'\\''";
+      continue;
+    }
+    if (c == '\\' || special.find(c) != std::string_view::npos) escaped += '\\';
+    escaped += c;
+  }
+  return escaped;
+}
+
+/// The first sentence, without its end.
+std::string_view FirstSentence(std::string_view text) {
+  text = text.substr(0, text.find(". "));
+  if (text.ends_with('.')) text.remove_suffix(1);
+  return text;
+}
+
+std::string_view ZshAction(Kind kind) {
+  switch (kind) {
+    case Kind::kFile:
+      return "_files";
+    case Kind::kFolder:
+      return "_files -/";
+    case Kind::kUser:
+      return "_users";
+    case Kind::kGroup:
+      return "_groups";
+    case Kind::kProcess:
+      return "_weft_processes";
+    case Kind::kOther:
+      break;
+  }
+  return " ";
+}
+
+/// The name of the function that completes words and something else.
+std::string ZshFunction(const Option& option) {
+  std::string name = "_weft_value_" + std::string(option.name);
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+bool IsMixed(const Values& values) { return !values.words.empty() && values.kind != Kind::kOther; }
+
+std::string ZshSpecification(const Option& option) {
+  const Values values = ValuesOf(option);
+  const bool is_switch = option.arity == Option::Arity::kSwitch;
+  const std::string action = IsMixed(values)         ? " " + ZshFunction(option)
+                             : !values.words.empty() ? "(" + Joined(values.words) + ")"
+                                                     : std::string(ZshAction(values.kind));
+  return "'" + std::string(option.arity == Option::Arity::kList ? "*" : "") + option.Flag() +
+         (is_switch ? "=-" : "=") + "[" + ZshEscaped(FirstSentence(option.meaning), "[]:") + "]" +
+         (is_switch ? "::" : ":") + ZshEscaped(option.value_name, ":") + ":" + action + "'";
+}
+
+}  // namespace
+
+std::string ZshCompletion() {
+  std::string script(kZshBegin);
+  for (const Option& option : AllOptions()) {
+    const Values values = ValuesOf(option);
+    if (!IsMixed(values)) continue;
+    script += ZshFunction(option) + "() {\n  _alternative 'words:word:(" + Joined(values.words) +
+              ")' 'others:" + std::string(option.value_name) + ":" +
+              std::string(ZshAction(values.kind)) + "'\n}\n\n";
+  }
+  script +=
+      "_weft() {\n  local curcontext=$curcontext state state_descr line\n  typeset -A opt_args\n"
+      "  local -a commands\n  commands=(\n";
+  for (const CommandEntry& command : options::Commands()) {
+    script += "    '" + std::string(command.name) + ":" + ZshEscaped(command.summary, ":") + "'\n";
+  }
+  script +=
+      "  )\n  _arguments -C '(- : *)'{-h,--help}'[print the commands]' \\\n"
+      "    '(- : *)--version[print the version]' \\\n    '1: :->command' '*:: :->arguments'\n"
+      "  case $state in\n    command)\n      _describe -t commands command commands\n      ;;\n"
+      "    arguments)\n      curcontext=${curcontext%:*:*}:weft-$words[1]:\n      case $words[1] "
+      "in\n";
+  for (const CommandEntry& command : options::Commands()) {
+    script += "        " + std::string(command.name) +
+              ")\n          _arguments '(- : *)'{-h,--help}'[list its options]'";
+    for (const Option& option : command.options()) {
+      script += " \\\n            " + ZshSpecification(option);
+    }
+    std::size_t number = 0;
+    for (const Argument& argument : ArgumentsOf(command)) {
+      script += " \\\n            '" + std::to_string(++number) +
+                (argument.is_optional ? "::" : ":") + argument.name + ":" +
+                (argument.name == "METHOD" ? "(GET HEAD POST PUT PATCH DELETE OPTIONS)"
+                                           : std::string(ZshAction(argument.kind))) +
+                "'";
+    }
+    script += "\n          ;;\n";
+  }
+  return script + std::string(kZshEnd);
+}
+
+}  // namespace weft::host::reference
