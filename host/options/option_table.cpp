@@ -761,13 +761,15 @@ void AppendLogging(std::vector<Option>& table) {
                             settings.access_log =
                                 text == "off" ? std::string_view{} : NotEmpty(text);
                           }));
-  table.push_back(Special(
+  Option format = Special(
       kGroup, "access-log-format", "FORMAT", "text",
       "How: text (key=value), json, common, combined, or a format with Apache's placeholders, or, "
       "after fpm:, php-fpm's, and %{NAME}w for what only Weft has (docs/guide/logs.md).",
       [](Settings& settings, std::string_view text) {
         settings.access_log_format = ParseAccessFormat(text);
-      }));
+      });
+  format.words = {"text", "json", "common", "combined"};
+  table.push_back(std::move(format));
   table.push_back(Quantity<Duration>(
       kGroup, "slow-log-threshold", &Settings::slow_log_threshold, {0ms, 24h},
       "A request that takes longer is told once, while it does, with where its time has gone and "

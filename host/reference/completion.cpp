@@ -22,7 +22,7 @@ enum class Kind { kOther, kFile, kFolder, kUser, kGroup, kProcess };
 
 /// By the names that the help has for them. Whoever adds a name says here what it is.
 Kind KindOf(std::string_view value_name) {
-  constexpr std::array<std::pair<std::string_view, Kind>, 21> kKinds{
+  constexpr std::array<std::pair<std::string_view, Kind>, 22> kKinds{
       {{"FILE", Kind::kFile},
        {"PATH", Kind::kFile},
        {"DIR", Kind::kFolder},
@@ -32,6 +32,7 @@ Kind KindOf(std::string_view value_name) {
        {"PID", Kind::kProcess},
        {"ADDRESS", Kind::kOther},
        {"CODING", Kind::kOther},
+       {"FORMAT", Kind::kOther},
        {"HEADER:DIR[=PREFIX]", Kind::kOther},
        {"HOST", Kind::kOther},
        {"LEVEL", Kind::kOther},
@@ -61,6 +62,8 @@ struct Values {
 
 Values ValuesOf(const Option& option) {
   Values values{option.Words(), Kind::kOther};
+  // Their paths are those of URLs.
+  if (option.name == "path" || option.name == "access-log-skip") return values;
   // Of the alternatives between bars those that are no words.
   for (std::string_view rest = option.value_name;;) {
     const auto bar = rest.find('|');
@@ -78,8 +81,19 @@ Values ValuesOf(const Option& option) {
 struct Argument {
   std::string name;
   bool is_optional = false;
+  std::vector<std::string_view> words{};
   Kind kind = Kind::kOther;
 };
+
+std::vector<std::string_view> WordsOfArgument(std::string_view name) {
+  if (name == "METHOD") return {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
+  if (name == "LEVEL") {
+    for (const Option& option : options::OptionTable()) {
+      if (option.name == "log-level") return option.Words();
+    }
+  }
+  return {};
+}
 
 std::vector<Argument> ArgumentsOf(const CommandEntry& command) {
   std::vector<Argument> arguments;
@@ -87,7 +101,7 @@ std::vector<Argument> ArgumentsOf(const CommandEntry& command) {
   for (std::string word; words >> word;) {
     const bool is_optional = word.starts_with('[');
     if (is_optional) word = word.substr(1, word.size() - 2);
-    arguments.push_back({word, is_optional, KindOf(word)});
+    arguments.push_back({word, is_optional, WordsOfArgument(word), KindOf(word)});
   }
   return arguments;
 }
@@ -99,13 +113,26 @@ std::string Joined(const std::vector<std::string_view>& words) {
   return joined;
 }
 
-/// Every option of every command, by its name once: those of one name take the same.
-std::vector<Option> AllOptions() {
-  std::vector<Option> all;
+/// An option of a command; of all commands that have it where `command` is empty.
+struct Place {
+  std::string_view command;
+  Option option;
+};
+
+/// Every option of every command, by its name once, and before that for each command in which it takes something else.
+std::vector<Place> AllOptions() {
+  std::vector<Place> all;
   for (const CommandEntry& command : options::Commands()) {
     for (Option& option : command.options()) {
-      const auto is_that = [&option](const Option& other) { return other.name == option.name; };
-      if (std::none_of(all.begin(), all.end(), is_that)) all.push_back(std::move(option));
+      const auto found = std::find_if(all.begin(), all.end(), [&option](const Place& other) {
+        return other.command.empty() && other.option.name == option.name;
+      });
+      if (found == all.end()) {
+        all.push_back({{}, std::move(option)});
+      } else if (found->option.value_name != option.value_name ||
+                 found->option.Words() != option.Words()) {
+        all.insert(all.begin(), {command.name, std::move(option)});
+      }
     }
   }
   return all;
@@ -123,7 +150,7 @@ _weft_words() {
 
 _weft() {
   local cur=${COMP_WORDS[COMP_CWORD]} previous='' before='' attached='' _weft_prefix=''
-  local command=${COMP_WORDS[1]} options='' lists='' argument='' option word
+  local command=${COMP_WORDS[1]} options='' lists='' words='' option word
   COMPREPLY=()
   [ "$COMP_CWORD" -lt 1 ] || previous=${COMP_WORDS[COMP_CWORD - 1]}
   [ "$COMP_CWORD" -lt 2 ] || before=${COMP_WORDS[COMP_CWORD - 2]}
@@ -150,10 +177,7 @@ constexpr std::string_view kBashEnd = R"sh(    esac
     _weft_words "$word --help"
     return
   fi
-  case $argument in
-    METHOD) _weft_words 'GET HEAD POST PUT PATCH DELETE OPTIONS' ;;
-    PID) _weft_words "$(pgrep -x weft)" ;;
-  esac
+  _weft_words "$words"
 }
 
 complete -F _weft weft
@@ -194,21 +218,27 @@ std::string BashCompletion() {
     script += "    " + std::string(command.name) + ")\n      options='" + flags +
               "'\n      lists='" + lists + "'\n";
     const std::vector<Argument> arguments = ArgumentsOf(command);
-    if (!arguments.empty()) script += "      argument=" + arguments.front().name + "\n";
+    if (!arguments.empty()) {
+      const Argument& first = arguments.front();
+      if (!first.words.empty()) script += "      words='" + Joined(first.words) + "'\n";
+      if (first.kind == Kind::kProcess) script += "      words=$(pgrep -x weft 2>/dev/null)\n";
+    }
     script += "      ;;\n";
   }
   script +=
       "    *) return ;;\n  esac\n  if [[ \" $options \" == *\" $previous \"* ]]; then\n"
-      "    case $previous in\n";
-  for (const Option& option : AllOptions()) {
+      "    case \"$command $previous\" in\n";
+  for (const auto& [command, option] : AllOptions()) {
+    script += command.empty() ? "      *' " : "      '" + std::string(command) + " ";
+    script += option.Flag() + "')\n";
+    const std::string action = BashAction(ValuesOf(option));
     if (option.arity == Option::Arity::kSwitch) {
       // Its value, if there is one, is attached.
-      script += "      " + option.Flag() + ")\n        if [ -n \"$attached\" ]; then\n          " +
-                BashAction(ValuesOf(option)) + "\n          return\n        fi\n        ;;\n";
-      continue;
+      script += "        if [ -n \"$attached\" ]; then\n          " + action +
+                "\n          return\n        fi\n        ;;\n";
+    } else {
+      script += "        " + action + "\n        return\n        ;;\n";
     }
-    script += "      " + option.Flag() + ")\n        " + BashAction(ValuesOf(option)) +
-              "\n        return\n        ;;\n";
   }
   return script + std::string(kBashEnd);
 }
@@ -223,7 +253,7 @@ constexpr std::string_view kZshBegin =
 
 _weft_processes() {
   local -a processes
-  processes=(${(f)"$(pgrep -x weft)"})
+  processes=(${(f)"$(pgrep -x weft 2>/dev/null)"})
   _describe -t processes process processes
 }
 
@@ -304,9 +334,9 @@ std::string ZshSpecification(const Option& option) {
 
 std::string ZshCompletion() {
   std::string script(kZshBegin);
-  for (const Option& option : AllOptions()) {
+  for (const auto& [command, option] : AllOptions()) {
     const Values values = ValuesOf(option);
-    if (!IsMixed(values)) continue;
+    if (!IsMixed(values) || !command.empty()) continue;
     script += ZshFunction(option) + "() {\n  _alternative 'words:word:(" + Joined(values.words) +
               ")' 'others:" + std::string(option.value_name) + ":" +
               std::string(ZshAction(values.kind)) + "'\n}\n\n";
@@ -333,8 +363,8 @@ std::string ZshCompletion() {
     for (const Argument& argument : ArgumentsOf(command)) {
       script += " \\\n            '" + std::to_string(++number) +
                 (argument.is_optional ? "::" : ":") + argument.name + ":" +
-                (argument.name == "METHOD" ? "(GET HEAD POST PUT PATCH DELETE OPTIONS)"
-                                           : std::string(ZshAction(argument.kind))) +
+                (argument.words.empty() ? std::string(ZshAction(argument.kind))
+                                        : "(" + Joined(argument.words) + ")") +
                 "'";
     }
     script += "\n          ;;\n";

@@ -86,8 +86,9 @@ std::string Synopsis() {
 std::string Commands() {
   const std::vector<Option> of_serve = options::OptionTable();
   const auto is_of_serve = [&of_serve](const Option& option) {
-    return std::any_of(of_serve.begin(), of_serve.end(),
-                       [&option](const Option& other) { return other.name == option.name; });
+    return std::any_of(of_serve.begin(), of_serve.end(), [&option](const Option& other) {
+      return other.name == option.name && other.HelpText() == option.HelpText();
+    });
   };
   std::string text = ".Bl -tag -width Ds\n";
   for (const CommandEntry& command : options::Commands()) {

@@ -249,7 +249,8 @@ int ServeChecked(const Settings& settings) {
   }
   mappings.reset();
   // Shared: the thread that reads mapping files may outlive the worker.
-  const auto service_manager = std::make_shared<ServiceManager>(sockets.spawned, observe::Log);
+  const auto service_manager = std::make_shared<ServiceManager>(
+      sockets.spawned, [](LogLevel level, std::string_view line) { observe::Log(level, line); });
   const std::chrono::milliseconds stop_within = settings.DrainTimeout(sockets.spawned) + kFarewell;
   GiveUpPrivileges(settings, identity, sockets.spawned);
   const SocketFiles files(sockets);

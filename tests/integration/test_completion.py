@@ -65,7 +65,7 @@ def shell(request, build_dir, tmp_path):
 def options_of(build_dir):
     """By command: the options that its --help has."""
     weft = build_dir / "bin" / "weft"
-    names = re.findall(r"^  (\w+) {2,}", output_of(weft, "--help"), re.M)
+    names = re.findall(r"^  ([a-z][\w-]*) {2,}", output_of(weft, "--help"), re.M)
     return {name: set(re.findall(r"^  (--[a-z-]+)", output_of(weft, name, "--help"), re.M)) for name in names}
 
 
@@ -83,7 +83,10 @@ def test_every_command_and_every_option_of_it(shell, build_dir):
     ("serve --log-level=", {"debug", "info", "warning", "error"}),
     ("serve --log-level=de", {"debug"}),
     ("serve --log-level w", {"warning"}),
-    ("status --format ", {"text", "json"}),
+    ("status --format ", {"text", "json", "openmetrics"}),
+    ("check --format ", {"text", "json"}),
+    ("log-level ", {"debug", "info", "warning", "error"}),
+    ("ping --path ", set()),
     ("serve --follow-links ", {"off", "within-root", "on"}),
     ("serve --compression ", {"off", "on", "br", "zstd", "gzip"}),
     ("serve --workers ", {"auto"}),
