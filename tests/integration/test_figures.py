@@ -114,8 +114,8 @@ def test_requests_in_flight_are_told_while_every_worker_is_busy(start_controlled
     status("parameters that are awaited", in_state("receivingParams", 1))
     for connection in (on_thread, waiting, on_fiber, body, half):
         connection.socket.close()
-    # Those on the reactor learn that their client has left.
-    status("none left but those of the thread", lambda now: now["figures"]["requests"]["inFlight"] == 2)
+    # All learn that their client has left but the one that is on a thread, and does not ask.
+    status("none left but that of the thread", lambda now: now["figures"]["requests"]["inFlight"] == 1)
 
 
 def test_refusals_are_told_by_their_cause(start_controlled, status):
