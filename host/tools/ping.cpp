@@ -3,9 +3,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -29,6 +27,7 @@
 #include "host/options/exit_code.hpp"
 #include "host/options/values.hpp"
 #include "host/options/version.hpp"
+#include "host/tools/client_socket.hpp"
 #include "host/tools/request_url.hpp"
 #include "mappings/ascii.hpp"
 
@@ -50,20 +49,6 @@ constexpr int kExitNotWell = 1;
 struct Refusal {
   int exit_code;
   std::string sentence;
-};
-
-class Socket {
- public:
-  explicit Socket(int number) noexcept : number_(number) {}
-  Socket(const Socket&) = delete;
-  Socket& operator=(const Socket&) = delete;
-  ~Socket() {
-    if (number_ >= 0) ::close(number_);
-  }
-  [[nodiscard]] int Number() const noexcept { return number_; }
-
- private:
-  int number_;
 };
 
 [[noreturn]] void Fail(int error) {
@@ -89,25 +74,22 @@ class Socket {
 }
 
 /// The time that is left, for each call that may wait.
-void LimitWaits(int socket, Clock::time_point until) {
-  const auto left = std::chrono::ceil<std::chrono::microseconds>(until - Clock::now()).count();
-  if (left <= 0) Fail(ETIMEDOUT);
-  const timeval limit{.tv_sec = static_cast<time_t>(left / 1'000'000),
-                      .tv_usec = static_cast<suseconds_t>(left % 1'000'000)};
-  for (const int option : {SO_SNDTIMEO, SO_RCVTIMEO}) {
-    if (::setsockopt(socket, SOL_SOCKET, option, &limit, sizeof(limit)) != 0) Fail(errno);
-  }
+void LimitWait(const ClientSocket& socket, Clock::time_point until) {
+  if (const int error = socket.LimitWait(until)) Fail(error);
 }
 
-std::unique_ptr<Socket> Connect(const sockaddr* name, socklen_t size, Clock::time_point until) {
-  auto socket = std::make_unique<Socket>(::socket(name->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+std::unique_ptr<ClientSocket> Connect(const sockaddr* name, socklen_t size,
+                                      Clock::time_point until) {
+  auto socket =
+      std::make_unique<ClientSocket>(::socket(name->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (socket->Number() < 0) Fail(errno);
-  LimitWaits(socket->Number(), until);
+  LimitWait(*socket, until);
   if (::connect(socket->Number(), name, size) != 0) Fail(errno);
   return socket;
 }
 
-std::unique_ptr<Socket> Connect(const options::UnixAddress& address, Clock::time_point until) {
+std::unique_ptr<ClientSocket> Connect(const options::UnixAddress& address,
+                                      Clock::time_point until) {
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
   if (address.path.size() >= sizeof(name.sun_path)) {
@@ -118,7 +100,7 @@ std::unique_ptr<Socket> Connect(const options::UnixAddress& address, Clock::time
 }
 
 /// A name may stand for several addresses: the first one that takes the connection answers for it.
-std::unique_ptr<Socket> Connect(const options::TcpAddress& address, Clock::time_point until) {
+std::unique_ptr<ClientSocket> Connect(const options::TcpAddress& address, Clock::time_point until) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_NUMERICSERV;
@@ -138,7 +120,8 @@ std::unique_ptr<Socket> Connect(const options::TcpAddress& address, Clock::time_
   }
 }
 
-std::unique_ptr<Socket> Connect(const options::ListenAddress& address, Clock::time_point until) {
+std::unique_ptr<ClientSocket> Connect(const options::ListenAddress& address,
+                                      Clock::time_point until) {
   if (const auto* const unix_address = std::get_if<options::UnixAddress>(&address)) {
     return Connect(*unix_address, until);
   }
@@ -258,10 +241,11 @@ std::string UrlRequest(const options::Settings& settings, const RequestUrl& url)
 }
 
 /// Until what was asked for has come.
-Answer Ask(int socket, std::string_view request, bool for_values, Clock::time_point until) {
+Answer Ask(const ClientSocket& socket, std::string_view request, bool for_values,
+           Clock::time_point until) {
   while (!request.empty()) {
-    LimitWaits(socket, until);
-    const ssize_t count = ::send(socket, request.data(), request.size(), MSG_NOSIGNAL);
+    LimitWait(socket, until);
+    const ssize_t count = ::send(socket.Number(), request.data(), request.size(), MSG_NOSIGNAL);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) Fail(errno);
     request.remove_prefix(static_cast<std::size_t>(count));
@@ -270,8 +254,8 @@ Answer Ask(int socket, std::string_view request, bool for_values, Clock::time_po
   std::array<char, 16 * 1024> piece;
   bool any = false;
   while (for_values ? !answer.HasValues() : !answer.End()) {
-    LimitWaits(socket, until);
-    const ssize_t count = ::recv(socket, piece.data(), piece.size(), 0);
+    LimitWait(socket, until);
+    const ssize_t count = ::recv(socket.Number(), piece.data(), piece.size(), 0);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && !(any && errno == ECONNRESET)) Fail(errno);
     if (count <= 0) {
@@ -297,9 +281,9 @@ std::string Line(const options::Settings& settings, const options::ListenAddress
                  const std::optional<RequestUrl>& url) {
   const auto begun = Clock::now();
   const auto until = begun + settings.ping_timeout;
-  const std::unique_ptr<Socket> socket = Connect(address, until);
+  const std::unique_ptr<ClientSocket> socket = Connect(address, until);
   const Answer answer =
-      Ask(socket->Number(), url ? UrlRequest(settings, *url) : ValuesRequest(), !url, until);
+      Ask(*socket, url ? UrlRequest(settings, *url) : ValuesRequest(), !url, until);
   const std::string after = " after " + Milliseconds(Clock::now() - begun);
   if (!url) return "a worker has answered" + after;
   if (*answer.End() != fastcgi::ProtocolStatus::kRequestComplete) {

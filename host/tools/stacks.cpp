@@ -15,6 +15,7 @@
 
 #include "host/options/exit_code.hpp"
 #include "host/options/values.hpp"
+#include "host/tools/client_socket.hpp"
 #include "host/worker/stack_socket.hpp"
 
 namespace weft::host::tools {
@@ -55,24 +56,9 @@ std::string ChildrenOf(pid_t pid) {
                             : "; its children are " + children + ": give one of these")};
 }
 
-/// Closes itself.
-class Socket {
- public:
-  explicit Socket(int number) noexcept : number_(number) {}
-  Socket(const Socket&) = delete;
-  Socket& operator=(const Socket&) = delete;
-  ~Socket() {
-    if (number_ >= 0) ::close(number_);
-  }
-  [[nodiscard]] int Number() const noexcept { return number_; }
-
- private:
-  int number_;
-};
-
 void Ask(pid_t pid, std::ostream& out) {
   const auto name = worker::StackSocketOf(pid);
-  const Socket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const ClientSocket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (socket.Number() < 0) {
     const std::error_code error(errno, std::generic_category());
     throw Refusal{options::ExitCodeFor(error), "socket: " + error.message()};

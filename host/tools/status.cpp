@@ -2,9 +2,7 @@
 
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -19,6 +17,7 @@
 #include "host/observe/log.hpp"
 #include "host/options/exit_code.hpp"
 #include "host/options/values.hpp"
+#include "host/tools/client_socket.hpp"
 #include "host/tools/status_text.hpp"
 
 namespace weft::host::tools {
@@ -33,21 +32,6 @@ constexpr std::size_t kMaxAnswerBytes = 16 * 1024 * 1024;
 struct Refusal {
   int exit_code;
   std::string sentence;
-};
-
-/// A socket that is closed when it dies.
-class Socket {
- public:
-  explicit Socket(int number) noexcept : number_(number) {}
-  Socket(const Socket&) = delete;
-  Socket& operator=(const Socket&) = delete;
-  ~Socket() {
-    if (number_ >= 0) ::close(number_);
-  }
-  [[nodiscard]] int Number() const noexcept { return number_; }
-
- private:
-  int number_;
 };
 
 /// As connect(2) refuses both a file of another kind and a socket that nobody listens on.
@@ -102,23 +86,17 @@ sockaddr_un Name(const std::string& path) {
 }
 
 /// The time that is left, for each call that may wait.
-void LimitWaits(int socket, std::chrono::steady_clock::time_point until, const std::string& path) {
-  using std::chrono::microseconds;
-  const auto left = std::chrono::ceil<microseconds>(until - std::chrono::steady_clock::now());
-  if (left <= microseconds::zero()) Fail(path, ETIMEDOUT);
-  const timeval limit{.tv_sec = static_cast<time_t>(left.count() / 1'000'000),
-                      .tv_usec = static_cast<suseconds_t>(left.count() % 1'000'000)};
-  for (const int option : {SO_SNDTIMEO, SO_RCVTIMEO}) {
-    if (::setsockopt(socket, SOL_SOCKET, option, &limit, sizeof(limit)) != 0) Fail(path, errno);
-  }
+void LimitWait(const ClientSocket& socket, std::chrono::steady_clock::time_point until,
+               const std::string& path) {
+  if (const int error = socket.LimitWait(until)) Fail(path, error);
 }
 
 std::string Ask(const std::string& path, std::string_view request) {
   const auto name = Name(path);
   const auto until = std::chrono::steady_clock::now() + kPatience;
-  const Socket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const ClientSocket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (socket.Number() < 0) Fail(path, errno);
-  LimitWaits(socket.Number(), until, path);
+  LimitWait(socket, until, path);
   if (::connect(socket.Number(), reinterpret_cast<const sockaddr*>(&name), sizeof(name)) != 0) {
     Fail(path, errno);
   }
@@ -129,7 +107,7 @@ std::string Ask(const std::string& path, std::string_view request) {
   std::string answer;
   std::array<char, 65'536> piece;
   while (answer.size() <= kMaxAnswerBytes) {
-    LimitWaits(socket.Number(), until, path);
+    LimitWait(socket, until, path);
     const auto count = ::recv(socket.Number(), piece.data(), piece.size(), 0);
     if (count == 0) break;
     if (count > 0) {
