@@ -784,7 +784,10 @@ void Pipeline::TellSlow(Flight& flight, Clock::time_point now, bool has_ended) n
   }
 }
 
-void Pipeline::NoteCall(Flight& flight) noexcept {
+void Pipeline::NoteCall(Flight& flight) const noexcept {
+  if (!access_log_.Enabled() && limits_.slow_threshold.count() == 0) {
+    return;  // nobody tells it
+  }
   const auto passed = std::chrono::nanoseconds(Clock::now() - flight.started).count();
   std::atomic_ref(flight.queue_time).store(passed, std::memory_order_relaxed);
 }
@@ -853,9 +856,7 @@ void Pipeline::CountEnd(const Flight& flight, const HttpContext& context) noexce
     } else {
       auto& known = flight.handlers->FiguresOf(*flight.entry);
       if (known == nullptr) {
-        known = &figures_.EntryNamed(flight.entry->name.empty()
-                                         ? flight.entry->verb + " " + flight.entry->path
-                                         : flight.entry->name);
+        known = &figures_.EntryNamed(EntryOf(*flight.entry));
       }
       entry = known;
     }

@@ -235,7 +235,8 @@ class Pipeline {
   void Record(const Flight& flight, const HttpContext& context, const RequestIo* io,
               std::uint64_t body_bytes_sent);
   void TellSlow(Flight& flight, Clock::time_point now, bool has_ended) noexcept;
-  static void NoteCall(Flight& flight) noexcept;
+  /// That its handler is called now, for who tells how long that took.
+  void NoteCall(Flight& flight) const noexcept;
   static std::chrono::nanoseconds QueueTime(const Flight& flight) noexcept;
   /// Counts a request whose answer is what it is.
   void CountEnd(const Flight& flight, const HttpContext& context) noexcept;
