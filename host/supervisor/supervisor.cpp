@@ -890,9 +890,9 @@ std::string Supervisor::Answer(std::string_view request) {
 }
 
 observe::HostReport Supervisor::Report() {
-  TellFigures();
   const auto now = Clock::now();
-  LookAtQueues(now);
+  LookAtQueues(now);  // first: what follows does not look again then
+  TellFigures();
   return observe::ReadReport(figures_, options::Version(), now);
 }
 
