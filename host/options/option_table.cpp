@@ -270,6 +270,14 @@ void AddVariable(Environment& environment, std::string_view text) {
   }
 }
 
+std::string UsualVariables() {
+  std::string names;
+  for (const std::string& name : Settings{}.KeptVariables(/*spawned=*/false).kept) {
+    names += (names.empty() ? "" : " ") + name;
+  }
+  return names;
+}
+
 void AppendPrivileges(std::vector<Option>& table) {
   constexpr std::string_view kGroup = "Rights of the processes that run handlers";
   table.push_back(Special(
@@ -313,7 +321,7 @@ void AppendPrivileges(std::vector<Option>& table) {
       [](Settings& settings, std::string_view text) { settings.umask = ParseFileMode(text); }));
   Option environment = Special(
       kGroup, "environment", "all|NAME|NAME=VALUE",
-      "PATH HOME USER LOGNAME SHELL LANG LANGUAGE LC_* TZ TMPDIR; all when started by a web server",
+      UsualVariables() + "; all when started by a web server",
       "Variables that they keep (one that ends with * is all that begin so), or get; all others "
       "are "
       "taken away. May be repeated; in the file and in the environment blanks or commas separate "
