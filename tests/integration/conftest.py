@@ -63,6 +63,20 @@ def start(processes, installation):
     return start_host
 
 
+@pytest.fixture
+def control(run_dir):
+    """Where a host is asked how it is."""
+    return run_dir / "control.sock"
+
+
+@pytest.fixture
+def start_controlled(start, control):
+    """Starts a host that answers there."""
+    def start_host(*options, workers=2, **more):
+        return start("--control", control, *options, workers=workers, **more)
+    return start_host
+
+
 @pytest.fixture(scope="session")
 def running_site(pytestconfig, installation):
     directory = new_run_dir()

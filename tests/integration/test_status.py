@@ -39,18 +39,6 @@ def file(mappings):
 
 
 @pytest.fixture
-def control(run_dir):
-    return run_dir / "control.sock"
-
-
-@pytest.fixture
-def start_controlled(start, control):
-    def start_host(*options, workers=2, **more):
-        return start("--control", control, *options, workers=workers, **more)
-    return start_host
-
-
-@pytest.fixture
 def ask(installation, control):
     """Runs `weft status`."""
     def run_status(*options, control_path=control, **more):

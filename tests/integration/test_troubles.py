@@ -173,6 +173,23 @@ def stacks(installation, pid, **options):
     return subprocess.run([installation.weft, "stacks", str(pid)], capture_output=True, text=True, timeout=60, **options)
 
 
+def stacks_with(word, installation, pid):
+    """The answer as soon as the word is in it."""
+    def look():
+        answer = stacks(installation, pid)
+        return answer if word in answer.stdout else None
+    return wait_for(f"the stack of {word}", look)
+
+
+def request_and_task(answer):
+    """The parts of an answer that tells one of each."""
+    head, *parts = answer.stdout.split("\n\n")
+    assert head.endswith(": 1 request and 1 task at work")
+    (task,) = [part for part in parts if part.startswith("a task of request ")]
+    (request,) = [part for part in parts if part.startswith("request ")]
+    return request, task
+
+
 def test_stacks_tells_what_every_request_is_at(start_troubles, installation):
     host = start_troubles(HOLDING, workers=1)
     assert host.get("/wait?ms=1").body == b"waited\n"  # the worker has started
@@ -208,12 +225,7 @@ def test_stacks_tells_tasks_as_their_requests(start_troubles, installation):
     assert host.get("/wait?ms=1").body == b"waited\n"
     (worker,) = host.workers()
     with host.begin("/wait?ms=60000&task=1"):
-        answer = wait_for("the stacks", lambda: (lambda a: a if "WaitInAFunction" in a.stdout else None)(
-            stacks(installation, worker)))
-        head, *parts = answer.stdout.split("\n\n")
-        assert head.endswith(": 1 request and 1 task at work")
-        (task,) = [part for part in parts if part.startswith("a task of request ")]
-        (request,) = [part for part in parts if part.startswith("request ")]
+        request, task = request_and_task(stacks_with("WaitInAFunction", installation, worker))
         assert " GET /wait?ms=60000&task=1: troubles::Wait, for " in task and ", waits for a sleep:" in task
         assert "WaitInAFunction" in task and "WaitInAFunction" not in request
         assert ", waits for a task:" in request and "troubles::Wait::ProcessRequest" in request
@@ -224,12 +236,7 @@ def test_stacks_tells_tasks_of_plain_handlers_with_their_threads(start_troubles,
     assert host.get("/wait?ms=1").body == b"waited\n"
     (worker,) = host.workers()
     with host.begin("/plain?ms=60000&task=1"):
-        answer = wait_for("the stacks", lambda: (lambda a: a if "HoldTheThread" in a.stdout else None)(
-            stacks(installation, worker)))
-        head, *parts = answer.stdout.split("\n\n")
-        assert head.endswith(": 1 request and 1 task at work")
-        (task,) = [part for part in parts if part.startswith("a task of request ")]
-        (request,) = [part for part in parts if part.startswith("request ")]
+        request, task = request_and_task(stacks_with("HoldTheThread", installation, worker))
         assert " GET /plain?ms=60000&task=1: troubles::HoldPlain, for " in task
         assert "\nits thread " in task and "HoldTheThread" in task and "its fiber" not in task
         assert "troubles::HoldPlain::ProcessRequest" in request and "HoldTheThread" not in request
@@ -258,8 +265,7 @@ def test_stacks_tells_who_holds_the_reactor(start_troubles, installation):
     assert host.get("/wait?ms=1").body == b"waited\n"
     (worker,) = host.workers()
     with host.begin("/hold?ms=4000") as connection:
-        answer = wait_for("the stack", lambda: (lambda a: a if "HoldTheThread" in a.stdout else None)(
-            stacks(installation, worker)))
+        answer = stacks_with("HoldTheThread", installation, worker)
         assert answer.returncode == 0
         assert "its reactor's thread has been held up" in answer.stdout
         assert " GET /hold?ms=4000: troubles::Hold:" in answer.stdout
