@@ -664,6 +664,12 @@ bool Connection::WantsToRead() const noexcept {
   if (ended_ || read_closed_) {
     return false;
   }
+  if (held_back_ && parser_.AtBoundary() && !channels_.empty() &&
+      std::ranges::all_of(channels_, [](const Channel* channel) {
+        return channel->phase == Channel::Phase::kRunning && channel->StdinEnded();
+      })) {
+    return false;
+  }
   // Only a connection with a single request can wait for it: others would starve behind one that does not
   // read. And it must not wait while that request's output does: a peer that sends its whole body before it
   // reads would never come to read.
@@ -719,6 +725,11 @@ const char* Connection::Overdue(Clock::time_point now) const noexcept {
     return "idle (--idle-timeout)";
   }
   return nullptr;
+}
+
+bool Connection::IsAtRest() const noexcept {
+  return !ended_ && !read_closed_ && !end_when_done_ && failed_ == 0 && channels_.empty() &&
+         parser_.AtBoundary() && output_sent_ == output_.size() && !waits_writable_;
 }
 
 void Connection::Drain() {

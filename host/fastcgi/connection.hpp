@@ -101,6 +101,13 @@ class Connection final : private RecordParser::IVisitor {
   const char* Overdue(Clock::time_point now) const noexcept;
   /// Ends the connection as soon as no request is in flight on it.
   void Drain();
+  /// Nothing is in flight, and no byte is waiting here: whoever has the socket may go on with it.
+  bool IsAtRest() const noexcept;
+  /// As if another process had the socket now: nothing is sent or taken any more.
+  void Forget() noexcept { ended_ = true; }
+  /// While it is on nothing is read as long as requests are in flight that have come whole, so that it may come to rest.
+  /// ReadingChanged() is the caller's to do.
+  void HoldBack(bool on) noexcept { held_back_ = on; }
   /// Ends it now; what is in flight is cancelled.
   void Abandon(IConnectionSocket::Ending ending);
 
@@ -191,6 +198,7 @@ class Connection final : private RecordParser::IVisitor {
   std::size_t control_queued_ = 0;  // bytes of output that no handler wrote, at most
   bool waits_writable_ = false;
   bool end_when_done_ = false;
+  bool held_back_ = false;
   bool read_closed_ = false;
   bool unread_stdin_ = false;  // a request ended before its STDIN did
   // Two requests were on it at once: the peer goes by END_REQUEST, and a reset would destroy what it has not

@@ -44,12 +44,71 @@ constexpr int kAcceptsPerLateTurn = 256;
 /// After accept() failed for want of descriptors or memory: no event tells when there are some again.
 constexpr std::chrono::milliseconds kAcceptRetry{100};
 
+/// One packet of one byte, which a descriptor goes along with. False: it cannot be taken now.
+bool SendDescriptor(int to, int descriptor) noexcept {
+  char byte = 0;
+  iovec part{&byte, 1};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> space{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = space.data();
+  message.msg_controllen = space.size();
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
+  return sendmsg(to, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+}
+
+/// What SendDescriptor() has sent; -1: there is none, errno tells.
+int ReceiveDescriptor(int from) noexcept {
+  char byte = 0;
+  iovec part{&byte, 1};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> space{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = space.data();
+  message.msg_controllen = space.size();
+  const auto count = recvmsg(from, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (count <= 0) {
+    if (count == 0) {
+      errno = EPIPE;  // nobody is left who could send one
+    }
+    return -1;
+  }
+  const cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  if (header == nullptr || header->cmsg_type != SCM_RIGHTS) {
+    // The kernel drops a descriptor that there is no room for.
+    errno = (message.msg_flags & MSG_CTRUNC) != 0 ? EMFILE : EAGAIN;
+    return -1;
+  }
+  int descriptor = -1;
+  std::memcpy(&descriptor, CMSG_DATA(header), sizeof descriptor);
+  return descriptor;
+}
+
 }  // namespace
 
 struct Server::Acceptor {
-  Acceptor(boost::asio::io_context& io, int descriptor) : socket(io, descriptor) {}
+  Acceptor(boost::asio::io_context& io, int descriptor, bool is_for_passed = false)
+      : socket(io, descriptor), for_passed(is_for_passed) {}
+  Acceptor(const Acceptor&) = delete;
+  Acceptor& operator=(const Acceptor&) = delete;
+  ~Acceptor() { Close(); }
+
+  /// Other processes have the same socket open. Closed as one's own it would stay with the reactor, which waits for sockets
+  /// and not for descriptors.
+  void Close() {
+    if (socket.is_open()) {
+      close(socket.release());
+    }
+  }
 
   boost::asio::posix::stream_descriptor socket;  // a listening socket is only waited for
+  const bool for_passed;
   bool waiting = false;
   /// When there was more to accept after the last turn; none: there was not.
   std::optional<Connection::Clock::time_point> more_since;
@@ -165,7 +224,45 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
     });
   }
 
-  void ReadingChanged() override { ReadMore(); }
+  void ReadingChanged() override {
+    ReadMore();
+    if (server_.pass_on_to_ >= 0) {
+      PassOnSoon();
+    }
+  }
+
+  /// Not here: who asks may be in the middle of a request.
+  void PassOnSoon() {
+    if (passing_soon_ || closed_) {
+      return;
+    }
+    passing_soon_ = true;
+    boost::asio::post(server_.io_, [self = shared_from_this()] {
+      self->passing_soon_ = false;
+      self->PassOn();
+    });
+  }
+
+  /// Gives the connection to another process, if it is at rest. What its peer sends meanwhile waits in the socket.
+  void PassOn() {
+    if (closed_ || lingering_ || server_.pass_on_to_ < 0 || !connection_.IsAtRest() ||
+        !SendDescriptor(server_.pass_on_to_, socket_.native_handle())) {
+      return;
+    }
+    closed_ = true;
+    connection_.Forget();
+    error_code ignored;
+    // Out of the reactor first, which would wait for it as long as it is open anywhere.
+    close(socket_.release(ignored));
+    server_.Remove(*this);
+  }
+
+  void HoldBack(bool on) {
+    connection_.HoldBack(on);
+    if (!on) {
+      ReadMore();
+    }
+  }
 
   void End(Ending ending) override {
     if (closed_ || lingering_) {
@@ -256,6 +353,9 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
     ReadOn();
     connection_.OnAllRead();
     ReadMore();
+    if (server_.pass_on_to_ >= 0) {
+      PassOnSoon();
+    }
   }
 
   /// Reads what has come.
@@ -320,6 +420,7 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
   bool closed_ = false;
   bool widened_ = false;
   std::size_t receiving_ = 0;
+  bool passing_soon_ = false;
   Connection::Clock::time_point linger_until_{};
   Connection connection_;
 };
@@ -341,8 +442,13 @@ void Server::Listen(int listening_socket) {
   Accept(*acceptors_.back());
 }
 
+void Server::ListenForPassed(int socket) {
+  acceptors_.push_back(std::make_unique<Acceptor>(io_, socket, /*is_for_passed=*/true));
+  Accept(*acceptors_.back());
+}
+
 void Server::Accept(Acceptor& acceptor) {
-  if (acceptor.waiting || draining_) {
+  if (acceptor.waiting || draining_ || !acceptor.socket.is_open()) {
     return;
   }
   if (sockets_.size() >= limits_.max_connections) {
@@ -395,13 +501,31 @@ void Server::OnAcceptable(Acceptor& acceptor) {
 bool Server::AcceptOne(Acceptor& acceptor) {
   sockaddr_storage address{};
   socklen_t length = sizeof address;
+  if (acceptor.for_passed) {
+    const int passed = ReceiveDescriptor(acceptor.socket.native_handle());
+    if (passed < 0) {
+      if (errno == EPIPE) {
+        acceptor.Close();
+        errno = EAGAIN;
+      }
+      return false;
+    }
+    if (getpeername(passed, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
+      close(passed);  // its peer has left
+      return true;
+    }
+    Add(passed, address);
+    return true;
+  }
   const int descriptor =
       accept4(acceptor.socket.native_handle(), reinterpret_cast<sockaddr*>(&address), &length,
               SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (descriptor < 0) {
     return false;
   }
-  Add(descriptor, address);
+  if (Add(descriptor, address)) {
+    Count(observe::Count::kConnectionsAccepted);
+  }
   return true;
 }
 
@@ -420,13 +544,14 @@ bool Server::PeerAllowed(const sockaddr_storage& address) const {
   return limits_.allowed_peers.Contains(text.data());
 }
 
-void Server::Add(int descriptor, const sockaddr_storage& peer) {
+/// False: it was closed instead.
+bool Server::Add(int descriptor, const sockaddr_storage& peer) {
   if (!PeerAllowed(peer)) {
     observe::Log(observe::Level::kWarning,
                  "a connection was refused: its peer is not among --allowed-clients, or "
                  "FCGI_WEB_SERVER_ADDRS");
     close(descriptor);
-    return;
+    return false;
   }
   if (runtime::MemoryReserve::Spent()) {
     close(descriptor);
@@ -434,7 +559,7 @@ void Server::Add(int descriptor, const sockaddr_storage& peer) {
       observe::Log(observe::Level::kError,
                    "a connection was dropped: there is no memory for it, nor for others for now");
     }
-    return;
+    return false;
   }
   told_of_no_memory_ = false;
   const bool unix_domain = peer.ss_family == AF_UNIX;
@@ -454,7 +579,7 @@ void Server::Add(int descriptor, const sockaddr_storage& peer) {
   if (error) {
     observe::Log(observe::Level::kError, "a connection was dropped: " + error.message());
     close(descriptor);
-    return;
+    return false;
   }
   try {
     if (on_connection_) {
@@ -462,12 +587,13 @@ void Server::Add(int descriptor, const sockaddr_storage& peer) {
     }
     const auto socket = std::make_shared<Socket>(*this, std::move(adopted), unix_domain);
     sockets_.insert(socket);
-    Count(observe::Count::kConnectionsAccepted);
     Count(observe::Count::kConnections);
     socket->ReadMore();
+    return true;
   } catch (const std::exception& failure) {
     observe::Log(observe::Level::kError,
                  std::string("a connection was dropped: ") + failure.what());
+    return false;
   }
 }
 
@@ -503,18 +629,43 @@ void Server::EndOverdue(Connection::Clock::time_point now) {
   }
 }
 
-void Server::Drain(Backlog backlog) {
-  if (std::exchange(draining_, true)) {
-    return;
-  }
+void Server::CloseAcceptors(Backlog backlog) {
+  draining_ = true;
   retry_.cancel();
   // Who comes now is told so by the system.
   for (auto& acceptor : acceptors_) {
-    while (backlog == Backlog::kTake && sockets_.size() < limits_.max_connections &&
-           AcceptOne(*acceptor)) {
+    // What was passed on shall not come back here while it is passed on.
+    const bool takes = backlog == Backlog::kTake && !(acceptor->for_passed && pass_on_to_ >= 0);
+    while (takes && sockets_.size() < limits_.max_connections && AcceptOne(*acceptor)) {
     }
-    error_code ignored;
-    acceptor->socket.close(ignored);
+    acceptor->Close();
+  }
+}
+
+void Server::PassOnTo(int socket, Backlog backlog) {
+  if (draining_) {
+    return;
+  }
+  pass_on_to_ = socket;
+  CloseAcceptors(backlog);
+  PassOn(false);
+}
+
+void Server::PassOn(bool holds_back) {
+  for (const auto& socket :
+       std::vector<std::shared_ptr<Socket>>(sockets_.begin(), sockets_.end())) {
+    socket->HoldBack(holds_back);
+    socket->PassOn();
+  }
+}
+
+void Server::Drain(Backlog backlog) {
+  if (draining_ && pass_on_to_ < 0) {
+    return;
+  }
+  pass_on_to_ = -1;
+  if (!draining_) {
+    CloseAcceptors(backlog);
   }
   for (const auto& socket :
        std::vector<std::shared_ptr<Socket>>(sockets_.begin(), sockets_.end())) {

@@ -58,6 +58,15 @@ class Server {
     kTake,   ///< nobody else will: they are served
     kLeave,  ///< other processes accept on the same sockets
   };
+  /// Takes connections that another process passes on (PassOnTo()) from that SOCK_SEQPACKET socket from now on. The
+  /// descriptor is the server's to close.
+  void ListenForPassed(int socket);
+  /// Closes the listening sockets, and from now on passes each connection on to another process as soon as nothing is in flight
+  /// on it, so that its peer sees nothing of it: to whoever ListenForPassed() to the other end of that SOCK_SEQPACKET socket.
+  /// What cannot be passed on now is tried again by PassOn(). Until Drain(). `socket` must stay open.
+  void PassOnTo(int socket, Backlog backlog);
+  /// Tries again; not to be called in the middle of a request. `holds_back`: connections on which requests are in flight take no more until these have ended.
+  void PassOn(bool holds_back);
   /// Closes the listening sockets, and ends each connection as soon as nothing is in flight on it. Does nothing the second time.
   void Drain(Backlog backlog);
   /// Ends every connection now; what is in flight is cancelled.
@@ -70,10 +79,11 @@ class Server {
   struct Acceptor;
 
   void Accept(Acceptor& acceptor);
+  void CloseAcceptors(Backlog backlog);
   void OnAcceptable(Acceptor& acceptor);
   /// False: there is none, or it cannot be had; errno tells.
   bool AcceptOne(Acceptor& acceptor);
-  void Add(int descriptor, const sockaddr_storage& peer);
+  bool Add(int descriptor, const sockaddr_storage& peer);
   void Remove(Socket& socket);
   bool PeerAllowed(const sockaddr_storage& address) const;
   void Count(observe::Count count, std::uint64_t by = 1) noexcept {
@@ -91,6 +101,7 @@ class Server {
   std::unordered_set<std::shared_ptr<Socket>> sockets_;
   boost::asio::steady_timer retry_;
   bool draining_ = false;
+  int pass_on_to_ = -1;  ///< -1: connections are not passed on
   bool accept_paused_ = false;
   bool told_of_no_memory_ = false;
   std::unique_ptr<char[]> read_buffer_;

@@ -298,6 +298,13 @@ void AddHost(Metrics& metrics, const HostReport& report) {
   metrics.Family("mapping_reloads", "counter", "", "Reloads of the mapping files.");
   metrics.Sample("_total", "outcome", "loaded", report.mapping_reloads);
   metrics.Sample("_total", "outcome", "refused", report.mapping_refusals);
+  metrics.Family("generation", "gauge", "",
+                 "Which of the host's generations starts workers; one more with each reload that "
+                 "takes over.");
+  metrics.Sample("", report.generation);
+  metrics.Family("reloads", "counter", "", "Reloads of the whole host.");
+  metrics.Sample("_total", "outcome", "done", report.reloads);
+  metrics.Sample("_total", "outcome", "refused", report.reload_refusals);
 }
 
 void AddPools(Metrics& metrics, const WorkerReading& sum) {
@@ -435,6 +442,9 @@ HostReport ReadReport(const Scoreboard& board, std::string_view version,
   report.mapping_problems = host.mapping_problems.Value();
   report.mapping_reloads = host.mapping_reloads.Value();
   report.mapping_refusals = host.mapping_refusals.Value();
+  report.generation = host.generation.Value();
+  report.reloads = host.reloads.Value();
+  report.reload_refusals = host.reload_refusals.Value();
   report.figures = board.All(now);
   return report;
 }
@@ -454,7 +464,8 @@ Json FiguresToJson(const HostReport& report) {
       {"workersReplaced", report.workers_replaced},
       {"workerEnds", NamedToJson(report.worker_ends, "reason")},
       {"mappingReloads",
-       {{"loaded", report.mapping_reloads}, {"refused", report.mapping_refusals}}}};
+       {{"loaded", report.mapping_reloads}, {"refused", report.mapping_refusals}}},
+      {"reloads", {{"done", report.reloads}, {"refused", report.reload_refusals}}}};
   AddDurations(json["requests"], sum.Durations());
   for (const auto* const entry : Sorted(sum.entries)) {
     Json row = {{"entry", NameOr(entry->name, std::string(kOthers))},
@@ -488,6 +499,7 @@ std::string ReportToJson(const HostReport& report) {
                              std::chrono::milliseconds(report.since_ms)))},
                {"stage", NameOf(report.stage)},
                {"ready", report.IsReady()},
+               {"generation", report.generation},
                {"mappingProblems", report.mapping_problems},
                {"workers", Json::array()},
                {"figures", FiguresToJson(report)}};

@@ -35,6 +35,9 @@ struct HostReport {
   std::uint64_t mapping_problems = 0;
   std::uint64_t mapping_reloads = 0;
   std::uint64_t mapping_refusals = 0;
+  std::uint64_t generation = 0;
+  std::uint64_t reloads = 0;
+  std::uint64_t reload_refusals = 0;
   Scoreboard::AllFigures figures{};
 
   /// Whether a worker takes requests, and more may come. `why_not`, if it is given, gets a sentence where not.

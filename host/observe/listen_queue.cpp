@@ -15,6 +15,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <map>
 
 namespace weft::host::observe {
 
@@ -116,14 +117,29 @@ std::optional<ListenQueue> LookAtListenQueue(int socket) noexcept {
   }
 }
 
+void ListenQueues::Begin(HostFigures& figures) const {
+  std::map<std::string, std::uint64_t> most;
+  for (auto& queue : figures.listen_queues) {
+    if (queue.is_named.Value() != 0) {
+      most[queue.address.Text()] = queue.most.Value();
+    }
+    queue.is_named.Set(0);
+    queue.is_known.Set(0);
+  }
+  const auto count = std::min(sockets_.size(), figures.listen_queues.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    auto& queue = figures.listen_queues[i];
+    queue.address.Set(sockets_[i].address);
+    const auto known = most.find(queue.address.Text());
+    queue.most.Set(known == most.end() ? 0 : known->second);
+    queue.is_named.Set(1);
+  }
+}
+
 void ListenQueues::Look(HostFigures& figures) const noexcept {
   const auto count = std::min(sockets_.size(), figures.listen_queues.size());
   for (std::size_t i = 0; i < count; ++i) {
     auto& queue = figures.listen_queues[i];
-    if (queue.is_named.Value() == 0) {
-      queue.address.Set(sockets_[i].address);
-      queue.is_named.Set(1);
-    }
     const auto seen = LookAtListenQueue(sockets_[i].descriptor);
     queue.is_known.Set(seen ? 1 : 0);
     if (seen) {

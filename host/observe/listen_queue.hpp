@@ -31,9 +31,11 @@ class ListenQueues {
     std::string address{};  ///< As `--listen` takes it.
   };
 
-  /// The descriptors must be open as long as Look() is called.
+  /// The descriptors must be open as long as Look() is called. Begin() comes first.
   explicit ListenQueues(std::vector<Socket> sockets) : sockets_(std::move(sockets)) {}
 
+  /// Gives them their places, which others may have had before a reload. The most that was seen stays with its address.
+  void Begin(HostFigures& figures) const;
   /// Writes down what there is now, and the most that was seen so far.
   void Look(HostFigures& figures) const noexcept;
 

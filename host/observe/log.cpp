@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -206,12 +207,32 @@ Level LogLevelNow() noexcept {
 
 bool LogsAt(Level level) noexcept { return level >= LogLevelNow(); }
 
-void ShareLogLevel() noexcept {
-  void* const page = ::mmap(nullptr, sizeof(std::atomic<Level>), PROT_READ | PROT_WRITE,
-                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+int ShareLogLevel(int shared) noexcept {
+  constexpr auto kBytes = sizeof(std::atomic<Level>);
+  const auto map = [](int descriptor) {
+    // Beyond the end of a file memory cannot be read.
+    struct stat status {};
+    const bool is_whole = descriptor < 0 || (::fstat(descriptor, &status) == 0 &&
+                                             status.st_size >= static_cast<off_t>(kBytes));
+    const int flags = MAP_SHARED | (descriptor < 0 ? MAP_ANONYMOUS : 0);
+    return is_whole ? ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, flags, descriptor, 0)
+                    : MAP_FAILED;
+  };
+  void* page = shared >= 0 ? map(shared) : MAP_FAILED;
+  if (shared >= 0 && page == MAP_FAILED) {
+    ::close(std::exchange(shared, -1));
+  }
+  if (shared < 0) {
+    shared = ::memfd_create("weft-log-level", MFD_CLOEXEC);
+    if (shared >= 0 && ::ftruncate(shared, kBytes) != 0) {
+      ::close(std::exchange(shared, -1));
+    }
+    page = map(shared);
+  }
   if (page != MAP_FAILED) {
     g_level.store(new (page) std::atomic<Level>(LogLevelNow()));
   }
+  return shared;
 }
 
 void SetStandardErrorOfLog(int descriptor) noexcept { g_standard_error.store(descriptor); }
@@ -523,6 +544,30 @@ void LogProblems(const std::vector<mappings::Problem>& problems) {
             .message = message,
             .event = "mapping_problem",
             .fields = fields});
+  }
+}
+
+void LogTextOfOther(std::string_view lines, std::string_view event) {
+  if (g_set_up.format == options::LogFormat::kText && !g_set_up.sink) {
+    WriteUntil(Clock::now(), StandardErrorOfLog(), lines);
+    return;
+  }
+  while (!lines.empty()) {
+    const auto end = std::min(lines.find('\n'), lines.size());
+    auto line = lines.substr(0, end);
+    lines.remove_prefix(std::min(end + 1, lines.size()));
+    // What has no head is of a library, or a problem of a file.
+    auto level = Level::kWarning;
+    for (const auto known : {Level::kDebug, Level::kInfo, Level::kWarning, Level::kError}) {
+      const auto head = "] " + std::string(NameOf(known)) + ": ";
+      if (const auto at = line.find(head);
+          at != std::string_view::npos && at == line.find(']') && line.find(" weft[") < at) {
+        level = known;
+        line.remove_prefix(at + head.size());
+        break;
+      }
+    }
+    LogAll({.level = level, .message = line, .event = event});
   }
 }
 

@@ -28,6 +28,9 @@ void WriteToStandardError(std::string_view text, std::chrono::milliseconds patie
 void WriteProblems(const std::vector<mappings::Problem>& problems);
 /// The same for a host: where its log is text on standard error; else an event of the log each.
 void LogProblems(const std::vector<mappings::Problem>& problems);
+/// Whole lines that another process of Weft has written whose log is text on its standard error: as they are, where this one's is
+/// so; else an event of the log each, with the level that the line has. Throws std::bad_alloc.
+void LogTextOfOther(std::string_view lines, std::string_view event);
 
 /// A member that an event has beside those that all have; text is the value unless it is a number.
 struct LogField {
@@ -116,7 +119,11 @@ Level LogLevelNow() noexcept;
 bool LogsAt(Level level) noexcept;
 /// From now on the level is one for this process and those that it forks: who sets it sets it for all. Where there is no
 /// memory for that, each keeps its own. Before the process has threads.
-void ShareLogLevel() noexcept;
+///
+/// `shared`: what another program has returned from here and left open, whose processes then have this one's level as well; -1:
+/// there is none. Returns the descriptor of what they share, which is the caller's, and closed when a program is executed; -1: it
+/// has none.
+int ShareLogLevel(int shared = -1) noexcept;
 
 /// While it lives, lines are written by a thread of its own. A worker has one; the supervisor, which must not
 /// have threads when it forks, has none. One at a time in a process.

@@ -191,15 +191,16 @@ bool OutputReader::ParseMark(std::string_view text, Mark& mark) {
 }
 
 OutputReader::Unfinished& OutputReader::UnfinishedOf(std::string_view of) {
-  const auto found = std::ranges::find(unfinished_, of, &Unfinished::of);
-  if (found != unfinished_.end()) {
+  const auto found = std::ranges::find(state_.unfinished, of, &Unfinished::of);
+  if (found != state_.unfinished.end()) {
     return *found;
   }
-  if (unfinished_.size() >= kMaxUnfinished) {
-    Give(unfinished_.front());
-    unfinished_.pop_front();
+  if (state_.unfinished.size() >= kMaxUnfinished) {
+    Give(state_.unfinished.front());
+    state_.unfinished.pop_front();
   }
-  return unfinished_.emplace_back(Unfinished{.of = std::string(of), .text = {}, .left_out = 0});
+  return state_.unfinished.emplace_back(
+      Unfinished{.of = std::string(of), .text = {}, .left_out = 0});
 }
 
 void OutputReader::Append(std::string_view of, std::string_view text, bool ends) {
@@ -209,7 +210,7 @@ void OutputReader::Append(std::string_view of, std::string_view text, bool ends)
   line.left_out += text.size() - std::min(text.size(), room);
   if (ends) {
     const auto whole = std::move(line);
-    std::erase_if(unfinished_, [&line](const Unfinished& other) { return &other == &line; });
+    std::erase_if(state_.unfinished, [&line](const Unfinished& other) { return &other == &line; });
     Give(whole);
   }
 }
@@ -230,22 +231,22 @@ void OutputReader::Give(const Unfinished& line) {
 void OutputReader::Read(std::string_view bytes) {
   while (!bytes.empty()) {
     // A marked piece ends with its line, and begins wherever it does: in an unmarked line that is not ended, too.
-    const bool is_marked = !packet_.empty() && packet_[0] == kRecord;
+    const bool is_marked = !state_.packet.empty() && state_.packet[0] == kRecord;
     const auto stop = is_marked ? bytes.find('\n') : bytes.find_first_of("\n\x1e");
     const auto part = bytes.substr(0, stop);
-    if (packet_.empty() && stop == 0 && bytes[0] == kRecord) {
-      packet_.push_back(kRecord);
+    if (state_.packet.empty() && stop == 0 && bytes[0] == kRecord) {
+      state_.packet.push_back(kRecord);
       bytes.remove_prefix(1);
       continue;
     }
     if (is_marked) {
-      packet_.append(
-          part.substr(0, 2 * PIPE_BUF - std::min<std::size_t>(2 * PIPE_BUF, packet_.size())));
+      state_.packet.append(
+          part.substr(0, 2 * PIPE_BUF - std::min<std::size_t>(2 * PIPE_BUF, state_.packet.size())));
       if (stop == std::string_view::npos) {
         return;
       }
       bytes.remove_prefix(stop + 1);
-      const std::string packet = std::exchange(packet_, {});
+      const std::string packet = std::exchange(state_.packet, {});
       Mark mark;
       if (ParseMark(packet, mark)) {
         Append(mark.of, mark.text, mark.ends);
@@ -266,12 +267,12 @@ void OutputReader::Read(std::string_view bytes) {
 }
 
 void OutputReader::End() {
-  if (!packet_.empty()) {
-    Append({}, std::exchange(packet_, {}), true);
+  if (!state_.packet.empty()) {
+    Append({}, std::exchange(state_.packet, {}), true);
   }
-  while (!unfinished_.empty()) {
-    const auto line = std::move(unfinished_.front());
-    unfinished_.pop_front();
+  while (!state_.unfinished.empty()) {
+    const auto line = std::move(state_.unfinished.front());
+    state_.unfinished.pop_front();
     if (!line.text.empty()) {
       Give(line);
     }

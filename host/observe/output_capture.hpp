@@ -49,12 +49,26 @@ class OutputReader {
   /// Nothing follows: gives what has no end as lines.
   void End();
 
- private:
+  /// A line whose end has not been read.
   struct Unfinished {
-    std::string of;  ///< the mark that its lines have; empty: descriptors
-    std::string text;
+    std::string of{};  ///< the mark that its lines have; empty: descriptors
+    std::string text{};
     std::uint64_t left_out = 0;
+
+    friend bool operator==(const Unfinished&, const Unfinished&) = default;
   };
+  /// All that is between two calls of Read().
+  struct State {
+    std::string packet{};  ///< what is read of a marked piece, or of an unmarked line
+    std::deque<Unfinished> unfinished{};
+
+    friend bool operator==(const State&, const State&) = default;
+  };
+  /// For a reader that goes on where this one was, in another program.
+  [[nodiscard]] const State& Now() const noexcept { return state_; }
+  void GoOnFrom(State state) noexcept { state_ = std::move(state); }
+
+ private:
   struct Mark;
 
   Unfinished& UnfinishedOf(std::string_view of);
@@ -63,8 +77,7 @@ class OutputReader {
   static bool ParseMark(std::string_view text, Mark& mark);
 
   const Take take_;
-  std::string packet_;  ///< what is read of a marked piece, or of an unmarked line
-  std::deque<Unfinished> unfinished_;
+  State state_;
 };
 
 }  // namespace weft::host::observe

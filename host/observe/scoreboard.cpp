@@ -18,7 +18,7 @@ namespace weft::host::observe {
 namespace {
 
 /// "weftfig", and a number that grows when what lies where is changed.
-constexpr std::uint64_t kMagic = 0x7765'6674'6669'6701;
+constexpr std::uint64_t kMagic = 0x7765'6674'6669'6702;
 /// So often the supervisor may be in the middle of adding up, each time for less than a millisecond; it may also have been stopped
 /// there, and then what it has is better than nothing.
 constexpr int kReadAttempts = 8;

@@ -55,6 +55,9 @@ struct HostFigures {
   Figure mapping_problems;
   Figure mapping_reloads;
   Figure mapping_refusals;
+  Figure generation;  ///< That starts workers now.
+  Figure reloads;     ///< Of the whole host: a new generation served.
+  Figure reload_refusals;
   /// Odd while figures of a worker that has ended are added to those of all: who adds up meanwhile might count them twice.
   std::atomic<std::uint64_t> folds{0};
 };
@@ -83,6 +86,9 @@ class Scoreboard {
 
   /// -1: there is none. It is closed when a program is executed, unless somebody says otherwise.
   [[nodiscard]] int Descriptor() const noexcept { return descriptor_; }
+
+  /// For how many workers at once.
+  [[nodiscard]] std::size_t Room() const noexcept { return parts_; }
 
   [[nodiscard]] HostFigures& Host() noexcept;
   [[nodiscard]] const HostFigures& Host() const noexcept;

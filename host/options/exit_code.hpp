@@ -10,7 +10,8 @@ namespace weft::host::options {
 /// | code | when                                                     | starting again helps        |
 /// |------|----------------------------------------------------------|-----------------------------|
 /// | 0    | done; for `serve`, stopped because it was asked to       | -                           |
-/// | 1    | `check`, `explain`: the mappings are wrong                | no, correct them            |
+/// | 1    | `check`, `explain`: the mappings are wrong; `reload`:    | no, correct them            |
+/// |      | the old generation stays                                 |                             |
 /// | 3..7 | `explain`: what the request comes to, as below           | -                           |
 /// | 64   | wrong command, option, value, INI key or WEFT_* variable;| no, change the command line |
 /// |      | or nothing to listen on                                  |                             |
@@ -20,6 +21,7 @@ namespace weft::host::options {
 /// |      | worker before it is ready                                | replace the module          |
 /// | 71   | the system refuses: descriptors, memory, processes       | yes, once there is room     |
 /// | 74   | standard output cannot be written (--help, a list)       | -                           |
+/// | 75   | `reload`: the outcome is not known yet                   | ask `status`                |
 /// | 77   | the user may not: a port below 1024, a folder, a socket  | no, grant it                |
 /// | 78   | configuration: mappings, an address that this machine    | no, correct it              |
 /// |      | does not have, a descriptor that is no listening socket, |                             |
@@ -36,6 +38,7 @@ inline constexpr int kExitUnavailable = 69;
 inline constexpr int kExitSoftware = 70;
 inline constexpr int kExitSystem = 71;
 inline constexpr int kExitInputOutput = 74;
+inline constexpr int kExitNotYet = 75;
 inline constexpr int kExitNoPermission = 77;
 inline constexpr int kExitConfiguration = 78;
 

@@ -207,7 +207,8 @@ void AppendProcesses(std::vector<Option>& table) {
 
   table.push_back(
       Special(kGroup, "control", "PATH", "none",
-              "Unix socket where the supervisor answers `weft status`, for its own user alone.",
+              "Unix socket where the supervisor answers `weft status`, `weft reload` and `weft "
+              "log-level`, for its own user alone.",
               [](Settings& settings, std::string_view text) {
                 if (!text.starts_with('/') || text.find('\0') != std::string_view::npos) {
                   // Relative, it would mean another file to a command in another folder.
@@ -832,6 +833,12 @@ Option StatusFormatOption() {
                      throw BadValue(Quoted(text) + " is no format: give text, json or openmetrics");
                    }
                  });
+}
+
+Option TimeoutOption() {
+  return Quantity<Duration>("Waiting", "timeout", &Settings::reload_timeout, {1ms, 24h},
+                            "How long to wait for the outcome. The reload goes on without this "
+                            "command.");
 }
 
 Option DocumentRootOption() {

@@ -48,6 +48,9 @@ struct Option {
 /// The same, of `weft status`.
 [[nodiscard]] Option StatusFormatOption();
 
+/// `--timeout`, of `weft reload`; on the command line alone.
+[[nodiscard]] Option TimeoutOption();
+
 /// `--document-root`, of `weft explain`; this and those below on the command line alone.
 [[nodiscard]] Option DocumentRootOption();
 /// The same, of `weft check`.

@@ -142,6 +142,12 @@ Table LogLevelOptions() {
   return table;
 }
 
+Table ReloadOptions() {
+  Table table = SomeOptions({"config", "control", "log-level"});
+  table.back() = TimeoutOption();
+  return table;
+}
+
 Table StacksOptions() {
   Table table = SomeOptions({"log-level"});
   table.pop_back();
@@ -156,9 +162,24 @@ constexpr std::array kCommands{
         .summary = "answer requests",
         .introduction = "Answers FastCGI requests with the handlers that the mappings name.",
         .epilogue = R"(
-Signals: TERM or QUIT ends running requests and stops; INT, or a second TERM, stops at once.
+Signals: TERM or QUIT ends running requests and stops; INT, or a second TERM, stops at once. HUP
+reads the mapping files anew; USR2 is 'weft reload': a new generation of all that there is.
 Exit codes: 0 stopped as asked, 64 wrong options, 69 address taken, 70 fault of Weft, 71 the
 system refuses, 77 no permission, 78 wrong configuration.
+)",
+        .options = OptionTable},
+    CommandEntry{
+        .command = Command::kTrial,
+        .name = "trial",
+        .summary = "tell whether 'serve' could start",
+        .introduction =
+            "Does with the same options what 'weft serve' does until a worker is ready: reads the\n"
+            "mappings, loads the modules and starts them. Then it stops them and ends; it takes "
+            "no\n"
+            "connection. A running host does the same before it reloads.",
+        .epilogue = R"(
+Exit codes: 0 it could start, 64 wrong options, 69 address taken, 70 fault of Weft, 71 the system
+refuses, 77 no permission, 78 wrong configuration.
 )",
         .options = OptionTable},
     CommandEntry{
@@ -222,6 +243,20 @@ Exit codes: 0 it has answered, 64 wrong options, 69 nobody answers there, 74 the
 written, 77 no permission.
 )",
                  .options = StatusOptions},
+    CommandEntry{.command = Command::kReload,
+                 .name = "reload",
+                 .summary = "replace the modules, the options and the program of a running host",
+                 .introduction =
+                     "Asks the supervisor of a running host, on the socket of its --control, for a "
+                     "new generation:\n"
+                     "of the program's file as it is now, with the options, the modules and the "
+                     "mappings of now. No\n"
+                     "request is lost. Waits until it serves, or is refused, and prints which.",
+                 .epilogue = R"(
+Exit codes: 0 the new generation serves, 1 the old one stays, 64 wrong options, 69 nobody answers
+there, 74 the outcome cannot be written, 75 there is none yet (--timeout), 77 no permission.
+)",
+                 .options = ReloadOptions},
     CommandEntry{.command = Command::kStacks,
                  .name = "stacks",
                  .summary = "tell what the requests of a worker are at",
@@ -455,10 +490,28 @@ std::optional<std::pair<std::string, std::string>> ReadLine(const std::string& l
   }
 }
 
-std::vector<Assignment> ReadFile(const Table& table, const std::filesystem::path& file,
-                                 const std::string& named_by) {
+/// The whole file.
+std::string TextOf(const std::filesystem::path& file, const std::string& named_by) {
   errno = 0;
   std::ifstream stream(file);
+  std::string text;
+  std::string line;
+  while (std::getline(stream, line)) {
+    text += line;
+    text += '\n';
+  }
+  if (!stream.eof()) {
+    const std::string reason =
+        errno != 0 ? std::generic_category().message(errno) : std::string("read error");
+    throw Refusal(named_by + ": cannot read " + Quoted(file.string()) + ": " + reason +
+                  ": name a readable INI file");
+  }
+  return text;
+}
+
+std::vector<Assignment> AssignmentsIn(const std::string& text, const Table& table,
+                                      const std::filesystem::path& file) {
+  std::istringstream stream(text);
   std::vector<Assignment> assignments;
   std::map<const Option*, std::size_t> first_lines;
   std::string line;
@@ -484,12 +537,6 @@ std::vector<Assignment> ReadFile(const Table& table, const std::filesystem::path
       throw Refusal(NeedsValue(place, *option, " = ", key));
     }
     Append(assignments, *option, place, value);
-  }
-  if (!stream.eof()) {
-    const std::string reason =
-        errno != 0 ? std::generic_category().message(errno) : std::string("read error");
-    throw Refusal(named_by + ": cannot read " + Quoted(file.string()) + ": " + reason +
-                  ": name a readable INI file");
   }
   return assignments;
 }
@@ -554,7 +601,7 @@ void CheckTogether(const Settings& settings) {
 }
 
 ParseResult ParseOptions(const CommandEntry& command, const std::vector<std::string>& arguments,
-                         const char* const* environment) {
+                         const char* const* environment, const ConfigText* known) {
   const Table table = command.options();
   const CommandLine command_line = ReadCommandLine(command, table, arguments);
   ParseResult result;
@@ -575,7 +622,11 @@ ParseResult ParseOptions(const CommandEntry& command, const std::vector<std::str
   std::vector<Assignment> from_file;
   const Assignment* config = FindConfig(command_line.assignments);
   if (config == nullptr) config = FindConfig(from_environment);
-  if (config != nullptr) from_file = ReadFile(all, config->value, config->place);
+  if (config != nullptr) {
+    const bool is_known = known != nullptr && known->path == config->value;
+    result.config = {config->value, is_known ? known->text : TextOf(config->value, config->place)};
+    from_file = AssignmentsIn(result.config->text, all, config->value);
+  }
 
   Settings settings;
   Apply(settings, from_environment);  // the weakest first: the last one to set a field wins
@@ -587,15 +638,15 @@ ParseResult ParseOptions(const CommandEntry& command, const std::vector<std::str
   return result;
 }
 
-ParseResult ParseCommand(const std::vector<std::string>& arguments,
-                         const char* const* environment) {
+ParseResult ParseCommand(const std::vector<std::string>& arguments, const char* const* environment,
+                         const ConfigText* known) {
   if (arguments.empty()) throw Refusal("no command: write 'weft serve', or 'weft --help'");
   const std::string& command = arguments.front();
   ParseResult result;
   std::vector<std::string> names;
   for (const CommandEntry& entry : kCommands) {
     if (command == entry.name) {
-      return ParseOptions(entry, {arguments.begin() + 1, arguments.end()}, environment);
+      return ParseOptions(entry, {arguments.begin() + 1, arguments.end()}, environment, known);
     }
     names.emplace_back(entry.name);
   }
@@ -622,11 +673,12 @@ std::span<const CommandEntry> Commands() { return kCommands; }
 
 std::string_view AboutValues() { return kAboutValues; }
 
-ParseResult Parse(int argc, const char* const* argv, const char* const* environment) {
+ParseResult Parse(int argc, const char* const* argv, const char* const* environment,
+                  const ConfigText* known) {
   std::vector<std::string> arguments;
   for (int i = 1; i < argc; ++i) arguments.emplace_back(argv[i]);
   try {
-    return ParseCommand(arguments, environment);
+    return ParseCommand(arguments, environment, known);
   } catch (const Refusal& refusal) {
     ParseResult result;
     result.error = "weft: " + std::string(refusal.what());

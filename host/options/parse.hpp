@@ -13,7 +13,26 @@
 namespace weft::host::options {
 
 /// The commands of `weft`; parse.cpp has the table of them.
-enum class Command { kServe, kModules, kCheck, kExplain, kStatus, kStacks, kPing, kLogLevel };
+enum class Command {
+  kServe,
+  kTrial,
+  kModules,
+  kCheck,
+  kExplain,
+  kStatus,
+  kReload,
+  kStacks,
+  kPing,
+  kLogLevel
+};
+
+/// An INI file as it was read.
+struct ConfigText {
+  std::string path;  ///< As --config or WEFT_CONFIG has it.
+  std::string text;
+
+  friend bool operator==(const ConfigText&, const ConfigText&) = default;
+};
 
 /// A command: its options, and what its help says around them.
 struct CommandEntry {
@@ -42,6 +61,8 @@ struct ParseResult {
   std::optional<Settings> settings;
   /// What stands beside the options: as many as the command takes.
   std::vector<std::string> arguments;
+  /// What the INI file said, where one was named.
+  std::optional<ConfigText> config;
   /// For standard output: the help or the version, ending in a newline.
   std::string output;
   /// For standard error: one line, without its newline, that says what is wrong, where, and what
@@ -61,7 +82,9 @@ struct ParseResult {
 /// container set-ups say so.
 ///
 /// `argv` and `environment` are as main() gets them; `environment` ends with a null pointer.
+/// `known`: what counts in place of the file of that path; null: the file is read.
 /// Throws: nothing but std::bad_alloc; what is wrong with the input is in the result.
-[[nodiscard]] ParseResult Parse(int argc, const char* const* argv, const char* const* environment);
+[[nodiscard]] ParseResult Parse(int argc, const char* const* argv, const char* const* environment,
+                                const ConfigText* known = nullptr);
 
 }  // namespace weft::host::options

@@ -335,6 +335,9 @@ struct Settings {
   // Commands that list something.
 
   OutputFormat format = OutputFormat::kText;
+  /// How long `weft reload` waits for the outcome. 10m: a trial and the first worker have `start_timeout` each, and a
+  /// reload that goes on is waited for before.
+  std::chrono::milliseconds reload_timeout{600'000};
   /// Where the site's files are, for `weft explain` and `weft check`. Empty: where `document_root_mappings` has them, else
   /// nothing exists. `weft serve` is told by the web server.
   std::filesystem::path document_root;

@@ -23,7 +23,7 @@ ControlSocket::ControlSocket(Listener listener, Answer answer, const Framing& fr
 }
 
 void ControlSocket::AppendEvents(std::vector<pollfd>& events, Clock::time_point now) const {
-  const bool is_paused = now < paused_until_;
+  const bool is_paused = !accepts_ || now < paused_until_;
   events.push_back({.fd = is_paused ? -1 : listener_.Descriptor(), .events = POLLIN, .revents = 0});
   for (const Client& client : clients_) {
     const short awaited = client.stage == Client::Stage::kWriting ? POLLOUT : POLLIN;

@@ -56,6 +56,12 @@ class ControlSocket {
   void AppendEvents(std::vector<pollfd>& events, Clock::time_point now) const;
   /// How many that are now.
   [[nodiscard]] std::size_t Events() const noexcept { return 1 + clients_.size(); }
+  /// Who connects from now on waits, until AcceptAgain(), or until another takes over the socket.
+  void AcceptNoMore() noexcept { accepts_ = false; }
+  void AcceptAgain() noexcept { accepts_ = true; }
+  /// Nobody waits for an answer.
+  [[nodiscard]] bool IsIdle() const noexcept { return clients_.empty(); }
+  [[nodiscard]] const Listener& Socket() const noexcept { return listener_; }
   /// Does what can be done. `events`: as the last AppendEvents() made them, and poll(2) filled in.
   void Handle(std::span<const pollfd> events, Clock::time_point now) noexcept;
   /// When to call Handle() again though nothing happens. `now`: as for AppendEvents().
@@ -83,6 +89,7 @@ class ControlSocket {
   Framing framing_;
   std::vector<Client> clients_;  // the oldest first; has room for kMaxClients
   Clock::time_point paused_until_{};
+  bool accepts_ = true;
 };
 
 }  // namespace weft::host::supervisor

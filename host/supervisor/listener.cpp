@@ -195,6 +195,11 @@ constexpr auto kUnchangedGroup = static_cast<gid_t>(-1);
 struct SocketOwner {
   uid_t user = kUnchangedUser;
   gid_t group = kUnchangedGroup;
+
+  /// What changes nothing is not asked for: a service's filter of system calls may refuse it all the same.
+  [[nodiscard]] bool ChangesAny() const noexcept {
+    return user != kUnchangedUser || group != kUnchangedGroup;
+  }
 };
 
 SocketOwner OwnerOf(const Settings& settings) try {
@@ -239,9 +244,7 @@ Listener OpenUnix(const std::string& path, const std::string& address, mode_t mo
     Fail(options::kExitNoPermission, address, ErrorText(errno),
          "its mode cannot be set: choose another folder");
   }
-  // Not asked for where it would change nothing: a service's filter of system calls may refuse it all the same.
-  const bool is_to_change = owner.user != kUnchangedUser || owner.group != kUnchangedGroup;
-  if (is_to_change && ::lchown(path.c_str(), owner.user, owner.group) != 0) {
+  if (owner.ChangesAny() && ::lchown(path.c_str(), owner.user, owner.group) != 0) {
     Fail(options::kExitNoPermission, address, ErrorText(errno),
          "only root gives it to another user, and who is not root to his own groups alone: leave "
          "--socket-owner and --socket-group out, or start it as root");
@@ -317,13 +320,19 @@ AddressList Resolve(const options::TcpAddress& tcp, const std::string& host, int
 /// Before anything is opened: a name server may keep us waiting, and there is no socket's file yet
 /// that a stop would leave.
 std::vector<AddressList> ResolveNames(const Settings& settings) {
-  const EndsOnStop while_waiting;
-  std::vector<AddressList> lists;
-  for (const ListenAddress& address : settings.listen) {
+  const auto has_name = [](const ListenAddress& address) {
     const auto* const tcp = std::get_if<options::TcpAddress>(&address);
-    lists.push_back(tcp != nullptr && tcp->host != "*"
-                        ? Resolve(*tcp, tcp->host, AF_UNSPEC, options::ToString(address))
-                        : nullptr);
+    return tcp != nullptr && tcp->host != "*";
+  };
+  std::vector<AddressList> lists(settings.listen.size());
+  // With sockets that were taken over there is something to clear away.
+  if (std::ranges::none_of(settings.listen, has_name)) return lists;
+  const EndsOnStop while_waiting;
+  for (std::size_t i = 0; i < lists.size(); ++i) {
+    const ListenAddress& address = settings.listen[i];
+    if (!has_name(address)) continue;
+    const auto& tcp = std::get<options::TcpAddress>(address);
+    lists[i] = Resolve(tcp, tcp.host, AF_UNSPEC, options::ToString(address));
   }
   return lists;
 }
@@ -545,6 +554,9 @@ SocketFile::SocketFile(std::string path)
   if (!file_.IsOpen()) throw std::system_error(errno, std::system_category(), "open " + path_);
 }
 
+SocketFile::SocketFile(std::string path, FileDescriptor file)
+    : path_(std::move(path)), file_(std::move(file)), owner_(::getpid()) {}
+
 SocketFile::~SocketFile() {
   if (!file_.IsOpen() || owner_ != ::getpid()) return;
   struct stat ours {};
@@ -555,44 +567,127 @@ SocketFile::~SocketFile() {
   }
 }
 
-ListeningSockets OpenListeners(const Settings& settings) {
-  if (settings.listen.empty()) return InheritAny();
-  const std::vector<AddressList> resolved = ResolveNames(settings);
-  const SocketOwner owner = OwnerOf(settings);
-  ListeningSockets sockets;
-  for (std::size_t i = 0; i < settings.listen.size(); ++i) {
-    const ListenAddress& address = settings.listen[i];
-    if (const auto* unix_address = std::get_if<options::UnixAddress>(&address)) {
-      sockets.listeners.push_back(OpenUnix(unix_address->path, options::ToString(address),
-                                           static_cast<mode_t>(settings.socket_mode), owner,
-                                           static_cast<int>(settings.backlog)));
-    } else if (const auto* tcp = std::get_if<options::TcpAddress>(&address)) {
-      if (tcp->host == "*") {
-        sockets.listeners.push_back(OpenEveryTcp(*tcp, settings));
-      } else {
-        OpenTcp(*tcp, resolved[i].get(), settings, sockets.listeners);
-      }
+namespace {
+
+/// Of a socket that is there already, as a new one would have it; what fails leaves it as it was, and it serves. By its file's
+/// descriptor: its folder may be another user's by now, who could have put another file in its place.
+void BringUpToDate(const Listener& listener, const Settings& settings) {
+  static_cast<void>(::listen(listener.Descriptor(), static_cast<int>(settings.backlog)));
+  if (listener.File() == nullptr) return;
+  const int file = listener.File()->Descriptor();
+  // What is open for its name only takes no fchmod(2).
+  const std::string path = "/proc/self/fd/" + std::to_string(file);
+  static_cast<void>(!::chmod(path.c_str(), static_cast<mode_t>(settings.socket_mode)));
+  try {
+    const SocketOwner owner = OwnerOf(settings);
+    if (owner.ChangesAny()) {
+      static_cast<void>(!::fchownat(file, "", owner.user, owner.group, AT_EMPTY_PATH));
+    }
+  } catch (const ListenError&) {
+    // The trial has found them; by now the system does not.
+  }
+}
+
+/// Those of `known` with that source, out of there.
+std::vector<Listener> TakeKnown(std::vector<Listener>& known, const std::string& source,
+                                const Settings& settings) {
+  std::vector<Listener> taken;
+  for (auto at = known.begin(); at != known.end();) {
+    if (at->Source() != source) {
+      ++at;
+      continue;
+    }
+    if (at->Descriptor() >= 0 && !source.empty()) BringUpToDate(*at, settings);
+    taken.push_back(std::move(*at));
+    at = known.erase(at);
+  }
+  return taken;
+}
+
+void Open(const ListenAddress& address, const addrinfo* resolved, const Settings& settings,
+          std::vector<Listener>& listeners) {
+  if (const auto* unix_address = std::get_if<options::UnixAddress>(&address)) {
+    listeners.push_back(OpenUnix(unix_address->path, options::ToString(address),
+                                 static_cast<mode_t>(settings.socket_mode), OwnerOf(settings),
+                                 static_cast<int>(settings.backlog)));
+  } else if (const auto* tcp = std::get_if<options::TcpAddress>(&address)) {
+    if (tcp->host == "*") {
+      listeners.push_back(OpenEveryTcp(*tcp, settings));
     } else {
-      const auto& inherited = std::get<options::DescriptorAddress>(address);
-      sockets.listeners.push_back(Inherit(inherited.number, options::ToString(inherited)));
+      OpenTcp(*tcp, resolved, settings, listeners);
+    }
+  } else {
+    const auto& inherited = std::get<options::DescriptorAddress>(address);
+    listeners.push_back(Inherit(inherited.number, options::ToString(inherited)));
+  }
+}
+
+}  // namespace
+
+ListeningSockets OpenListeners(const Settings& settings) {
+  std::vector<Listener> none;
+  return OpenListeners(settings, none);
+}
+
+ListeningSockets OpenListeners(const Settings& settings, std::vector<Listener>& known) {
+  ListeningSockets sockets;
+  if (settings.listen.empty()) {
+    sockets.listeners = TakeKnown(known, {}, settings);
+    return sockets.listeners.empty() ? InheritAny() : std::move(sockets);
+  }
+  // Of a takeover they were looked up before, by the trial.
+  if (std::ranges::none_of(known, [](const Listener& one) { return one.Descriptor() >= 0; })) {
+    static_cast<void>(OwnerOf(settings));
+  }
+  std::vector<std::vector<Listener>> taken;
+  Settings others = settings;
+  others.listen.clear();
+  for (const ListenAddress& address : settings.listen) {
+    taken.push_back(TakeKnown(known, options::ToString(address), settings));
+    if (taken.back().empty()) others.listen.push_back(address);
+  }
+  const std::vector<AddressList> resolved = ResolveNames(others);
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < settings.listen.size(); ++i) {
+    const std::size_t first = sockets.listeners.size();
+    if (taken[i].empty()) {
+      Open(settings.listen[i], resolved[next++].get(), settings, sockets.listeners);
+    }
+    for (Listener& listener : taken[i]) sockets.listeners.push_back(std::move(listener));
+    for (std::size_t j = first; j < sockets.listeners.size(); ++j) {
+      sockets.listeners[j].SetSource(options::ToString(settings.listen[i]));
     }
   }
   return sockets;
 }
 
+std::string ControlSource(const std::string& path) { return "--control " + path; }
+
 Listener OpenControl(const std::string& path) {
   constexpr mode_t kOwnerAlone = 0600;
   constexpr int kBacklog = 128;
-  return OpenUnix(path, "--control " + path, kOwnerAlone, {}, kBacklog);
+  Listener listener = OpenUnix(path, ControlSource(path), kOwnerAlone, {}, kBacklog);
+  listener.SetSource(ControlSource(path));
+  return listener;
 }
 
-std::vector<Listener> OpenMetrics(const Settings& settings) {
+std::string MetricsSource(const Settings& settings) {
+  return settings.metrics_listen ? "--metrics-listen " + options::ToString(*settings.metrics_listen)
+                                 : std::string();
+}
+
+std::vector<Listener> OpenMetrics(const Settings& settings, std::vector<Listener>& known) {
   if (!settings.metrics_listen) return {};
   Settings alone = settings;
   alone.listen = {*settings.metrics_listen};
   constexpr std::size_t kBacklog = 128;
   alone.backlog = kBacklog;
-  return OpenListeners(alone).listeners;
+  const std::string source = MetricsSource(settings);
+  std::vector<Listener> listeners = TakeKnown(known, source, alone);
+  if (!listeners.empty()) return listeners;
+  listeners = OpenListeners(alone).listeners;
+  for (Listener& listener : listeners) listener.SetSource(source);
+  return listeners;
 }
 
 void EnsureStandardDescriptors() {

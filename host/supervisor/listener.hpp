@@ -40,9 +40,20 @@ class SocketFile {
  public:
   /// Throws std::system_error when the file cannot be looked at.
   explicit SocketFile(std::string path);
+  /// Takes over what another SocketFile had: `file` is its Descriptor().
+  SocketFile(std::string path, FileDescriptor file);
   SocketFile(SocketFile&&) noexcept = default;
-  SocketFile& operator=(SocketFile&&) = delete;
+  SocketFile& operator=(SocketFile&& other) noexcept {
+    std::swap(path_, other.path_);
+    std::swap(file_, other.file_);
+    std::swap(owner_, other.owner_);
+    return *this;
+  }
   ~SocketFile();
+
+  [[nodiscard]] const std::string& Path() const noexcept { return path_; }
+  /// What tells it from another file of that path.
+  [[nodiscard]] int Descriptor() const noexcept { return file_.Number(); }
 
  private:
   std::string path_;
@@ -64,6 +75,13 @@ class Listener {
   /// one followed by what it is bound to: `fd:0 (unix:/run/weft.sock)`.
   [[nodiscard]] const std::string& Address() const noexcept { return address_; }
 
+  /// What it was opened for, as ToString(ListenAddress) has it; `--control PATH`, `--metrics-listen ADDRESS`; empty: nothing was said, and it was
+  /// inherited.
+  [[nodiscard]] const std::string& Source() const noexcept { return source_; }
+  void SetSource(std::string source) { source_ = std::move(source); }
+  /// Null: it has none, or it is not this process's to remove.
+  [[nodiscard]] const SocketFile* File() const noexcept { return file_ ? &*file_ : nullptr; }
+
   /// Gives the socket away; the caller closes it. The file stays until the listener dies.
   [[nodiscard]] int ReleaseDescriptor() noexcept { return socket_.Release(); }
 
@@ -71,6 +89,7 @@ class Listener {
   FileDescriptor socket_;
   std::optional<SocketFile> file_;
   std::string address_;
+  std::string source_;
 };
 
 struct ListeningSockets {
@@ -107,18 +126,28 @@ struct ListeningSockets {
 /// they are blocked: nothing is open yet, and a name server may take its time.
 ///
 /// Throws ListenError. Threads: call before any other thread exists (umask, environment).
+///
+/// `known`: those that are open already; what `settings.listen` names as one was named before is taken from there (where
+/// it names nothing: those that were inherited), brought to the new mode and backlog, and the rest stays.
 [[nodiscard]] ListeningSockets OpenListeners(const options::Settings& settings);
+[[nodiscard]] ListeningSockets OpenListeners(const options::Settings& settings,
+                                             std::vector<Listener>& known);
 
 /// Opens the Unix socket of `--control`, as one of `--listen` is opened, for this user alone (mode 0600).
 ///
 /// Throws ListenError. Threads: call before any other thread exists (umask).
 [[nodiscard]] Listener OpenControl(const std::string& path);
+/// What its Source() is.
+[[nodiscard]] std::string ControlSource(const std::string& path);
 
 /// Opens `settings.metrics_listen`, as one of `settings.listen` is opened; a name may stand for several addresses. None is given:
-/// there are none.
+/// there are none. `known`: as for OpenListeners(), by their MetricsSource().
 ///
 /// Throws ListenError. Threads: call before any other thread exists (umask).
-[[nodiscard]] std::vector<Listener> OpenMetrics(const options::Settings& settings);
+[[nodiscard]] std::vector<Listener> OpenMetrics(const options::Settings& settings,
+                                                std::vector<Listener>& known);
+/// What their Source() is; empty: there are none.
+[[nodiscard]] std::string MetricsSource(const options::Settings& settings);
 
 /// Opens /dev/null on each of descriptors 0, 1 and 2 that is closed, as FastCGI allows a web server
 /// to leave 1 and 2. Else the next socket becomes descriptor 2, and log lines go to a client.

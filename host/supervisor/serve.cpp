@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
-#include <filesystem>
 #include <memory>
 #include <new>
 #include <optional>
@@ -18,16 +17,15 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
-#include <variant>
 #include <vector>
 
-#include "host/observe/access_log.hpp"
 #include "host/observe/log.hpp"
 #include "host/options/exit_code.hpp"
 #include "host/supervisor/listener.hpp"
 #include "host/supervisor/privileges.hpp"
 #include "host/supervisor/service_manager.hpp"
 #include "host/supervisor/supervisor.hpp"
+#include "host/supervisor/try_start.hpp"
 #include "host/worker/worker.hpp"
 #include "mappings/fingerprint.hpp"
 #include "mappings/loader.hpp"
@@ -40,13 +38,6 @@ using options::LogLevel;
 using options::Settings;
 
 using Mappings = std::shared_ptr<const mappings::MappingTable>;
-
-/// Prints the problems. Null: there is no table.
-Mappings CheckedMappings(const Settings& settings) {
-  mappings::LoadResult loaded = mappings::Load(settings.Mappings());
-  observe::LogProblems(loaded.problems);
-  return std::move(loaded.table);
-}
 
 /// The table that a worker has found sound, types included: if the files are still those. If not, it stays
 /// null, for a worker will report of the others too.
@@ -107,46 +98,34 @@ class SocketFiles {
   inline static pid_t process_ = -1;
 };
 
-bool AccessLogIsSound(const Settings& settings) {
-  try {
-    observe::AccessLog::Check(settings.access_log);
-    if (!settings.slow_log.empty()) observe::LineSink::CheckFile(settings.slow_log, "slow log");
-    return true;
-  } catch (const std::system_error& error) {
-    observe::Log(LogLevel::kError, std::string(error.what()) +
-                                       ": name another file with --access-log, or --slow-log");
-    return false;
+/// Keeps what is handed over open for the program that is executed meanwhile.
+class KeptOpen {
+ public:
+  explicit KeptOpen(const Handover& handover) : handover_(handover) {
+    SetCloseOnExec(handover_, false);
   }
-}
+  KeptOpen(const KeptOpen&) = delete;
+  KeptOpen& operator=(const KeptOpen&) = delete;
+  ~KeptOpen() { SetCloseOnExec(handover_, true); }
 
-std::filesystem::path UnixPath(const options::ListenAddress& address) {
-  const auto* const unix_address = std::get_if<options::UnixAddress>(&address);
-  return unix_address == nullptr ? std::filesystem::path()
-                                 : std::filesystem::path(unix_address->path).lexically_normal();
-}
+ private:
+  const Handover& handover_;
+};
 
-/// Opened second, one would be found taken: by this process itself.
-bool SocketsAreApart(const Settings& settings) {
-  const std::filesystem::path control = std::filesystem::path(settings.control).lexically_normal();
-  const std::filesystem::path metrics =
-      settings.metrics_listen ? UnixPath(*settings.metrics_listen) : std::filesystem::path();
-  const auto refuse = [](const std::string& one, const char* other) {
-    observe::Log(LogLevel::kError,
-                 one + " is the path of " + other + ", too: give it one of its own");
-    return false;
+Generations GenerationsOf(const Invocation& invocation) {
+  Generations generations;
+  generations.become_trial = [invocation](const Handover& handover) {
+    const FileDescriptor state = TextInMemory(Encode(handover));
+    return Execute(invocation, "trial", state.Number());
   };
-  for (const options::ListenAddress& address : settings.listen) {
-    const std::filesystem::path path = UnixPath(address);
-    if (path.empty()) continue;
-    if (path == control) return refuse("--control " + settings.control, "--listen");
-    if (path == metrics) {
-      return refuse("--metrics-listen " + options::ToString(*settings.metrics_listen), "--listen");
-    }
-  }
-  if (!metrics.empty() && metrics == control) {
-    return refuse("--metrics-listen " + options::ToString(*settings.metrics_listen), "--control");
-  }
-  return true;
+  generations.take_over = [invocation](const Handover& handover) {
+    const FileDescriptor state = TextInMemory(Encode(handover));
+    const KeptOpen kept(handover);
+    return Execute(invocation, {}, state.Number());
+  };
+  generations.file_identity = [invocation] { return invocation.FileIdentity(); };
+  generations.output = [](std::string_view lines) { observe::LogTextOfOther(lines, "trial"); };
+  return generations;
 }
 
 /// What a worker without a supervisor may take to end beyond its drain time.
@@ -188,36 +167,40 @@ worker::WorkerStart::Progress ProgressFor(const std::shared_ptr<ServiceManager>&
               }};
 }
 
-int ServeChecked(const Settings& settings) {
-  if (!SocketsAreApart(settings)) return options::kExitConfiguration;
-  const std::optional<Identity> identity = FindIdentity(settings);
-  // Before the sockets: a server that cannot serve must not accept.
-  Mappings mappings;
-  {
-    const ActingAs as_handlers(identity);
-    mappings = CheckedMappings(settings);
-    if (!mappings || !AccessLogIsSound(settings)) return options::kExitConfiguration;
+/// Whom workers are to be: of a host that is reloaded, as was tried.
+std::optional<Identity> IdentityOf(const Settings& settings,
+                                   const std::optional<Handover>& taken_over) {
+  return taken_over ? taken_over->identity : FindIdentity(settings);
+}
+
+/// Of a host that serves already: what is wrong by now that was sound when it was tried does not end it.
+Mappings MappingsOfTakeover(const Settings& settings, const std::optional<Identity>& identity) {
+  try {
+    return SoundMappings(settings, identity);
+  } catch (const PrivilegeError& error) {
+    observe::Log(LogLevel::kError, error.what());
+    return nullptr;
   }
-  ListeningSockets sockets = OpenListeners(settings);
+}
+
+int ServeChecked(const Settings& settings, const Invocation& invocation,
+                 std::optional<Handover>&& taken_over) {
+  if (!taken_over && !SocketsAreApart(settings)) return options::kExitConfiguration;
+  const std::optional<Identity> identity = IdentityOf(settings, taken_over);
+  // Before the sockets: a server that cannot serve must not accept. Of a host that does already all of that was tried.
+  Mappings mappings =
+      taken_over ? MappingsOfTakeover(settings, identity) : SoundMappings(settings, identity);
+  if (!taken_over && (!mappings || !HasWhoAnswers(settings))) return options::kExitConfiguration;
+  std::vector<Listener> known;
+  if (taken_over) {
+    for (const PassedSocket& socket : taken_over->sockets) known.push_back(ToListener(socket));
+  }
+  ListeningSockets sockets = OpenSockets(settings, known);
+  // Nobody answers there any more.
+  std::erase_if(known,
+                [](const Listener& listener) { return listener.Source().starts_with("--"); });
+  if (taken_over) sockets.spawned = taken_over->spawned;
   const std::size_t workers = settings.WorkerCount(sockets.spawned);
-  if (!settings.control.empty()) {
-    if (workers == 0) {
-      observe::Log(LogLevel::kError,
-                   "--control needs a supervisor to answer on it, and there is none: give "
-                   "--workers 1 or more, or leave --control out");
-      return options::kExitConfiguration;
-    }
-    sockets.control.emplace(OpenControl(settings.control));
-  }
-  if (settings.metrics_listen) {
-    if (workers == 0) {
-      observe::Log(LogLevel::kError,
-                   "--metrics-listen needs a supervisor to answer on it, and there is none: give "
-                   "--workers 1 or more, or leave --metrics-listen out");
-      return options::kExitConfiguration;
-    }
-    sockets.metrics = OpenMetrics(settings);
-  }
   LogStart(sockets, workers, settings.control);
 
   if (workers > 0) {
@@ -244,8 +227,13 @@ int ServeChecked(const Settings& settings) {
       observe::LogAll({.level = level, .message = line});
     };
     observe::SetProcessName("supervisor");
-    observe::ShareLogLevel();
-    return Supervise(settings, std::move(sockets), worker_main, log, new_mappings);
+    Generations generations = GenerationsOf(invocation);
+    generations.log_level =
+        FileDescriptor(observe::ShareLogLevel(taken_over ? taken_over->log_level : -1));
+    generations.taken_over = std::move(taken_over);
+    generations.not_wanted = std::move(known);
+    return Supervise(settings, std::move(sockets), worker_main, log, new_mappings,
+                     std::move(generations));
   }
   mappings.reset();
   // Shared: the thread that reads mapping files may outlive the worker.
@@ -276,11 +264,12 @@ int ServeChecked(const Settings& settings) {
 
 }  // namespace
 
-int Serve(const Settings& settings) {
+int Serve(const Settings& settings, const Invocation& invocation,
+          std::optional<Handover> taken_over) {
   // First of all: a signal that ended the process once the sockets are open would leave their files.
   worker::BlockSignals();
   try {
-    return ServeChecked(settings);
+    return ServeChecked(settings, invocation, std::move(taken_over));
   } catch (const ListenError& error) {
     observe::Log(LogLevel::kError, error.what());
     return error.ExitCode();

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <optional>
+
 #include "host/options/settings.hpp"
+#include "host/supervisor/handover.hpp"
 
 namespace weft::host::supervisor {
 
@@ -12,9 +15,13 @@ namespace weft::host::supervisor {
 ///
 /// On `settings.control` the supervisor answers (ControlSocket); without a supervisor that is a wrong configuration (78).
 ///
+/// `invocation`: what this process was started with, for a reload. `taken_over`: what the supervisor has left that this
+/// process was before; then the workers of before serve on until the new ones do.
+///
 /// Every problem is a line on standard error.
 /// Takes over the process's signals and never gives them back.
 /// Threads: call while there is only one. Throws nothing but std::bad_alloc.
-[[nodiscard]] int Serve(const options::Settings& settings);
+[[nodiscard]] int Serve(const options::Settings& settings, const Invocation& invocation,
+                        std::optional<Handover> taken_over);
 
 }  // namespace weft::host::supervisor

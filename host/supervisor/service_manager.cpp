@@ -52,7 +52,8 @@ std::string OnOneLine(std::string_view text) {
 
 }  // namespace
 
-ServiceManager::ServiceManager(bool spawned, Warn warn) : warn_(std::move(warn)) {
+ServiceManager::ServiceManager(bool spawned, Warn warn, Stage told)
+    : warn_(std::move(warn)), stage_(told), told_stage_(told) {
   // NOLINTBEGIN(concurrency-mt-unsafe): there is one thread.
   const char* const path = std::getenv("NOTIFY_SOCKET");
   if (path != nullptr && !spawned) {
@@ -61,6 +62,9 @@ ServiceManager::ServiceManager(bool spawned, Warn warn) : warn_(std::move(warn))
     if (interval != nullptr && IsThere()) SetWatchdog(interval, std::getenv("WATCHDOG_PID"));
   }
   for (const char* const name : {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}) {
+    if (const char* const value = std::getenv(name)) {
+      variables_.push_back(std::string(name) + "=" + value);
+    }
     ::unsetenv(name);
   }
   // NOLINTEND(concurrency-mt-unsafe)

@@ -8,11 +8,15 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "host/options/settings.hpp"
 #include "host/supervisor/status.hpp"
 
 namespace weft::host::supervisor {
+
+/// What a host is at, as its service manager sees it.
+enum class ServiceStage { kStarting, kServing, kReloading, kStopping };
 
 /// Tells the service manager that has started the host how it comes along: systemd, or whatever else speaks the protocol of
 /// sd_notify(3), datagrams on a Unix socket. Where there is none, nothing is told. It is never waited for: what its socket
@@ -25,15 +29,16 @@ class ServiceManager {
  public:
   using Clock = std::chrono::steady_clock;
   using Warn = std::function<void(options::LogLevel, std::string_view)>;
-
   /// What the host is at.
-  enum class Stage { kStarting, kServing, kReloading, kStopping };
+  using Stage = ServiceStage;
 
   /// Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID, and takes them out of the environment: handlers, and programs that
   /// they start, must not speak for the host. `spawned`: by a web server, whose they are then; nothing is told.
   ///
   /// `warn` gets one line for each thing that is wrong. Call while there is one thread, before any worker is forked.
-  explicit ServiceManager(bool spawned, Warn warn = {});
+  ///
+  /// `told`: what the program before this one has told last, which the process was (Handover).
+  explicit ServiceManager(bool spawned, Warn warn = {}, Stage told = Stage::kStarting);
   ServiceManager(const ServiceManager&) = delete;
   ServiceManager& operator=(const ServiceManager&) = delete;
 
@@ -49,6 +54,10 @@ class ServiceManager {
   /// NextCall() has come: whoever does not get there has told that the host is not sound.
   void Beat(Clock::time_point now) noexcept;
 
+  /// For another program that this process becomes: what was taken out of the environment, `NAME=VALUE`, and what was told.
+  [[nodiscard]] const std::vector<std::string>& Variables() const noexcept { return variables_; }
+  [[nodiscard]] Stage Told() const noexcept { return told_stage_; }
+
   /// When Beat() is to be called; max(): there is no such time yet.
   [[nodiscard]] Clock::time_point NextCall() const noexcept;
 
@@ -63,6 +72,7 @@ class ServiceManager {
   void WarnOf(const std::string& sentence) const;
 
   mutable std::mutex mutex_;
+  std::vector<std::string> variables_;
   Warn warn_;
   sockaddr_un address_{};
   socklen_t address_length_ = 0;  ///< 0: there is none

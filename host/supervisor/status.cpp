@@ -67,6 +67,28 @@ std::string_view NameOf(MappingsState::Outcome outcome) {
   return {};
 }
 
+std::string_view NameOf(ReloadState::Outcome outcome) {
+  switch (outcome) {
+    case ReloadState::Outcome::kNone:
+      return "none";
+    case ReloadState::Outcome::kRunning:
+      return "running";
+    case ReloadState::Outcome::kDone:
+      return "done";
+    case ReloadState::Outcome::kRefused:
+      return "refused";
+  }
+  return {};
+}
+
+Json ReloadStateToJson(const ReloadState& reload) {
+  return {{"number", reload.number},
+          {"outcome", NameOf(reload.outcome)},
+          {"at", TimeToJson(reload.at)},
+          {"queued", reload.is_queued},
+          {"reasons", reload.reasons}};
+}
+
 Json EndToJson(const WorkerEnd& end) {
   Json signal;
   if (WIFSIGNALED(end.status)) {
@@ -99,6 +121,7 @@ Json WorkerToJson(const WorkerStatus& worker) {
   return {
       {"pid", worker.pid ? Json(*worker.pid) : Json(nullptr)},
       {"state", NameOf(worker.state)},
+      {"generation", worker.generation},
       {"since", TimeToJson(worker.since)},
       {"starts", worker.starts},
       {"newestMappings", worker.newest_mappings ? Json(*worker.newest_mappings) : Json(nullptr)},
@@ -112,9 +135,8 @@ Json CountedToJson(const WorkerStatus& worker, const observe::HostReport& report
   const auto& workers = report.figures.workers;
   const auto counted = std::find_if(workers.begin(), workers.end(),
                                     [&](const auto& other) { return worker.pid == other.pid; });
-  if (counted == workers.end()) return {{"generation", nullptr}, {"figures", nullptr}};
-  return {{"generation", counted->generation},
-          {"figures", observe::FiguresToJson(counted->figures)}};
+  if (counted == workers.end()) return {{"figures", nullptr}};
+  return {{"figures", observe::FiguresToJson(counted->figures)}};
 }
 
 Json MappingsToJson(const mappings::MappingSources& sources, const MappingsState& state) {
@@ -144,6 +166,8 @@ std::string ToJson(const HostStatus& status) {
                {"pid", status.pid},
                {"since", TimeToJson(status.since)},
                {"stage", NameOf(status.stage)},
+               {"generation", status.generation},
+               {"reload", ReloadStateToJson(status.reload)},
                {"listen", status.listen},
                {"mappings", MappingsToJson(status.sources, *status.mappings)},
                {"workers", Json::array()}};
@@ -163,6 +187,8 @@ std::string ToJson(const HostStatus& status) {
 std::string LogLevelToJson(options::LogLevel level) {
   return Line(Json::object({{"logLevel", options::FormatLogLevel(level)}}));
 }
+
+std::string ReloadToJson(std::uint64_t number) { return Line(Json::object({{"reload", number}})); }
 
 std::string ErrorToJson(std::string_view sentence) {
   return Line(Json::object({{"error", sentence}}));

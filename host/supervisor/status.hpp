@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 #include "host/observe/host_report.hpp"
 #include "host/options/settings.hpp"
 #include "host/supervisor/mappings_state.hpp"
+#include "host/supervisor/reload_state.hpp"
 #include "host/worker/message.hpp"
 #include "mappings/sources.hpp"
 
@@ -37,6 +39,7 @@ struct WorkerStatus {
   };
   State state = State::kWaiting;
   std::optional<pid_t> pid{};
+  std::uint64_t generation = 1;
   std::chrono::system_clock::time_point since{};  ///< It is in that state.
   std::size_t starts = 0;                         ///< In this place, so far.
   /// Whether it serves with the newest mappings; nothing: it does not serve yet, or no more.
@@ -55,6 +58,8 @@ struct HostStatus {
   std::vector<std::string> listen{};   ///< The sockets that it takes connections from.
   mappings::MappingSources sources{};  ///< Where the mapping files lie.
   const MappingsState* mappings = nullptr;
+  std::uint64_t generation = 1;
+  ReloadState reload{};
   std::vector<WorkerStatus> workers{};
   const observe::HostReport* report = nullptr;  ///< What is counted; null: nothing is.
 };
@@ -65,6 +70,10 @@ struct HostStatus {
 
 /// The answer to `log-level`: one JSON object, with `logLevel`, on a line. Throws std::bad_alloc.
 [[nodiscard]] std::string LogLevelToJson(options::LogLevel level);
+
+/// The answer to `reload`: one JSON object, with the number of the reload that was asked for (HostStatus::reload), on a line.
+/// Throws std::bad_alloc.
+[[nodiscard]] std::string ReloadToJson(std::uint64_t number);
 
 /// The answer to what is no request: one JSON object, with `error`, on a line. Throws std::bad_alloc.
 [[nodiscard]] std::string ErrorToJson(std::string_view sentence);

@@ -2,9 +2,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "host/options/settings.hpp"
+#include "host/supervisor/handover.hpp"
 #include "host/supervisor/listener.hpp"
 #include "host/worker/worker.hpp"
 
@@ -20,6 +24,25 @@ using LogLine = std::function<void(options::LogLevel, std::string_view)>;
 /// Called when a worker serves with new mappings, whose fingerprint (mappings::Fingerprinter) is given. May block
 /// on their files. Must not throw.
 using NewMappings = std::function<void(std::uint64_t fingerprint)>;
+
+/// How a supervisor becomes the next one.
+struct Generations {
+  /// What the last one has left; nothing: this is the first.
+  std::optional<Handover> taken_over{};
+  /// Its sockets that are no longer among those to listen on; its workers do, until they have been told to end.
+  std::vector<Listener> not_wanted{};
+  /// Of the log's level (observe::ShareLogLevel()); kept for the next one.
+  FileDescriptor log_level{};
+  /// Executes the program as a trial (`weft trial`), in a child process; returns only when that fails: an errno. Empty:
+  /// this supervisor cannot be reloaded.
+  std::function<int(const Handover&)> become_trial{};
+  /// Executes the program in place of this one; as above.
+  std::function<int(const Handover&)> take_over{};
+  /// Tells one version of the program's file from another; may be empty.
+  std::function<std::string()> file_identity{};
+  /// Writes what a trial has written, whole lines, to the log as it is; may be empty.
+  std::function<void(std::string_view)> output{};
+};
 
 /// Keeps `settings.WorkerCount()` workers running (at least one) until it is asked to stop; returns
 /// the exit code for the process.
@@ -42,6 +65,12 @@ using NewMappings = std::function<void(std::uint64_t fingerprint)>;
 /// or the one that looks for changes, reports that it serves with new ones, the others are told to adopt them
 /// (ReloadOrder::kAdopt). So a wrong file is logged once, and not by every worker.
 ///
+/// A new generation (SIGUSR2, and the request `reload`): see docs/decisions/0016-generations.md. A trial, a process of
+/// the program's file as it is by then, does all that a start does but serve. When it has passed, this process becomes that
+/// program, and goes on as the parent of its workers: those serve until the new one's are ready, one for one, and then pass
+/// their connections on and end, within their drain time. What goes wrong before leaves the old generation as it was; what
+/// goes wrong after leaves its workers serving, and new ones are tried on. One reload at a time, and one more waits.
+///
 /// Answering: on `sockets.control`, where it is open, whoever asks is told how the host is (status.hpp), from the start until
 /// the last worker has ended, and whatever the workers do. No client, and no worker's message, holds the supervisor up or
 /// ends it.
@@ -60,7 +89,7 @@ using NewMappings = std::function<void(std::uint64_t fingerprint)>;
 /// |           | the workers: SIGUSR1 to them                        |                             |
 /// | HUP       | the mapping files are reloaded, and the log's level | as to the left              |
 /// |           | is that of the settings again                       |                             |
-/// | USR2      | ignored                                             | as to the left              |
+/// | USR2      | the host is reloaded: a new generation              | as to the left              |
 ///
 /// What is ignored is logged. (1) mod_fcgid sends TERM again after 1 s and KILL after 8 s. (2) lighttpd
 /// sends it to its process group for its own graceful stop, and ends us by TERM. For the same
@@ -77,6 +106,6 @@ using NewMappings = std::function<void(std::uint64_t fingerprint)>;
 /// (71); no worker is left then. Threads: call while there is only one.
 [[nodiscard]] int Supervise(const options::Settings& settings, ListeningSockets sockets,
                             const WorkerMain& worker_main, const LogLine& log,
-                            const NewMappings& new_mappings = {});
+                            const NewMappings& new_mappings = {}, Generations generations = {});
 
 }  // namespace weft::host::supervisor

@@ -31,6 +31,13 @@ WorkerOutput::WorkerOutput(FileDescriptor pipe, pid_t pid, std::string process, 
   limit_.Set(rate, burst);
 }
 
+WorkerOutput::WorkerOutput(FileDescriptor pipe, pid_t pid, State state, std::size_t rate,
+                           std::size_t burst)
+    : WorkerOutput(std::move(pipe), pid, std::move(state.process), rate, burst) {
+  reader_.GoOnFrom(std::move(state.reader));
+  last_ = std::move(state.last);
+}
+
 void WorkerOutput::Read() noexcept {
   for (int i = 0; i < kMaxPieces && ReadPiece(); ++i) {
   }

@@ -29,10 +29,27 @@ class WorkerOutput {
   /// What was written longer before the end has most likely nothing to do with it.
   static constexpr std::chrono::seconds kLastWordsAge{3};
 
+  struct Line {
+    Clock::time_point at{};
+    std::string text{};
+
+    friend bool operator==(const Line&, const Line&) = default;
+  };
+  /// What another program needs that goes on reading, beside the pipe.
+  struct State {
+    std::string process{};
+    observe::OutputReader::State reader{};
+    std::deque<Line> last{};
+
+    friend bool operator==(const State&, const State&) = default;
+  };
+
   /// `pipe`: the reading end. `process`: of the worker `pid`, as observe::SetProcessName() takes it. The rates are those of
   /// --log-rate and --log-burst.
   WorkerOutput(FileDescriptor pipe, pid_t pid, std::string process, std::size_t rate,
                std::size_t burst);
+  /// Goes on where another was.
+  WorkerOutput(FileDescriptor pipe, pid_t pid, State state, std::size_t rate, std::size_t burst);
   WorkerOutput(const WorkerOutput&) = delete;
   WorkerOutput& operator=(const WorkerOutput&) = delete;
 
@@ -47,13 +64,12 @@ class WorkerOutput {
   /// When TellDropped() is to be called; max(): never.
   [[nodiscard]] Clock::time_point NextDeadline() const noexcept { return tell_at_; }
   void TellDropped(Clock::time_point now) noexcept;
+  /// Of now. Throws std::bad_alloc.
+  [[nodiscard]] State Now() const {
+    return {.process = process_, .reader = reader_.Now(), .last = last_};
+  }
 
  private:
-  struct Line {
-    Clock::time_point at;
-    std::string text;
-  };
-
   /// False: there is no more.
   bool ReadPiece() noexcept;
   void Take(const observe::OutputLine& line);

@@ -41,6 +41,26 @@ void PrintHead(std::ostream& out, const Json& status) {
   }
 }
 
+/// Nothing of a host of an older version, which does not tell.
+void PrintReload(std::ostream& out, const Json& status) {
+  if (!status.contains("reload")) {
+    return;
+  }
+  const auto& reload = status.at("reload");
+  const auto outcome = Text(reload, "outcome");
+  out << "generation " << Number(status, "generation");
+  if (outcome == "none") {
+    out << ", not reloaded so far";
+  } else {
+    out << "; last reload: " << outcome << ", at " << Text(reload, "at");
+  }
+  out << (outcome == "refused" ? "; the generation of before serves on" : "")
+      << (reload.at("queued").get<bool>() ? "; another waits" : "") << '\n';
+  for (const auto& reason : reload.at("reasons")) {
+    out << "  " << observe::EscapedControls(reason.get_ref<const std::string&>()) << '\n';
+  }
+}
+
 void PrintProblem(std::ostream& out, const Json& problem) {
   const auto line = problem.at("line").get<std::int64_t>();
   out << "  " << Text(problem, "file");
@@ -141,13 +161,15 @@ Row RowOf(const Json& worker, bool counts) {
   const auto& end = worker.at("lastEnd");
   const auto figures = worker.find("figures");
   const bool is_counted = figures != worker.end() && !figures->is_null();
-  Row row{Number(worker, "pid"), Text(worker, "state"), Text(worker, "since"),
+  Row row{Number(worker, "pid"),
+          Text(worker, "state"),
+          worker.contains("generation") ? Number(worker, "generation") : "-",
+          Text(worker, "since"),
           Number(worker, "starts"),
           newest.is_null()     ? "-"
           : newest.get<bool>() ? "newest"
                                : "older"};
   if (counts) {
-    row.push_back(is_counted ? Number(worker, "generation") : "-");
     row.push_back(is_counted ? Number(figures->at("connections"), "open") : "-");
     row.push_back(is_counted ? Number(figures->at("requests"), "ended") : "-");
     row.push_back(is_counted ? InFlight(figures->at("requests")) : "-");
@@ -159,9 +181,9 @@ Row RowOf(const Json& worker, bool counts) {
 }
 
 void PrintWorkers(std::ostream& out, const Json& workers, bool counts) {
-  Row head{"pid", "state", "since", "starts", "mappings"};
+  Row head{"pid", "state", "generation", "since", "starts", "mappings"};
   if (counts) {
-    head.insert(head.end(), {"generation", "connections", "ended", "in flight"});
+    head.insert(head.end(), {"connections", "ended", "in flight"});
   }
   head.emplace_back("last end in its place");
   std::vector<Row> rows{head};
@@ -299,6 +321,7 @@ std::optional<std::string> StatusText(const Json& status) {
   try {
     std::ostringstream out;
     PrintHead(out, status);
+    PrintReload(out, status);
     PrintMappings(out, status.at("mappings"));
     PrintWorkers(out, status.at("workers"), status.contains("figures"));
     PrintFigures(out, status);

@@ -78,6 +78,15 @@ constexpr std::chrono::milliseconds kStackPatience{200};
 /// Until when after the drain time modules may stop. Longer than kCancelGrace, and shorter than kKillGrace.
 constexpr std::chrono::milliseconds kStopGrace{1500};
 
+/// While a worker passes its connections on: the time that those have to come to rest by themselves, which never do where
+/// requests of many clients overlap on them; from then on they take no more requests for a moment, again and again. A moment
+/// is so short because one long request would hold up all others on its connection.
+constexpr std::chrono::milliseconds kRestByThemselves{200};
+constexpr std::chrono::milliseconds kHeldBack{100};
+constexpr std::chrono::milliseconds kBetweenHolds{400};
+/// And at the end of the drain time for good: what is not read by then is for whoever gets the connection.
+constexpr std::chrono::milliseconds kLastHold{1000};
+
 /// How often the supervisor is told of stacks and stalls, if anything has changed.
 constexpr std::chrono::milliseconds kFiguresInterval{1000};
 
@@ -230,6 +239,18 @@ class Worker {
         tick_(runtime_.Io()),
         alive_(runtime_.Io()) {}
 
+  int Try() {
+    log_thread_.emplace();
+    if (!LoadHandlers() || !StartModules()) {
+      return options::kExitConfiguration;
+    }
+    cancel_at_ = Clock::now() + settings_.DrainTimeout(start_.spawned);
+    if (resolver_.HasStopHooks()) {
+      StopModules();
+    }
+    return options::kExitOk;
+  }
+
   int Run() {
     SayLoading({});
     runtime::PrepareStackCapture();
@@ -262,8 +283,12 @@ class Worker {
     for (const int socket : start_.listening_sockets) {
       server_.Listen(socket);
     }
+    if (start_.passed_in >= 0) {
+      server_.ListenForPassed(start_.passed_in);
+    }
     Tick();
     if (own_board_) {
+      OwnQueues().Begin(own_board_->Host());
       own_board_->SetStage(kOwnPart, observe::WorkerStage::kReady);
       own_board_->Host().stage.Set(static_cast<std::uint64_t>(observe::HostStage::kServing));
     }
@@ -285,7 +310,8 @@ class Worker {
   static std::unique_ptr<observe::Scoreboard> OwnBoard() {
     auto board = std::make_unique<observe::Scoreboard>(1);
     static_cast<void>(board->Take());
-    board->SetProcess(kOwnPart, getpid(), 0);
+    board->SetProcess(kOwnPart, getpid(), 1);
+    board->Host().generation.Set(1);
     board->Host().supervisor.Set(static_cast<std::uint64_t>(getpid()));
     board->Host().since_ms.Set(
         static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -417,16 +443,20 @@ class Worker {
                : options::kExitOk;
   }
 
+  observe::ListenQueues OwnQueues() const {
+    std::vector<observe::ListenQueues::Socket> sockets;
+    const auto count = std::min(start_.listening_sockets.size(), start_.addresses.size());
+    for (std::size_t i = 0; i < count; ++i) {
+      sockets.push_back({start_.listening_sockets[i], start_.addresses[i]});
+    }
+    return observe::ListenQueues(std::move(sockets));
+  }
+
   /// Of the whole host, as a request asks for it.
   observe::HostReport Report() {
     // Where there is a supervisor, it does so. The sockets are closed when the worker begins to end.
     if (own_board_ && !cancel_at_) {
-      std::vector<observe::ListenQueues::Socket> sockets;
-      const auto count = std::min(start_.listening_sockets.size(), start_.addresses.size());
-      for (std::size_t i = 0; i < count; ++i) {
-        sockets.push_back({start_.listening_sockets[i], start_.addresses[i]});
-      }
-      observe::ListenQueues(std::move(sockets)).Look(own_board_->Host());
+      OwnQueues().Look(own_board_->Host());
     }
     return observe::ReadReport(board_, options::Version(), Clock::now());
   }
@@ -537,7 +567,12 @@ class Worker {
     const bool stops =
         number == SIGTERM || number == SIGQUIT || (number == SIGUSR1 && start_.spawned);
     const bool alone = start_.supervisor < 0 && !start_.spawned;
-    if (stops && alone && cancel_at_) {
+    const bool passes_on = number == SIGTERM && info.ssi_code == SI_QUEUE &&
+                           start_.passed_out >= 0 &&
+                           info.ssi_int == static_cast<int>(StopOrder::kPassOn);
+    if (passes_on) {
+      PassOn();
+    } else if (stops && alone && cancel_at_) {
       Stop(std::chrono::milliseconds(0));  // asked a second time, and there is no supervisor
     } else if (stops) {
       Stop(settings_.DrainTimeout(start_.spawned));
@@ -551,6 +586,10 @@ class Worker {
       if (slow_log_) {
         slow_log_->Reopen();
       }
+    } else if (number == SIGUSR2 && start_.supervisor < 0) {
+      Log(Level::kWarning,
+          "SIGUSR2: a process that serves itself (--workers 0) cannot be reloaded without losing "
+          "requests: nothing was done; give --workers 1 or more, or restart it");
     } else {
       Log(Level::kInfo, "signal " + std::to_string(number) + " is not used: nothing was done");
     }
@@ -573,11 +612,36 @@ class Worker {
 
   void Stop(std::chrono::milliseconds drain_time) {
     asked_to_stop_ = true;
-    BeginToEnd(Clock::now() + drain_time, fastcgi::Server::Backlog::kTake);
+    passing_on_since_.reset();
+    BeginToEnd(Clock::now() + drain_time);
+    server_.Drain(fastcgi::Server::Backlog::kTake);
     WaitForTick(std::chrono::milliseconds(0));
   }
 
-  void BeginToEnd(Clock::time_point cancel_at, fastcgi::Server::Backlog backlog) {
+  /// Other workers go on with the connections.
+  void PassOn() {
+    if (asked_to_stop_) {
+      return;
+    }
+    asked_to_stop_ = true;
+    const auto now = Clock::now();
+    BeginToEnd(now + settings_.DrainTimeout(start_.spawned));
+    passing_on_since_ = now;
+    server_.PassOnTo(start_.passed_out, fastcgi::Server::Backlog::kTake);
+    WaitForTick(std::chrono::milliseconds(0));
+  }
+
+  /// Whether connections with requests in flight take no more of them.
+  bool HoldsBack(Clock::time_point now) const {
+    const auto passing_on = now - *passing_on_since_;
+    if (*cancel_at_ - now <= kLastHold) {
+      return true;
+    }
+    return passing_on >= kRestByThemselves &&
+           (passing_on - kRestByThemselves) % (kHeldBack + kBetweenHolds) < kHeldBack;
+  }
+
+  void BeginToEnd(Clock::time_point cancel_at) {
     if (!cancel_at_) {
       if (reload_) {
         reload_->Stop();
@@ -585,7 +649,6 @@ class Worker {
       if (start_.on_stop) {
         start_.on_stop();
       }
-      server_.Drain(backlog);
       if (own_board_) {
         own_board_->SetStage(kOwnPart, observe::WorkerStage::kEnding);
         own_board_->Host().stage.Set(static_cast<std::uint64_t>(observe::HostStage::kDraining));
@@ -609,8 +672,14 @@ class Worker {
         "the worker takes no more requests, and ends when those that it has have ended");
     const bool is_supervised = start_.supervisor >= 0;
     retirement_told_ = !is_supervised || TrySend(start_.supervisor, Retiring{});
-    BeginToEnd(Clock::time_point::max(),
-               is_supervised ? fastcgi::Server::Backlog::kLeave : fastcgi::Server::Backlog::kTake);
+    BeginToEnd(Clock::time_point::max());
+    if (start_.passed_out >= 0) {
+      passing_on_since_ = Clock::now();
+      server_.PassOnTo(start_.passed_out, fastcgi::Server::Backlog::kLeave);
+    } else {
+      server_.Drain(is_supervised ? fastcgi::Server::Backlog::kLeave
+                                  : fastcgi::Server::Backlog::kTake);
+    }
   }
 
   /// Beside the reactor: symbol tables are read from files.
@@ -661,6 +730,9 @@ class Worker {
       figures_said_ = false;  // as above
     }
     const bool may_trim = memory_trim_.Look(now, runtime_.FibersInUse() != 0);
+    if (passing_on_since_) {
+      server_.PassOn(HoldsBack(now));
+    }
     if (cancel_at_ && Drain(now)) {
       return;
     }
@@ -832,6 +904,7 @@ class Worker {
   runtime::MemoryTrim memory_trim_;
   std::optional<Clock::time_point> cancel_at_;
   std::optional<Clock::time_point> cancelled_at_;
+  std::optional<Clock::time_point> passing_on_since_;
   std::optional<MappingReload> reload_;
   bool asked_to_stop_ = false;
   bool retires_ = false;
@@ -887,12 +960,12 @@ void BlockSignals() noexcept {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 }
 
-int RunWorker(const WorkerStart& start) {
-  BlockSignals();
-  RaiseDescriptorLimit(start.settings.max_connections);
+namespace {
+
+template <typename F>
+int Guarded(F run) {
   try {
-    return Worker(start, start.supervisor < 0 ? std::make_unique<StartWatch>(start) : nullptr)
-        .Run();
+    return run();
   } catch (const std::system_error& error) {
     return EndFor(error.code(), error.what());
   } catch (const boost::system::system_error& error) {  // Asio's, which is no std::system_error
@@ -903,6 +976,21 @@ int RunWorker(const WorkerStart& start) {
     Log(Level::kError, std::string("the worker cannot go on, a fault of Weft: ") + error.what());
     return options::kExitSoftware;
   }
+}
+
+}  // namespace
+
+int RunWorker(const WorkerStart& start) {
+  BlockSignals();
+  RaiseDescriptorLimit(start.settings.max_connections);
+  return Guarded([&] {
+    return Worker(start, start.supervisor < 0 ? std::make_unique<StartWatch>(start) : nullptr)
+        .Run();
+  });
+}
+
+int TryWorker(const WorkerStart& start) {
+  return Guarded([&] { return Worker(start, nullptr).Try(); });
 }
 
 }  // namespace weft::host::worker

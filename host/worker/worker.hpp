@@ -42,6 +42,11 @@ struct WorkerStart {
   /// What the host served with last: for a worker that replaces another while the files are wrong, or where only
   /// SIGHUP reloads them. Null: the files alone count.
   std::shared_ptr<const mappings::MappingTable> last_mappings{};
+  /// Where connections come from that workers of the host pass on which end, so that their peers see nothing of it: a
+  /// SOCK_SEQPACKET socket, the same for all; the worker closes it. -1: there are no others.
+  int passed_in = -1;
+  /// Its other end, where this worker passes its own on when it is told to (StopOrder::kPassOn).
+  int passed_out = -1;
   /// The file whose lock makes one worker of the host the one that looks for changed mappings; -1: this is.
   int watch_lock = -1;
   /// Where the worker counts what it does, in its part. Must outlive the worker. Null: in one of its own.
@@ -57,14 +62,29 @@ struct WorkerStart {
 /// first. Threads: call while there is only one, for the others inherit it.
 void BlockSignals() noexcept;
 
+/// How a worker is told to stop, in the value that goes with a SIGTERM (sigqueue(3)): a plain kill(2) has none.
+enum class StopOrder : int {
+  kEnd = 0,  ///< The host stops: connections end as soon as nothing is in flight on them.
+  kPassOn =
+      1,  ///< Other workers go on: connections go there (`passed_out`) as soon as nothing is in flight on them.
+};
+
 /// Serves until a signal says stop; returns the process's exit code (options/exit_code.hpp). Problems are
 /// written to standard error.
 ///
-/// SIGTERM and SIGQUIT, and SIGUSR1 when spawned: what is in flight is finished, within the drain time.
+/// SIGTERM and SIGQUIT, and SIGUSR1 when spawned: what is in flight is finished, within the drain time. The value of SIGTERM,
+/// if it has one, is a StopOrder.
 /// SIGINT, unless spawned: what is in flight is cancelled.
 /// SIGHUP: the mapping files are read anew, see MappingReload; its value, if it has one, is a ReloadOrder.
 ///
 /// Threads: on a thread that has no fibers yet, with no other thread in the process.
 int RunWorker(const WorkerStart& start);
+
+/// Does what RunWorker() does until it would serve: loads the mappings, the modules, and starts them. Then it stops them, and
+/// returns 0; else the exit code, and problems are written to standard error. Listens nowhere. Tells `start.supervisor`
+/// which module it loads.
+///
+/// Threads: as RunWorker().
+int TryWorker(const WorkerStart& start);
 
 }  // namespace weft::host::worker

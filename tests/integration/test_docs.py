@@ -199,8 +199,9 @@ def test_the_status_of_the_running_guide_has_the_shape_that_it_shows(tmp_path, b
         host.terminate()
         assert host.wait(20) == 0
     table = text[text.index("| member |"):text.index("Further members")]
-    for name in {*members, *members["mappings"], *members["workers"][0]} - {"mappings", "workers"}:
-        assert re.search(rf"`(?:mappings|workers\[\])?\.?{name}`", table), name
+    for name in {*members, *members["mappings"], *members["reload"], *members["workers"][0]} - {
+            "mappings", "reload", "workers"}:
+        assert re.search(rf"`(?:mappings|reload|workers\[\])?\.?{name}`", table), name
     for name, member in members["figures"].items():
         assert re.search(rf"`(?:figures)?\.{name}[`.]", table), name
         for inner in member if isinstance(member, dict) else ():
@@ -434,7 +435,7 @@ def test_every_cause_is_listed_and_no_other():
 
 def test_every_option_that_a_document_names_exists_and_every_file_that_it_links_to(build_dir):
     help_text = "".join(run([build_dir / "bin" / "weft", command, "--help"]).stdout for command in ("serve", "modules", "check", "explain",
-                                                                                           "status", "ping"))
+                                                                                           "status", "reload", "ping"))
     of_our_scripts = {"--server", "--port", "--preset", "--test", "--help", "--version", "--build", "--install"}
     for document in DOCUMENTS:
         text = document.read_text()

@@ -36,6 +36,9 @@ def test_a_client_of_a_stuck_handler_gets_504_and_a_new_worker_starts_while_the_
         assert (response.status, response.body) == (504, b"504 Gateway Timeout\n")
         others = wait_for("another worker", lambda: [pid for pid in host.workers() if pid != old])
         wait_for("the end of the old one", lambda: host.workers() == others)
+        # The connection went to the new one.
+        connection.send(fcgi.request(host.variables("/hello.ashx"), keep=True))
+        assert says_hello(connection.read_response()[1])
     assert says_hello(host.get("/hello.ashx"))
     log = host.log.read_text()
     assert "samples::Sleep: its handler did not return within 200 ms of its cancellation (--overdue-grace)" in log

@@ -133,6 +133,19 @@ def test_a_reload_is_told(start, run_dir, path_manager, workers):
     assert words_of(path_manager.lines())[5:] == ["STOPPING"]
 
 
+def test_a_new_generation_is_told_as_a_reload_and_signs_of_life_go_on(start, path_manager):
+    host = start(workers=2, env=path_manager.environment(WATCHDOG_USEC="200000"))
+    path_manager.wait_for("READY=1")
+    for number in (1, 2):
+        host.process.send_signal(signal.SIGUSR2)
+        wait_for("the end of the reload",
+                 lambda: words_of(path_manager.lines()) == ["READY"] + number * ["RELOADING", "READY"])
+        path_manager.wait_for("WATCHDOG=1", " of the new generation")
+        assert f"generation {number + 1} serves" in host.log.read_text()
+    assert host.stop() == 0
+    assert words_of(path_manager.lines()) == ["READY", "RELOADING", "READY", "RELOADING", "READY", "STOPPING"]
+
+
 @both
 def test_without_mapping_files_a_signal_begins_no_reload(processes, installation, run_dir, path_manager, workers):
     process = processes.start("weft", [installation.weft, "serve", "--listen", f"unix:{run_dir}/weft.sock",

@@ -55,7 +55,8 @@ class IHandlerRegistry {
   /// Has `hook` called in each worker before it is ready: the modules in the order in which they are loaded (folder by folder,
   /// by name), the hooks of one in the order of these calls. It runs on the worker's first thread, where it may block, within
   /// `--start-timeout`, and fills the application's state. What it throws is logged with the module's name, and the worker
-  /// does not start: exit code 78. `weft modules` and `weft check` call none.
+  /// does not start: exit code 78. `weft modules` and `weft check` call none; `weft trial`, which comes before each reload of
+  /// a host, calls them, and those of OnStop(), in a process that takes no requests.
   virtual void OnStart(std::function<void(HttpApplicationState& application)> hook) = 0;
   /// Has `hook` called in each worker whose module has started, when its last request is over; the last one first. It runs
   /// on a thread of its own, where it may block until 1.5 s after the drain time; the process ends without it then, and

@@ -701,6 +701,69 @@ TEST_CASE(
   });
 }
 
+TEST_CASE("Connection: is at rest between records, when nothing is in flight and all is sent") {
+  FastCgiHost::Run([](FastCgiHost& host) {
+    bool go_on = false;
+    host.Serve("/wait.ashx", Kind::kAsync, [&](HttpContext& context) {
+      while (!go_on) {
+        SleepFor(milliseconds(1));
+      }
+      Hello(context);
+    });
+    auto& peer = host.Connect();
+    CHECK(peer.connection->IsAtRest());
+    const auto bytes = RequestBytes(1, "/wait.ashx");
+    for (const char byte : bytes) {
+      peer.Feed(std::string_view(&byte, 1));
+      REQUIRE_FALSE(peer.connection->IsAtRest());
+    }
+    peer.socket.takes = 10;
+    go_on = true;
+    FastCgiHost::Await([&] { return peer.connection->RequestsInFlight() == 0; });
+    CHECK_FALSE(peer.connection->IsAtRest());  // the answer's rest waits for the peer
+    peer.socket.takes = std::string::npos;
+    peer.connection->OnWritable(Clock::now());
+    CHECK(AnswerTo(peer.socket, 1).body == "hello");
+    CHECK(peer.connection->IsAtRest());
+
+    auto& closed = host.Connect();
+    closed.connection->OnEndOfStream(/*half_closed=*/true);
+    CHECK_FALSE(closed.connection->IsAtRest());
+    auto& last = host.Connect();
+    last.connection->Drain();
+    CHECK_FALSE(last.connection->IsAtRest());
+  });
+}
+
+TEST_CASE(
+    "Connection: held back it reads no further requests, but what those that run still need") {
+  FastCgiHost::Run([](FastCgiHost& host) {
+    host.Serve("/wait.ashx", Kind::kAsync, [](HttpContext& context) {
+      SleepFor(milliseconds(20));
+      Hello(context);
+    });
+    host.Serve("/count.ashx", Kind::kBufferless, CountBody);
+    auto& peer = host.Connect();
+    peer.connection->HoldBack(true);
+    CHECK(peer.connection->WantsToRead());  // nothing is in flight: it would have been passed on
+    peer.Feed(RequestBytes(1, "/wait.ashx"));
+    CHECK_FALSE(peer.connection->WantsToRead());
+    peer.connection->HoldBack(false);
+    CHECK(peer.connection->WantsToRead());
+    peer.connection->HoldBack(true);
+    FastCgiHost::Await([&] { return peer.connection->IsAtRest(); });
+
+    auto& half = host.Connect();
+    const auto body = RequestBytes(1, "/count.ashx", "body");
+    half.Feed(std::string_view(body).substr(0, body.size() - 3));
+    half.connection->HoldBack(true);
+    CHECK(half.connection->WantsToRead());
+    half.Feed(std::string_view(body).substr(body.size() - 3));
+    FastCgiHost::Await([&] { return half.connection->IsAtRest(); });
+    CHECK(AnswerTo(half.socket, 1).body == "4");
+  });
+}
+
 TEST_CASE("Connection: sends that fail or stall at every position lose no fiber") {
   // Each byte position at which the socket stops taking, then fails: every request ends, nothing hangs.
   FastCgiHost::Run([](FastCgiHost& host) {

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <cstring>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "tests/support/temporary_folder.hpp"
+#include "tests/unit/fastcgi/fastcgi_host.hpp"
 
 namespace weft::host::fastcgi {
 
@@ -49,6 +51,8 @@ class Listening {
     io.poll();
   }
 
+  /// The last one's end.
+  int Client() const { return clients_.back(); }
   void Connect() {
     clients_.push_back(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     REQUIRE(::connect(clients_.back(), Address(), sizeof address_) == 0);
@@ -108,6 +112,132 @@ TEST_CASE("Server: a turn that comes late accepts no more than there may be") {
   while (listening.io.poll_one() != 0) {
   }
   CHECK(listening.server.Connections() == 100);
+}
+
+/// Two servers, and the sockets by which the one passes connections on to the other.
+class Passing {
+ public:
+  Passing() {
+    std::array<int, 2> ends{};
+    REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) ==
+            0);
+    next.server.ListenForPassed(ends[0]);
+    out = ends[1];
+  }
+  Passing(const Passing&) = delete;
+  Passing& operator=(const Passing&) = delete;
+  ~Passing() { ::close(out); }
+
+  void Turn() {
+    while (last.io.poll() + next.io.poll() != 0) {
+    }
+  }
+
+  Listening last;
+  Listening next;
+  int out = -1;
+};
+
+TEST_CASE("Server: a connection that is passed on goes on where it is, with what waits in it") {
+  Passing passing;
+  passing.last.Connect();
+  REQUIRE(passing.last.NextCount() == 1);
+  passing.last.server.PassOnTo(passing.out, Server::Backlog::kTake);
+  const auto question = testsupport::EncodeGetValues({"FCGI_MPXS_CONNS"});
+  REQUIRE(::send(passing.last.Client(), question.data(), question.size(), 0) ==
+          static_cast<ssize_t>(question.size()));
+  passing.Turn();
+  CHECK(passing.last.server.Connections() == 0);
+  CHECK(passing.next.server.Connections() == 1);
+  std::array<char, 100> answer{};
+  CHECK(::recv(passing.last.Client(), answer.data(), answer.size(), MSG_DONTWAIT) > 8);
+}
+
+TEST_CASE("Server: who has connected and was not accepted is passed on as well, or left") {
+  Passing passing;
+  passing.last.Connect();
+  passing.last.Connect();
+  SUBCASE("taken") {
+    passing.last.server.PassOnTo(passing.out, Server::Backlog::kTake);
+    passing.Turn();
+    CHECK(passing.next.server.Connections() == 2);
+  }
+  SUBCASE("left") {
+    passing.last.server.PassOnTo(passing.out, Server::Backlog::kLeave);
+    passing.Turn();
+    CHECK(passing.next.server.Connections() == 0);
+  }
+  CHECK(passing.last.server.Connections() == 0);
+}
+
+TEST_CASE("Server: half a request keeps a connection, and its peer's end ends it") {
+  Passing passing;
+  passing.last.Connect();
+  REQUIRE(passing.last.NextCount() == 1);
+  REQUIRE(::send(passing.last.Client(), "\1", 1, 0) == 1);
+  passing.Turn();
+  passing.last.server.PassOnTo(passing.out, Server::Backlog::kTake);
+  passing.Turn();
+  CHECK(passing.last.server.Connections() == 1);
+  ::shutdown(passing.last.Client(), SHUT_RDWR);
+  passing.Turn();
+  CHECK(passing.last.server.Connections() == 0);
+  CHECK(passing.next.server.Connections() == 0);
+}
+
+TEST_CASE(
+    "Server: more connections than the sockets hold are passed on in the end, as far as there is "
+    "room") {
+  Passing passing;
+  const int small = 1;
+  REQUIRE(::setsockopt(passing.out, SOL_SOCKET, SO_SNDBUF, &small, sizeof small) == 0);
+  for (int i = 0; i < 100; ++i) {
+    passing.last.Connect();
+  }
+  passing.last.server.PassOnTo(passing.out, Server::Backlog::kTake);
+  REQUIRE(passing.last.server.Connections() > 0);
+  while (passing.last.server.Connections() != 0) {
+    const auto before = passing.last.server.Connections();
+    passing.Turn();
+    passing.last.server.PassOn(/*holds_back=*/false);
+    REQUIRE(passing.last.server.Connections() < before);
+  }
+  passing.Turn();
+  CHECK(passing.next.server.Connections() == 100);
+}
+
+TEST_CASE(
+    "Server: a stop after all ends what was to be passed on, and takes what others have passed") {
+  Passing passing;
+  passing.last.Connect();
+  REQUIRE(passing.last.NextCount() == 1);
+  SUBCASE("here") {
+    REQUIRE(::send(passing.last.Client(), "\1", 1, 0) == 1);
+    passing.Turn();
+    passing.last.server.PassOnTo(passing.out, Server::Backlog::kTake);
+    passing.last.server.Drain(Server::Backlog::kTake);
+    ::shutdown(passing.last.Client(), SHUT_RDWR);
+    passing.Turn();
+    CHECK(passing.last.server.Connections() == 0);
+  }
+  SUBCASE("there") {
+    passing.last.server.PassOnTo(passing.out, Server::Backlog::kTake);
+    REQUIRE(passing.last.server.Connections() == 0);
+    passing.next.server.Drain(Server::Backlog::kTake);
+    passing.Turn();
+    char byte = 0;
+    CHECK(::recv(passing.last.Client(), &byte, 1, MSG_DONTWAIT) == 0);
+  }
+}
+
+TEST_CASE("Server: packets without a connection are passed over") {
+  Passing passing;
+  REQUIRE(::send(passing.out, "x", 1, 0) == 1);
+  passing.last.Connect();
+  REQUIRE(passing.last.NextCount() == 1);
+  passing.last.server.PassOnTo(passing.out, Server::Backlog::kTake);
+  passing.Turn();
+  CHECK(passing.next.server.Connections() == 1);
 }
 
 TEST_CASE("Server: who wants to know of connections is told before each") {

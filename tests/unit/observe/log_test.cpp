@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -352,7 +353,9 @@ TEST_CASE("Log: a file takes it, and after Reopen the file of that name") {
 }
 
 TEST_CASE("Log: a shared level is that of the processes that were forked, too") {
-  ShareLogLevel();
+  const int shared = ShareLogLevel();
+  REQUIRE(shared >= 0);
+  CHECK(fcntl(shared, F_GETFD) == FD_CLOEXEC);
   std::array<int, 2> ready{};
   REQUIRE(pipe2(ready.data(), O_CLOEXEC) == 0);
   const pid_t child = fork();
@@ -361,14 +364,29 @@ TEST_CASE("Log: a shared level is that of the processes that were forked, too") 
     static_cast<void>(!read(ready[0], &byte, 1));
     _exit(LogLevelNow() == Level::kDebug ? 0 : 1);
   }
+  // As another program does that this process has become.
   SetLogLevel(Level::kDebug);
+  CHECK(ShareLogLevel(shared) == shared);
+  CHECK(LogLevelNow() == Level::kDebug);
   CHECK(write(ready[1], "x", 1) == 1);
   int status = -1;
   waitpid(child, &status, 0);
   SetLogLevel(Level::kInfo);
   close(ready[0]);
   close(ready[1]);
+  close(shared);
   CHECK(status == 0);
+}
+
+TEST_CASE("Log: what is no memory of a level is not shared, and another is") {
+  const int empty = memfd_create("empty", MFD_CLOEXEC);
+  REQUIRE(empty >= 0);
+  const int shared = ShareLogLevel(empty);
+  CHECK(shared >= 0);
+  SetLogLevel(Level::kWarning);
+  CHECK(LogLevelNow() == Level::kWarning);
+  SetLogLevel(Level::kInfo);
+  close(shared);
 }
 
 TEST_CASE("Timestamp: it is UTC to the millisecond, in the form of RFC 3339") {

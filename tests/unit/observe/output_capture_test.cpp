@@ -26,6 +26,7 @@ class Lines {
     }
     return std::move(lines_);
   }
+  void GoOnFrom(const Lines& other) { reader_.GoOnFrom(other.reader_.Now()); }
   std::vector<std::string> Rest() {
     reader_.End();
     return std::move(lines_);
@@ -66,6 +67,28 @@ TEST_CASE("OutputReader: marked pieces of several threads make each thread's lin
               "pla" + of_7 + "+one \n" + of_8 + "+half\n" + of_7 + "=two\n" + "in\n" + of_8 + "=\n",
               at_once) == Texts{"e r-1 shop::A: one two", "e  : plain", "o  : half"});
     CHECK(lines.Rest().empty());
+  }
+}
+
+TEST_CASE("OutputReader: another goes on where one was, wherever that is") {
+  const std::string of_7 =
+      "\x1e"
+      "e\x1f"
+      "7\x1fr-1\x1fshop::A\x1f";
+  const std::string all = "pla" + of_7 + "+one \nin\n" + of_7 + "=two\n" +
+                          std::string(OutputReader::kMaxLineBytes + 3, 'x') + "\nthe rest";
+  Lines at_once;
+  Texts expected = at_once.Of(all, all.size());
+  expected.push_back(at_once.Rest().front());
+  for (std::size_t cut = 0; cut <= all.size(); cut += cut < 60 ? 1 : 97) {
+    CAPTURE(cut);
+    Lines before;
+    Texts lines = before.Of(std::string_view(all).substr(0, cut), 50);
+    Lines after;
+    after.GoOnFrom(before);
+    for (auto& line : after.Of(std::string_view(all).substr(cut), 50)) lines.push_back(line);
+    for (auto& line : after.Rest()) lines.push_back(line);
+    CHECK(lines == expected);
   }
 }
 

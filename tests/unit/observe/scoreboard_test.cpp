@@ -13,6 +13,7 @@
 
 #include "host/observe/host_report.hpp"
 #include "host/observe/latency.hpp"
+#include "host/observe/listen_queue.hpp"
 
 namespace weft::host::observe {
 namespace {
@@ -173,6 +174,25 @@ TEST_CASE("Scoreboard: another program finds it by its descriptor") {
   CHECK_THROWS_AS(static_cast<void>(Scoreboard::Adopt(ends[0])), std::runtime_error);
   close(ends[0]);
   close(ends[1]);
+}
+
+TEST_CASE(
+    "ListenQueues: after a reload each address keeps what was seen of it, wherever it stands") {
+  Scoreboard board(1);
+  const auto seen = [&board] {
+    std::vector<std::string> all;
+    for (const auto& queue : ReadReport(board, "1.0", Clock::now()).queues) {
+      all.push_back(queue.address + " " + std::to_string(queue.most));
+    }
+    return all;
+  };
+  const ListenQueues before({{-1, "unix:/a"}, {-1, "unix:/b"}, {-1, "unix:/c"}});
+  before.Begin(board.Host());
+  before.Look(board.Host());
+  for (std::size_t i = 0; i < 3; ++i) board.Host().listen_queues[i].most.Set(i + 1);
+  CHECK(seen() == std::vector<std::string>{"unix:/a 1", "unix:/b 2", "unix:/c 3"});
+  ListenQueues({{-1, "unix:/c"}, {-1, "unix:/d"}}).Begin(board.Host());
+  CHECK(seen() == std::vector<std::string>{"unix:/c 3", "unix:/d 0"});
 }
 
 TEST_CASE("Scoreboard: whatever a worker has left there can be read and told") {

@@ -33,6 +33,28 @@ std::string RefusalOfFile(const std::string& content) {
   return result.error.substr(start.size());
 }
 
+TEST_CASE(
+    "Parse: a file that is known counts as it was, whatever it says by now, and is given back") {
+  const TemporaryFile file("workers = 3\n");
+  const std::string name = file.Name();
+  const char* const arguments[] = {"weft", "serve", "--config", name.c_str()};
+  const char* const environment[] = {nullptr};
+  const ParseResult read = Parse(4, arguments, environment);
+  REQUIRE_MESSAGE(read.settings, read.error);
+  CHECK(read.config == ConfigText{name, "workers = 3\n"});
+  CHECK_FALSE(ParseServe({}).config);
+
+  const ConfigText known{name, "workers = 4\n"};
+  const ParseResult as_known = Parse(4, arguments, environment, &known);
+  REQUIRE_MESSAGE(as_known.settings, as_known.error);
+  CHECK(as_known.settings->workers == 4);
+  CHECK(as_known.config == known);
+  const ConfigText wrong{name, "workers = 4\nwrokers = 4\n"};
+  CHECK(Parse(4, arguments, environment, &wrong).error.starts_with("weft: " + name + ":2: "));
+  const ConfigText other{"/etc/other.ini", "workers = 5\n"};
+  CHECK(Parse(4, arguments, environment, &other).settings->workers == 3);
+}
+
 TEST_CASE("Parse: the file beats the environment, and a flag beats the file") {
   const TemporaryFile file("workers = 3\nmax-params = 512\n");
   const ParseResult result =

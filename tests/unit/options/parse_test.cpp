@@ -803,6 +803,22 @@ TEST_CASE("Parse: ping takes the host's addresses, from wherever the host has th
   CHECK_FALSE(ParseArguments({"ping", "--format", "json"}).settings);
 }
 
+TEST_CASE("Parse: weft reload takes the path as status does, and how long to wait") {
+  const ParseResult result = ParseArguments({"reload", "--timeout", "5s"}, {"WEFT_CONTROL=/b"});
+  REQUIRE_MESSAGE(result.settings, result.error);
+  CHECK(result.command == Command::kReload);
+  CHECK(result.settings->control == "/b");
+  CHECK(result.settings->reload_timeout == std::chrono::seconds(5));
+  CHECK(ParseServe({"--timeout", "5s"}).error.starts_with("weft: unknown option '--timeout'"));
+}
+
+TEST_CASE("Parse: weft trial takes all that weft serve takes") {
+  const ParseResult result = ParseArguments({"trial", "--workers", "3", "--debug"});
+  REQUIRE_MESSAGE(result.settings, result.error);
+  CHECK(result.command == Command::kTrial);
+  CHECK(result.settings->workers == 3);
+}
+
 TEST_CASE("Parse: weft modules takes its own options, and the server's file and environment") {
   const ParseResult result =
       ParseArguments({"modules", "--modules", "/a", "--format", "json"}, {"WEFT_WORKERS=3"});

@@ -29,8 +29,15 @@ TEST_CASE("Status: is one object on a line, with every member") {
       .listen = {"unix:/run/weft.sock"},
       .sources = {.directory = "/etc/weft", .document_roots = {{"default", "/srv/www"}}},
       .mappings = &mappings,
+      .generation = 3,
+      .reload = {.number = 5,
+                 .outcome = ReloadState::Outcome::kRefused,
+                 .at = kTime,
+                 .reasons = {"the trial ended", "why"},
+                 .is_queued = true},
       .workers = {{.state = WorkerStatus::State::kReady,
                    .pid = 12,
+                   .generation = 3,
                    .since = kTime,
                    .starts = 2,
                    .newest_mappings = true,
@@ -39,6 +46,7 @@ TEST_CASE("Status: is one object on a line, with every member") {
                                               .stalls = 2,
                                               .longest_stall = std::chrono::milliseconds(412)}},
                   {.state = WorkerStatus::State::kWaiting,
+                   .generation = 3,
                    .since = kTime,
                    .last_end = WorkerEnd{13, kTime, 3 << 8, "exited"}}}};
   const std::string text = ToJson(status);
@@ -47,7 +55,9 @@ TEST_CASE("Status: is one object on a line, with every member") {
   CHECK(json["version"].is_string());
   json.erase("version");
   const auto expected = Json::parse(R"({
-    "pid": 10, "since": "2026-11-22T20:24:51.123Z", "stage": "running",
+    "pid": 10, "since": "2026-11-22T20:24:51.123Z", "stage": "running", "generation": 3,
+    "reload": {"number": 5, "outcome": "refused", "at": "2026-11-22T20:24:51.123Z", "queued": true,
+               "reasons": ["the trial ended", "why"]},
     "listen": ["unix:/run/weft.sock"],
     "mappings": {
       "directory": "/etc/weft",
@@ -56,13 +66,13 @@ TEST_CASE("Status: is one object on a line, with every member") {
       "problems": [
         {"file": "a.json", "line": 1, "column": 2, "severity": "error", "message": "Wrong."}]},
     "workers": [
-      {"pid": 12, "state": "ready", "since": "2026-11-22T20:24:51.123Z", "starts": 2,
+      {"pid": 12, "state": "ready", "generation": 3, "since": "2026-11-22T20:24:51.123Z", "starts": 2,
        "newestMappings": true,
        "stacks": [{"stackBytes": 262144, "usableBytes": 196352, "fibers": 31, "mostUsedBytes": 45056}],
        "stalls": {"count": 2, "longestMs": 412},
        "lastEnd": {"pid": 11, "at": "2026-11-22T20:24:51.123Z", "exitCode": null,
                    "signal": "SIGKILL", "reason": "was ended by SIGKILL after 3s"}},
-      {"pid": null, "state": "waiting", "since": "2026-11-22T20:24:51.123Z", "starts": 0,
+      {"pid": null, "state": "waiting", "generation": 3, "since": "2026-11-22T20:24:51.123Z", "starts": 0,
        "newestMappings": null, "stacks": null, "stalls": null,
        "lastEnd": {"pid": 13, "at": "2026-11-22T20:24:51.123Z", "exitCode": 3, "signal": null,
                    "reason": "exited"}}]})");
@@ -79,6 +89,7 @@ TEST_CASE("Status: what there is not is null, and names are any bytes") {
   CHECK(json["mappings"]["reportedBy"].is_null());
   json = Json::parse(ToJson({.sources = {.directory = "/etc/\xff"}, .mappings = &mappings}));
   CHECK(json["mappings"]["directory"] == "/etc/\xef\xbf\xbd");
+  CHECK(ReloadToJson(7) == "{\"reload\":7}\n");
   CHECK(ErrorToJson("no \"good\"") == "{\"error\":\"no \\\"good\\\"\"}\n");
 }
 

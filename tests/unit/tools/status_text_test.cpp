@@ -12,6 +12,8 @@ namespace {
 Json Example() {
   return Json::parse(R"({
     "version": "0.1.0", "pid": 10, "since": "2026-11-22T20:24:51.123Z", "stage": "running",
+    "generation": 4, "reload": {"number": 3, "outcome": "done", "at": "2026-11-22T20:24:54.123Z",
+                                "queued": false, "reasons": []},
     "listen": ["unix:/run/weft.sock", "tcp:127.0.0.1:9000"],
     "mappings": {
       "directory": "/etc/weft",
@@ -21,11 +23,11 @@ Json Example() {
         {"file": "a.json", "line": 1, "column": 2, "severity": "error", "message": "No \"x\"."},
         {"file": "b.json", "line": 0, "column": 0, "severity": "warning", "message": "Odd."}]},
     "workers": [
-      {"pid": 12, "state": "ready", "since": "2026-11-22T20:24:51.123Z", "starts": 2,
+      {"pid": 12, "state": "ready", "generation": 4, "since": "2026-11-22T20:24:51.123Z", "starts": 2,
        "newestMappings": true,
        "lastEnd": {"pid": 11, "at": "2026-11-22T20:24:50.123Z", "exitCode": null,
                    "signal": "SIGKILL", "reason": "was ended by SIGKILL after 3s"}},
-      {"pid": null, "state": "waiting", "since": "2026-11-22T20:24:51.123Z", "starts": 0,
+      {"pid": null, "state": "waiting", "generation": 4, "since": "2026-11-22T20:24:51.123Z", "starts": 0,
        "newestMappings": null, "lastEnd": null}]})");
 }
 
@@ -34,6 +36,7 @@ TEST_CASE("StatusText: is a table") {
         R"(weft 0.1.0, process 10, running, since 2026-11-22T20:24:51.123Z
 listening on unix:/run/weft.sock
 listening on tcp:127.0.0.1:9000
+generation 4; last reload: done, at 2026-11-22T20:24:54.123Z
 
 mappings: /etc/weft
   beside the pages of default: /srv/www
@@ -43,9 +46,9 @@ mappings: /etc/weft
   b.json: warning: Odd.
 
 workers:
-  pid  state    since                     starts  mappings  last end in its place
-  12   ready    2026-11-22T20:24:51.123Z  2       newest    11 was ended by SIGKILL after 3s, at 2026-11-22T20:24:50.123Z
-  -    waiting  2026-11-22T20:24:51.123Z  0       -         -
+  pid  state    generation  since                     starts  mappings  last end in its place
+  12   ready    4           2026-11-22T20:24:51.123Z  2       newest    11 was ended by SIGKILL after 3s, at 2026-11-22T20:24:50.123Z
+  -    waiting  4           2026-11-22T20:24:51.123Z  0       -         -
 )");
 }
 
@@ -58,7 +61,6 @@ TEST_CASE("StatusText: tells what the host and its workers count") {
   status["workers"][0]["figures"]["requests"]["inFlight"] = 3;
   status["workers"][0]["figures"]["requests"]["states"]["waitingForThread"] = 2;
   status["workers"][0]["figures"]["requests"]["states"]["writing"] = 1;
-  status["workers"][1]["generation"] = nullptr;
   status["workers"][1]["figures"] = nullptr;
   status["figures"]["causes"] = Json::parse(R"([{"cause": "load_shed", "count": 4}])");
   status["figures"]["listenQueues"] = Json::parse(
@@ -68,10 +70,9 @@ TEST_CASE("StatusText: tells what the host and its workers count") {
       R"([{"entry": "a\u001bb", "count": 1200, "serverErrors": 7, "meanMs": 0.5, "p50Ms": 0.25,
            "p90Ms": 12.34, "p99Ms": 123.4}])");
   const std::string text = StatusText(status).value_or("");
-  CHECK(
-      text.find("generation  connections  ended  in flight                             last end") !=
-      std::string::npos);
-  CHECK(text.find("3           0            0      3: 2 waiting for a thread, 1 writing  11 was") !=
+  CHECK(text.find("mappings  connections  ended  in flight                             last end") !=
+        std::string::npos);
+  CHECK(text.find("0            0      3: 2 waiting for a thread, 1 writing  11 was") !=
         std::string::npos);
   CHECK(text.find("\n  causes: 4 load_shed\n") != std::string::npos);
   CHECK(text.find("\n  5        128    17         unix:/a\n"
@@ -117,6 +118,21 @@ TEST_CASE("StatusText: says when problems are left out, and what there is not") 
   CHECK(text.find("listening on nothing any more\n") != std::string::npos);
   CHECK(text.find("mappings: the built-in ones\n  table 1 serves since -\n"
                   "  not reloaded so far\n\n") != std::string::npos);
+}
+
+TEST_CASE(
+    "StatusText: a reload that was refused is told with its reasons, and one that was never") {
+  Json status = Example();
+  status["reload"] = Json::parse(R"({"number": 4, "outcome": "refused", "queued": true,
+      "at": "2026-11-22T20:24:54.123Z", "reasons": ["it ended", "no \u001b"]})");
+  CHECK(StatusText(status)->find(
+            "\ngeneration 4; last reload: refused, at 2026-11-22T20:24:54.123Z; the generation of "
+            "before serves on; another waits\n  it ended\n  no \\u001b\n\n") != std::string::npos);
+  status["reload"] = Json::parse(
+      R"({"number": 0, "outcome": "none", "queued": false, "at": null, "reasons": []})");
+  CHECK(StatusText(status)->find("\ngeneration 4, not reloaded so far\n\n") != std::string::npos);
+  status.erase("reload");
+  CHECK(StatusText(status)->find("reloaded so far") == std::string::npos);
 }
 
 TEST_CASE("StatusText: a terminal obeys nothing that comes from files") {
