@@ -526,7 +526,7 @@ def test_a_module_that_does_not_come_to_an_end_ends_the_host(installation, run_d
 def test_workers_that_lack_descriptors_end_the_host(installation, run_dir):
     # Just enough for the supervisor and the pipe of its worker; that one has more, its access log say.
     result = ends_at_once(installation, run_dir, "--workers", 2, "--access-log", run_dir / "access.log",
-                          preexec_fn=limit(resource.RLIMIT_NOFILE, 13))
+                          preexec_fn=limit(resource.RLIMIT_NOFILE, 15))
     assert result.returncode == 71, result.stderr
     lines = result.stderr.splitlines()
     assert len([line for line in lines if "exited with code 71" in line]) == 5, result.stderr
