@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cassert>
 #include <charconv>
 #include <chrono>
@@ -197,7 +198,12 @@ void Beat(weft::HttpContext& context) {
 /// What the two below have in common.
 template <typename Wait>
 void WaitForCancellation(weft::HttpContext& context, Wait wait) {
-  const auto registration = context.Cancellation().Register([&] { Note(context, "callback"); });
+  std::atomic<bool> called = false;
+  const auto registration = context.Cancellation().Register([&] {
+    Note(context, "callback");
+    called = true;
+    called.notify_one();
+  });
   if (Number(context.Request(), "silent") != 0) {
     Note(context, "begun");
   } else {
@@ -208,6 +214,8 @@ void WaitForCancellation(weft::HttpContext& context, Wait wait) {
     wait();
     Note(context, "ended");
   } catch (const weft::OperationCancelled& cancelled) {
+    // On a fiber it has been; a thread may see the cancellation before the reactor calls.
+    called.wait(false);
     Note(context, std::string("thrown: ") + weft::ToString(cancelled.Reason()));
     Note(context, context.Response().IsClientConnected() ? "connected" : "disconnected");
     throw;
