@@ -50,6 +50,21 @@ class Version : public weft::IHttpAsyncHandler {
   bool IsReusable() const override { return true; }
 };
 
+/// Which version it is, what the mappings' section "told" holds, the query, and as many bytes x as the query's bytes= asks for.
+class Told : public weft::IHttpHandler {
+ public:
+  void ProcessRequest(weft::HttpContext& context) override {
+    const auto& request = context.Request();
+    auto& response = context.Response();
+    response.Write(std::string(WHICH_GENERATION) + ' ' +
+                   std::string(context.GetSection("told").value_or("none")) + ' ' +
+                   std::string(request.QueryStringText()) + '\n');
+    response.Write(
+        std::string(std::stoul(std::string(request.QueryString().Get("bytes", "0"))), 'x'));
+  }
+  bool IsReusable() const override { return true; }
+};
+
 /// Writes a line of which one half comes when the test has made the file "go", and ends the process if it is to.
 class Talk : public weft::IHttpHandler {
  public:
@@ -74,6 +89,7 @@ class Talk : public weft::IHttpHandler {
 
 WEFT_MODULE(registry) {
   weft::AddHandler<generation::Version>(registry, "generation::Version");
+  weft::AddHandler<generation::Told>(registry, "generation::Told");
   weft::AddHandler<generation::Talk>(registry, "generation::Talk");
   registry.OnStart([](weft::HttpApplicationState&) { generation::Start(); });
   registry.OnStop([](weft::HttpApplicationState&) {
