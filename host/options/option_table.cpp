@@ -205,6 +205,16 @@ void AppendProcesses(std::vector<Option>& table) {
   workers.words = {"auto"};
   table.push_back(std::move(workers));
 
+  Option outlive = Special(
+      kGroup, "outlive-spawner", "on|off", Settings{}.outlive_spawner ? "on" : "off",
+      "A host that a web server has started, with the socket on descriptor 0, goes on when that "
+      "ends. Off, it stops then, unless spawn-fcgi has started it.",
+      [](Settings& settings, std::string_view text) {
+        settings.outlive_spawner = ParseSwitch(text);
+      });
+  outlive.arity = Option::Arity::kSwitch;
+  table.push_back(std::move(outlive));
+
   table.push_back(
       Special(kGroup, "control", "PATH", "none",
               "Unix socket where the supervisor answers `weft status`, `weft reload` and `weft "

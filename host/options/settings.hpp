@@ -114,6 +114,9 @@ struct Settings {
   std::optional<ListenAddress> metrics_listen;
   /// Worker processes; 0 serves in the first process; empty: WorkerCount() decides.
   std::optional<std::size_t> workers;
+  /// Of a host that was spawned: whether it goes on when the process ends that has spawned it. Off: nobody could ask it any
+  /// more, nor stop it. spawn-fcgi(1) is known, and always outlived.
+  bool outlive_spawner = false;
   /// Workers that end before they are ready, one after the other, until the host gives up; once any
   /// was ready it never does. 5: with the growing delays between them some 1.5 s, and as many as
   /// systemd's StartLimitBurst.

@@ -24,6 +24,7 @@
 #include "host/supervisor/listener.hpp"
 #include "host/supervisor/privileges.hpp"
 #include "host/supervisor/service_manager.hpp"
+#include "host/supervisor/spawner.hpp"
 #include "host/supervisor/supervisor.hpp"
 #include "host/supervisor/try_start.hpp"
 #include "host/worker/worker.hpp"
@@ -183,6 +184,15 @@ Mappings MappingsOfTakeover(const Settings& settings, const std::optional<Identi
   }
 }
 
+/// False: the host ends, as it would have if it had been told in time.
+bool IsStillWanted(const Settings& settings, const ListeningSockets& sockets) {
+  if (EndWithSpawner(settings, sockets)) return true;
+  observe::Log(LogLevel::kWarning,
+               "the socket's file is gone: who has started this host has ended "
+               "meanwhile, and it ends as well");
+  return false;
+}
+
 int ServeChecked(const Settings& settings, const Invocation& invocation,
                  std::optional<Handover>&& taken_over) {
   if (!taken_over && !SocketsAreApart(settings)) return options::kExitConfiguration;
@@ -204,6 +214,7 @@ int ServeChecked(const Settings& settings, const Invocation& invocation,
   LogStart(sockets, workers, settings.control);
 
   if (workers > 0) {
+    if (!IsStillWanted(settings, sockets)) return options::kExitOk;
     // A worker that replaces another inherits the last sound mappings by fork(), lest wrong files keep it from
     // serving.
     const WorkerMain worker_main = [&, supervisor = ::getpid()](worker::WorkerStart start) {
@@ -241,6 +252,7 @@ int ServeChecked(const Settings& settings, const Invocation& invocation,
       sockets.spawned, [](LogLevel level, std::string_view line) { observe::Log(level, line); });
   const std::chrono::milliseconds stop_within = settings.DrainTimeout(sockets.spawned) + kFarewell;
   GiveUpPrivileges(settings, identity, sockets.spawned);
+  if (!IsStillWanted(settings, sockets)) return options::kExitOk;
   const SocketFiles files(sockets);
   std::vector<int> descriptors;
   std::vector<std::string> addresses;

@@ -573,11 +573,12 @@ class Worker {
     if (passes_on) {
       PassOn();
     } else if (stops && alone && cancel_at_) {
-      Stop(std::chrono::milliseconds(0));  // asked a second time, and there is no supervisor
+      // Asked a second time, and there is no supervisor.
+      StopFor(info, std::chrono::milliseconds(0));
     } else if (stops) {
-      Stop(settings_.DrainTimeout(start_.spawned));
+      StopFor(info, settings_.DrainTimeout(start_.spawned));
     } else if (number == SIGINT && !start_.spawned) {
-      Stop(std::chrono::milliseconds(0));
+      StopFor(info, std::chrono::milliseconds(0));
     } else if (number == SIGHUP) {
       Reload(info);
     } else if (number == SIGUSR1) {
@@ -608,6 +609,19 @@ class Worker {
       start_.progress.reloading();
     }
     reload_->Request(adopts ? ReloadOrder::kAdopt : ReloadOrder::kCheck);
+  }
+
+  void StopFor(const signalfd_siginfo& info, std::chrono::milliseconds drain_time) {
+    // Of others the supervisor has told, whose signal it is.
+    if (start_.supervisor < 0) {
+      Log(Level::kInfo,
+          std::string("SIG") + sigabbrev_np(static_cast<int>(info.ssi_signo)) + " from process " +
+              std::to_string(info.ssi_pid) +
+              (drain_time.count() == 0 ? ": stopping at once"
+                                       : ": stopping, running requests have " +
+                                             options::FormatDuration(drain_time) + " to end"));
+    }
+    Stop(drain_time);
   }
 
   void Stop(std::chrono::milliseconds drain_time) {

@@ -130,6 +130,7 @@ TEST_CASE("Parse: every option sets its own field") {
                                          "--limit",
                                          "as=4G:unlimited",
                                          "--no-new-privileges",
+                                         "--outlive-spawner",
                                          "--umask",
                                          "027",
                                          "--environment",
@@ -243,6 +244,7 @@ TEST_CASE("Parse: every option sets its own field") {
   CHECK(settings.resource_limits[1].soft == std::uint64_t{4} * 1024 * 1024 * 1024);
   CHECK(settings.resource_limits[1].hard == RLIM_INFINITY);
   CHECK(settings.no_new_privileges);
+  CHECK(settings.outlive_spawner);
   CHECK(settings.umask == 027U);
   REQUIRE(settings.environment);
   CHECK_FALSE(settings.environment->all);
