@@ -373,7 +373,8 @@ TEST_CASE("LoadModule: a module says what it was built against, and which librar
   CHECK(good.compiler_abi == weft::detail::kCompilerAbi);
   // Built as this test is.
   CHECK(good.build_type == weft::detail::kBuildType);
-  CHECK(std::count(good.libraries.begin(), good.libraries.end(), "libweft.so.0") == 1);
+  CHECK(std::count(good.libraries.begin(), good.libraries.end(),
+                   "libweft.so." + std::to_string(detail::kContractVersion)) == 1);
   CHECK(std::count(good.libraries.begin(), good.libraries.end(), "libstdc++.so.6") == 1);
   for (const auto& library : good.libraries) {
     CHECK(library.starts_with("lib"));
