@@ -425,19 +425,20 @@ void AppendHandlers(std::vector<Option>& table) {
       kGroup, "reload-interval", &Settings::reload_interval, {0ms, 24h},
       "How often changes of the mapping files are looked for; less often where a look takes long. "
       "0s: they are reloaded on SIGHUP alone."));
-  Option modules = Special(kGroup, "modules", "DIR",
-                           "`modules` beside the program's own folder, if there is one",
-                           "Folder of the handler modules. May be repeated, the first folder with "
-                           "a NAME.so wins; in the "
-                           "file and in the environment blanks or commas separate several.",
-                           [](Settings& settings, std::string_view text) {
-                             const std::filesystem::path folder(NotEmpty(text));
-                             for (const std::filesystem::path& other : settings.modules) {
-                               if (other == folder)
-                                 throw BadValue(Quoted(text) + " is given twice: keep one");
-                             }
-                             settings.modules.push_back(folder);
-                           });
+  Option modules =
+      Special(kGroup, "modules", "DIR",
+              "`modules` beside the program's own folder, if there is one, else that "
+              "of the installation (/usr/local/lib/weft/modules, say), if there is one",
+              "Folder of the handler modules. May be repeated, the first folder with "
+              "a NAME.so wins; in the "
+              "file and in the environment blanks or commas separate several.",
+              [](Settings& settings, std::string_view text) {
+                const std::filesystem::path folder(NotEmpty(text));
+                for (const std::filesystem::path& other : settings.modules) {
+                  if (other == folder) throw BadValue(Quoted(text) + " is given twice: keep one");
+                }
+                settings.modules.push_back(folder);
+              });
   table.push_back(
       Repeatable(std::move(modules), [](Settings& settings) { settings.modules.clear(); }));
   table.push_back(Quantity<Count>(kGroup, "handler-pool", &Settings::handler_pool, {0, 65'536},

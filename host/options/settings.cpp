@@ -67,9 +67,12 @@ std::vector<std::filesystem::path> Settings::ModuleFolders() const {
   std::error_code error;
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
   if (error) return {};
-  std::filesystem::path folder = program.parent_path().parent_path() / "modules";
-  if (!std::filesystem::is_directory(folder, error)) return {};
-  return {std::move(folder)};
+  for (std::filesystem::path folder :
+       {program.parent_path().parent_path() / "modules",
+        (program.parent_path() / WEFT_MODULES_FROM_PROGRAMS).lexically_normal()}) {
+    if (std::filesystem::is_directory(folder, error)) return {std::move(folder)};
+  }
+  return {};
 }
 
 }  // namespace weft::host::options

@@ -375,7 +375,8 @@ struct Settings {
   [[nodiscard]] std::chrono::milliseconds DrainTimeout(bool spawned) const;
 
   /// `modules`, or else `modules` beside the folder of the running program (/opt/weft/modules for
-  /// /opt/weft/bin/weft) if there is one, or else empty: no modules.
+  /// /opt/weft/bin/weft) if there is one, or else that of the installation (/usr/local/lib/weft/modules for
+  /// /usr/local/bin/weft) if there is one, or else empty: no modules.
   [[nodiscard]] std::vector<std::filesystem::path> ModuleFolders() const;
 };
 
