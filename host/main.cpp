@@ -16,6 +16,7 @@
 #include "host/tools/check.hpp"
 #include "host/tools/explain.hpp"
 #include "host/tools/list_modules.hpp"
+#include "host/tools/new_handler.hpp"
 #include "host/tools/ping.hpp"
 #include "host/tools/reload.hpp"
 #include "host/tools/stacks.hpp"
@@ -66,6 +67,8 @@ static int Run(const options::ParseResult& parsed, const supervisor::Invocation&
       return tools::Stacks(parsed.arguments.front());
     case options::Command::kPing:
       return tools::Ping(*parsed.settings);
+    case options::Command::kNew:
+      return tools::New(*parsed.settings, parsed.arguments);
   }
   return options::kExitSoftware;
 }

@@ -882,6 +882,22 @@ Option HostOption() {
       });
 }
 
+std::vector<Option> NewOptions() {
+  constexpr std::string_view kGroup = "Project";
+  std::vector<Option> table;
+  table.push_back(
+      Special(kGroup, "output", "DIR", "a folder with the name of the module, here",
+              "The folder to write, which must not be there.",
+              [](Settings& settings, std::string_view text) { settings.output = NotEmpty(text); }));
+  Option is_async = Special(
+      kGroup, "async", "on|off", Settings{}.new_async ? "on" : "off",
+      "The handler runs on a fiber, where it may wait but not block; else on a thread of its own.",
+      [](Settings& settings, std::string_view text) { settings.new_async = ParseSwitch(text); });
+  is_async.arity = Option::Arity::kSwitch;
+  table.push_back(std::move(is_async));
+  return table;
+}
+
 std::vector<Option> PingOptions() {
   std::vector<Option> table;
   for (Option& option : OptionTable()) {

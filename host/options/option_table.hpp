@@ -57,6 +57,8 @@ struct Option {
 [[nodiscard]] Option CheckedRootOption();
 /// `--host`, of `weft check`.
 [[nodiscard]] Option HostOption();
+/// Those of `weft new`: `--output` and `--async`.
+[[nodiscard]] std::vector<Option> NewOptions();
 /// Those of `weft ping`: `--listen`, which takes what that of `weft serve` does, `--timeout`, `--path`, `--host` and
 /// `--document-root`.
 [[nodiscard]] std::vector<Option> PingOptions();

@@ -301,6 +301,26 @@ written, 77 no permission.
                  .arguments = " [LEVEL]",
                  .least_arguments = 0,
                  .most_arguments = 1},
+    CommandEntry{
+        .command = Command::kNew,
+        .name = "new",
+        .summary = "write the project of a new handler",
+        .introduction =
+            "Writes a folder with a module that has the handler NAME: its class, its "
+            "test, its mapping, and\n"
+            "what CMake needs to build it with find_package(weft). NAME is a class of "
+            "C++, OrderList or\n"
+            "shop::OrderList; the module is called order_list then, or as 'shop::OrderList, "
+            "shop' says. What\n"
+            "is there already is not touched.",
+        .epilogue = R"(
+Exit codes: 0 the folder is written, 64 wrong options or name, or the folder is there already, 71 the
+system refuses, 74 what to do next cannot be printed, 77 no permission.
+)",
+        .options = NewOptions,
+        .arguments = " handler NAME",
+        .least_arguments = 2,
+        .most_arguments = 2},
 };
 
 /// "see 'weft serve --help'"
@@ -311,8 +331,11 @@ std::string SeeHelpOf(const CommandEntry& command) {
 std::string HelpOf(const CommandEntry& command, const Table& table) {
   std::ostringstream help;
   help << "usage: weft " << command.name << " [OPTION...]" << command.arguments << "\n\n"
-       << command.introduction << '\n'
-       << kAboutValues << Describe(table) << command.epilogue;
+       << command.introduction
+       << '\n'
+       // Its options are on the command line alone.
+       << (command.command == Command::kNew ? "\n" : kAboutValues) << Describe(table)
+       << command.epilogue;
   return help.str();
 }
 
@@ -611,8 +634,9 @@ ParseResult ParseOptions(const CommandEntry& command, const std::vector<std::str
     return result;
   }
   if (command_line.arguments.size() < command.least_arguments) {
-    throw Refusal("nothing to " + std::string(command.name) + ": write 'weft " +
-                  std::string(command.name) + std::string(command.arguments) + "'");
+    throw Refusal(
+        "nothing to " + std::string(command.command == Command::kNew ? "make" : command.name) +
+        ": write 'weft " + std::string(command.name) + std::string(command.arguments) + "'");
   }
   result.arguments = command_line.arguments;
   // The file and the environment are those of the server, whatever the command.

@@ -23,7 +23,8 @@ enum class Command {
   kReload,
   kStacks,
   kPing,
-  kLogLevel
+  kLogLevel,
+  kNew
 };
 
 /// An INI file as it was read.

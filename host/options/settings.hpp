@@ -347,6 +347,13 @@ struct Settings {
   /// Whose files these are, for `weft check`; whom `weft ping --path` asks. Empty: the site for all other hosts.
   std::string host;
 
+  // `weft new`.
+
+  /// The folder of the project; empty: the module's name, here.
+  std::filesystem::path output;
+  /// The handler runs on a fiber. Off: what blocks is right in it, too.
+  bool new_async = false;
+
   // `weft ping`.
 
   /// How long each address may take to answer. 5s: far above what a host that is well takes, and less than what who asks

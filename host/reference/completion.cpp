@@ -85,7 +85,11 @@ struct Argument {
   Kind kind = Kind::kOther;
 };
 
+/// A word in small letters is written as it stands.
+bool IsLiteral(std::string_view name) { return name.front() >= 'a' && name.front() <= 'z'; }
+
 std::vector<std::string_view> WordsOfArgument(std::string_view name) {
+  if (name == "handler") return {"handler"};
   if (name == "METHOD") return {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
   if (name == "LEVEL") {
     for (const Option& option : options::OptionTable()) {
@@ -101,7 +105,8 @@ std::vector<Argument> ArgumentsOf(const CommandEntry& command) {
   for (std::string word; words >> word;) {
     const bool is_optional = word.starts_with('[');
     if (is_optional) word = word.substr(1, word.size() - 2);
-    arguments.push_back({word, is_optional, WordsOfArgument(word), KindOf(word)});
+    const Kind kind = IsLiteral(word) ? Kind::kOther : KindOf(word);
+    arguments.push_back({word, is_optional, WordsOfArgument(word), kind});
   }
   return arguments;
 }

@@ -68,8 +68,10 @@ std::string ArgumentMacros(std::string_view arguments) {
   std::string macros;
   for (const std::string& word : WordsOf(arguments)) {
     const bool is_optional = word.starts_with('[');
-    macros += is_optional ? " Oo Ar " + Escaped(word.substr(1, word.size() - 2)) + " Oc"
-                          : " Ar " + Escaped(word);
+    const bool is_literal = word.front() >= 'a' && word.front() <= 'z';
+    macros += is_optional  ? " Oo Ar " + Escaped(word.substr(1, word.size() - 2)) + " Oc"
+              : is_literal ? " Cm " + Escaped(word)
+                           : " Ar " + Escaped(word);
   }
   return macros;
 }
@@ -108,8 +110,10 @@ std::string Commands() {
         own += Item(option);
       }
     }
-    text += ".Pp\nIts options, of those below:\n." + shared + " .\n";
-    if (!own.empty()) text += "On the command line alone:\n.Bl -tag -width Ds\n" + own + ".El\n";
+    if (!shared.empty()) text += ".Pp\nIts options, of those below:\n." + shared + " .\n";
+    if (!own.empty())
+      text += std::string(shared.empty() ? ".Pp\n" : "") +
+              "On the command line alone:\n.Bl -tag -width Ds\n" + own + ".El\n";
   }
   return text + ".El\n";
 }

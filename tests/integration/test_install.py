@@ -247,3 +247,45 @@ def test_a_module_of_another_contract_is_refused_whether_its_library_is_there_or
     assert result.returncode == 78
     assert "was built against version 1 of the handler contract, this host has version 5; build it anew" in result.stdout
     assert "loaded" not in result.stdout, "its library has run in the host"
+
+
+@pytest.mark.parametrize("name, options, module, runs", [
+    ("shop::OrderList", [], "order_list", "on a thread of the pool"),
+    ("Probe, probes", ["--async", "--output", "my project"], "probes", "on a fiber"),
+])
+def test_a_new_handler_builds_passes_its_tests_and_is_served(prefix, env, processes, run_dir, name, options, module, runs):
+    made = run("weft", "new", "handler", name, *options, cwd=run_dir, env=env)
+    project = run_dir / (options[-1] if options else module)
+    assert f"module {module}, {runs}" in made.stdout
+    if " " in project.name:
+        # lighttpd would split the path.
+        plain = run_dir / "plain"
+        assert f"cd '{project.name}'" in made.stdout
+        project = project.rename(plain)
+    # What it says to do next, as it stands there.
+    configure_and_build, test, serve, curl = re.findall(r"^  ((?:cmake|ctest|lighttpd|curl) .*)$", made.stdout, re.M)
+    run("bash", "-c", configure_and_build, cwd=project, env={**env, "CXXFLAGS": env.get("CXXFLAGS", "") + " -Wall -Wextra -Werror"})
+    tested = run("bash", "-c", test, cwd=project, env=env).stdout
+    assert f"{module}.unit" in tested and f"{module}.check" in tested and "100% tests passed" in tested
+    port = str(free_port())
+    configuration = project / "site" / "lighttpd.conf"
+    configuration.write_text(configuration.read_text().replace("8080", port))
+    processes.start("lighttpd", ["bash", "-c", f"cd {project} && exec {serve}"], env=env)
+    curl = curl.replace("8080", port).replace("curl", "curl -sf")
+    wait_for("the answer", lambda: run("bash", "-c", curl, ok=False, env=env).stdout == "Hello, Ada\n")
+    name = re.sub(r".*::|,.*", "", name)
+    page = {"OrderList": "order_list", "Probe": "probe"}[name]
+    assert run("curl", "-sf", f"http://127.0.0.1:{port}/{page}.ashx", env=env).stdout == "Hello, world\n"
+
+
+def test_nothing_is_overwritten_and_nothing_half_done_is_left(env, tmp_path):
+    (tmp_path / "hello").mkdir()
+    refused = run("weft", "new", "handler", "Hello", ok=False, cwd=tmp_path, env=env)
+    assert (refused.returncode, refused.stdout) == (64, "")
+    assert refused.stderr == "weft: 'hello' is there already, and is left as it is: name another folder with --output\n"
+    (tmp_path / "file").write_text("mine")
+    assert run("weft", "new", "handler", "Hello", "--output", "file", ok=False, cwd=tmp_path, env=env).returncode == 64
+    missing = run("weft", "new", "handler", "Hello", "--output", "no/where", ok=False, cwd=tmp_path, env=env)
+    assert missing.returncode == 71 and "no/where" not in os.listdir(tmp_path)
+    assert (tmp_path / "file").read_text() == "mine"
+    assert sorted(os.listdir(tmp_path)) == ["file", "hello"] and os.listdir(tmp_path / "hello") == []
