@@ -152,7 +152,10 @@ std::string Rounded(double value) {
 }
 
 std::string Milliseconds(const Json& object, const char* name) {
-  return Rounded(object.at(name).get<double>()) + " ms";
+  const auto value = object.at(name).get<double>();
+  // Below, two digits would tell 4 us and 6 us as 0.00 ms and 0.01 ms. ASCII, for any terminal.
+  constexpr double kSmall = 0.1;
+  return value > 0 && value < kSmall ? Rounded(value * 1000) + " us" : Rounded(value) + " ms";
 }
 
 /// `counts`: the host tells what its workers count; one of an older version does not.

@@ -68,7 +68,9 @@ TEST_CASE("StatusText: tells what the host and its workers count") {
           {"address": "tcp:127.0.0.1:9000", "waiting": null, "limit": null, "most": null}])");
   status["figures"]["entries"] = Json::parse(
       R"([{"entry": "a\u001bb", "count": 1200, "serverErrors": 7, "meanMs": 0.5, "p50Ms": 0.25,
-           "p90Ms": 12.34, "p99Ms": 123.4}])");
+           "p90Ms": 12.34, "p99Ms": 123.4},
+          {"entry": "quick", "count": 1, "serverErrors": 0, "meanMs": 0.0042, "p50Ms": 0,
+           "p90Ms": 0.0999, "p99Ms": 0.1}])");
   const std::string text = StatusText(status).value_or("");
   CHECK(text.find("mappings  connections  ended  in flight                             last end") !=
         std::string::npos);
@@ -77,7 +79,8 @@ TEST_CASE("StatusText: tells what the host and its workers count") {
   CHECK(text.find("\n  causes: 4 load_shed\n") != std::string::npos);
   CHECK(text.find("\n  5        128    17         unix:/a\n"
                   "  -        -      -          tcp:127.0.0.1:9000\n") != std::string::npos);
-  CHECK(text.find("\n  1200      7    0.50 ms  0.25 ms  12.3 ms  123 ms  a\\u001bb\n") !=
+  CHECK(text.find("\n  1200      7    0.50 ms  0.25 ms  12.3 ms  123 ms   a\\u001bb\n"
+                  "  1         0    4.20 us  0.00 ms  99.9 us  0.10 ms  quick\n") !=
         std::string::npos);
 }
 
