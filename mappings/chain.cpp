@@ -199,6 +199,7 @@ FolderSettings Extend(const FolderSettings& inherited, const Block& block) {
   extend(&Runtime::response_buffer_bytes);
   extend(&Runtime::max_requests);
   extend(&Runtime::stack_bytes);
+  extend(&Runtime::slow_log_threshold);
   if (block.settings.default_documents) {
     settings.default_documents = *block.settings.default_documents;
   }

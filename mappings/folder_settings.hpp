@@ -38,6 +38,8 @@ struct Runtime {
   Setting<std::optional<std::uint64_t>> max_requests;
   /// The least stack of an async handler. An entry may say otherwise (Entry::stack_bytes).
   Setting<std::optional<std::uint64_t>> stack_bytes;
+  /// Requests that take longer are told in the slow log; 0: none is.
+  Setting<std::optional<std::chrono::milliseconds>> slow_log_threshold;
 
   friend bool operator==(const Runtime&, const Runtime&) = default;
 };

@@ -43,9 +43,9 @@ constexpr std::array<Vocabulary::Refused, 2> kLocationRefused = {{
 }};
 constexpr Vocabulary kLocation = {"a location", std::span(kFileNames).first<5>(), kLocationRefused};
 
-constexpr std::array<std::string_view, 7> kRuntimeNames = {
+constexpr std::array<std::string_view, 8> kRuntimeNames = {
     "executionTimeoutSeconds", "maxRequestBytes", "maxUrlBytes", "maxQueryStringBytes",
-    "responseBufferBytes",     "maxRequests",     "stackBytes"};
+    "responseBufferBytes",     "maxRequests",     "stackBytes",  "slowLogThresholdMs"};
 constexpr Vocabulary kRuntime = {"\"httpRuntime\"", kRuntimeNames, {}};
 
 constexpr std::array<std::string_view, 3> kDirectiveNames = {"add", "remove", "clear"};
@@ -369,6 +369,7 @@ class LevelReader {
     read(4, "bytes", 0, kMaxBytesSetting, runtime.response_buffer_bytes);
     read(5, "requests", 1, kMaxRequestsSetting, runtime.max_requests);
     read(6, "bytes", kMinStackBytes, kMaxStackBytes, runtime.stack_bytes);
+    read(7, "milliseconds", 0, kMaxSlowLogThresholdMs, runtime.slow_log_threshold);
   }
 
   std::optional<std::uint64_t> ReadNumber(const JsonValue* value, std::string_view name,

@@ -74,6 +74,8 @@ inline constexpr std::uint64_t kMaxBytesSetting = 1'073'741'824;
 
 /// The largest `maxRequests`, that of --max-requests: more is no bound.
 inline constexpr std::uint64_t kMaxRequestsSetting = 1'000'000;
+/// The largest `slowLogThresholdMs`: a day, as that of the host's --slow-log-threshold.
+inline constexpr std::uint64_t kMaxSlowLogThresholdMs = 86'400'000;
 /// The least and the largest `stackBytes`: those of the host's --stack-size.
 inline constexpr std::uint64_t kMinStackBytes = 65'536;
 inline constexpr std::uint64_t kMaxStackBytes = 16'777'216;

@@ -98,7 +98,8 @@ Pipeline::Pipeline(runtime::Runtime& runtime, observe::AccessLog& access_log, co
       own_figures_(figures == nullptr ? std::make_unique<observe::WorkerFigures>() : nullptr),
       figures_(figures == nullptr ? *own_figures_ : *figures),
       budget_{limits.max_buffered_bytes},
-      file_budget_{limits.max_temporary_bytes, BodyBudget::Place::kFiles} {
+      file_budget_{limits.max_temporary_bytes, BodyBudget::Place::kFiles},
+      least_slow_threshold_(limits.slow_threshold) {
   budget_.SetFigure(figures_[Count::kBodyMemoryBytes]);
   file_budget_.SetFigure(figures_[Count::kBodyFileBytes]);
   // Makes what a signal handler must not make: this process's part of the numbers of requests.
@@ -117,7 +118,8 @@ void Pipeline::Process(IExchange& exchange, ServerVariableCollection variables,
                      .cancellation = &cancellation,
                      .started = Clock::now(),
                      .id = ++last_request_,
-                     .handlers = handlers_};
+                     .handlers = handlers_,
+                     .slow_threshold = limits_.slow_threshold};
     const auto token = cancellation.Token();
     runtime_.SetCurrentCancellation(&token);
     runtime_.SetCurrentGroup(flight->id);
@@ -239,7 +241,7 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
       Record(flight, context, &io, io.BodyBytesSent());
     }
   }
-  if (limits_.slow_threshold.count() != 0 && !was_recorded) {
+  if (!was_recorded) {
     TellSlow(flight, Clock::now(), /*has_ended=*/true);
   }
   flight.nested = nullptr;
@@ -607,6 +609,14 @@ bool Pipeline::Map(HttpContext& context, RequestIo& io, Flight& flight) {
   context.SetSections(mapped.settings->sections.get());
   const auto& runtime = mapped.settings->runtime;
   flight.stack_bytes = mapped.entry->stack_bytes.value_or(runtime.stack_bytes.value.value_or(0));
+  if (const auto& slow = runtime.slow_log_threshold; slow.value) {
+    flight.slow_threshold = *slow.value;
+    flight.slow_where = slow.where;
+    if (slow.value->count() != 0 &&
+        (least_slow_threshold_.count() == 0 || *slow.value < least_slow_threshold_)) {
+      least_slow_threshold_ = *slow.value;
+    }
+  }
   // The built-in defaults set it.
   flight.deadline = flight.started + runtime.execution_timeout.value.value();
   io.SetBodyBounds(context.Request().ServerVariables().Get("CONTENT_LENGTH"),
@@ -749,12 +759,12 @@ void Pipeline::AnswerCancelled(HttpContext& context, RequestIo& io, Flight& flig
 }
 
 void Pipeline::TellSlow(Clock::time_point now) noexcept {
-  if (limits_.slow_threshold.count() == 0) {
+  if (least_slow_threshold_.count() == 0) {
     return;
   }
   for (auto& flight : in_flight_) {
     // In the order in which they began.
-    if (now - flight.started < limits_.slow_threshold) {
+    if (now - flight.started < least_slow_threshold_) {
       break;
     }
     if (!flight.recorded && flight.work != nullptr) {
@@ -764,7 +774,8 @@ void Pipeline::TellSlow(Clock::time_point now) noexcept {
 }
 
 void Pipeline::TellSlow(Flight& flight, Clock::time_point now, bool has_ended) noexcept {
-  if (flight.slow_told || !on_slow_ || now - flight.started < limits_.slow_threshold) {
+  if (flight.slow_told || !on_slow_ || flight.slow_threshold.count() == 0 ||
+      now - flight.started < flight.slow_threshold) {
     return;
   }
   flight.slow_told = true;
@@ -778,6 +789,8 @@ void Pipeline::TellSlow(Flight& flight, Clock::time_point now, bool has_ended) n
               .elapsed = now - flight.started,
               .queue_time = QueueTime(flight),
               .has_ended = has_ended,
+              .threshold = flight.slow_threshold,
+              .threshold_where = flight.slow_where ? flight.slow_where->ToString() : "",
               .work = has_ended ? nullptr : flight.work});
   } catch (...) {
     // No memory to tell of it.
@@ -785,7 +798,7 @@ void Pipeline::TellSlow(Flight& flight, Clock::time_point now, bool has_ended) n
 }
 
 void Pipeline::NoteCall(Flight& flight) const noexcept {
-  if (!access_log_.Enabled() && limits_.slow_threshold.count() == 0) {
+  if (!access_log_.Enabled() && flight.slow_threshold.count() == 0) {
     return;  // nobody tells it
   }
   const auto passed = std::chrono::nanoseconds(Clock::now() - flight.started).count();

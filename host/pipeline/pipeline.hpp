@@ -35,7 +35,7 @@ struct StuckHandler {
   std::chrono::milliseconds age{};  ///< of the request
 };
 
-/// A request that takes longer than Pipeline::Limits::slow_threshold.
+/// A request that takes longer than its mapping's threshold, or else Pipeline::Limits::slow_threshold.
 struct SlowRequest {
   std::string request_id{};
   std::string description{};  ///< `request 7-9 GET /report.ashx: shop::Report`
@@ -44,6 +44,9 @@ struct SlowRequest {
   std::chrono::nanoseconds elapsed{};
   std::chrono::nanoseconds queue_time{-1};  ///< until its handler was called; negative: it was not
   bool has_ended = false;
+  std::chrono::milliseconds threshold{};
+  std::string
+      threshold_where{};  ///< `file:line:column` of the mapping that set it; empty: none did
   const runtime::IFiberWork* work =
       nullptr;  ///< for Runtime::CollectStacks(); null once it has ended
 };
@@ -67,7 +70,7 @@ class Pipeline {
     HttpResponseSettings response{};
     /// For a handler to return once its deadline has passed.
     std::chrono::milliseconds overdue_grace{1'000};
-    /// Requests that take longer are slow; 0: none is.
+    /// Requests that take longer are slow, where no mapping says otherwise; 0: none is.
     std::chrono::milliseconds slow_threshold{0};
   };
 
@@ -99,6 +102,8 @@ class Pipeline {
   void SetOnSlow(std::function<void(SlowRequest)> on_slow) { on_slow_ = std::move(on_slow); }
   /// Tells of the requests that have become slow since. Called several times a second.
   void TellSlow(std::chrono::steady_clock::time_point now) noexcept;
+  /// The least threshold that a request has had so far, or may have without a mapping; 0: none.
+  std::chrono::milliseconds LeastSlowThreshold() const noexcept { return least_slow_threshold_; }
 
   /// Requests in flight that CancelOverdue() has given up: nobody waits for them.
   std::size_t StuckRequests() const noexcept { return stuck_.size(); }
@@ -180,8 +185,10 @@ class Pipeline {
     bool stuck = false;        // and that did not return in time
     bool recorded = false;
     bool slow_told = false;
-    bool peer_gone = false;  // LetPeerGo()
-    int error_status = 0;    // 0: the response's own
+    std::chrono::milliseconds slow_threshold{};
+    std::shared_ptr<const mappings::SourceLocation> slow_where{};  // null: the host's own
+    bool peer_gone = false;                                        // LetPeerGo()
+    int error_status = 0;                                          // 0: the response's own
     /// From its start until its handler was called, in nanoseconds; -1: it was not. By atomic_ref: the handler's thread may set it.
     alignas(std::atomic_ref<std::int64_t>::required_alignment) std::int64_t queue_time = -1;
     observe::Outcome outcome = observe::Outcome::kCompleted;
@@ -256,6 +263,7 @@ class Pipeline {
   std::unordered_map<const void*, std::size_t> requests_of_;
   std::vector<Refusals> refusals_;
   std::function<void(SlowRequest)> on_slow_;
+  std::chrono::milliseconds least_slow_threshold_;
   std::size_t finished_ = 0;          // of those in flight
   std::vector<std::uint64_t> stuck_;  // of those in flight, in the order of their ids
   std::uint64_t last_request_ = 0;

@@ -115,7 +115,7 @@ Json LimitToJson(const mappings::Setting<std::optional<Value>>& setting,
                  std::optional<std::uint64_t> of_host, std::string_view option) {
   Json json;
   if (setting.value) {
-    if constexpr (std::is_same_v<Value, std::chrono::seconds>) {
+    if constexpr (requires { setting.value->count(); }) {
       json["value"] = setting.value->count();
     } else {
       json["value"] = *setting.value;
@@ -154,6 +154,9 @@ Json Limits(const mappings::FolderSettings* folder, const Entry* entry,
                    std::make_shared<const mappings::SourceLocation>(entry->stack_bytes_where)};
   }
   limits["stackBytes"] = LimitToJson(stack_bytes, settings.stack_size, "--stack-size");
+  limits["slowLogThresholdMs"] = LimitToJson(
+      runtime.slow_log_threshold, static_cast<std::uint64_t>(settings.slow_log_threshold.count()),
+      "--slow-log-threshold");
   return limits;
 }
 

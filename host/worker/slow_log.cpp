@@ -34,8 +34,7 @@ bool IsOf(std::string_view what, std::string_view request_id) {
 
 }  // namespace
 
-SlowLog::SlowLog(const options::Settings& settings, runtime::Runtime& runtime)
-    : threshold_(settings.slow_log_threshold), runtime_(runtime) {
+SlowLog::SlowLog(const options::Settings& settings, runtime::Runtime& runtime) : runtime_(runtime) {
   if (!settings.slow_log.empty()) {
     writer_ = std::make_unique<observe::LineWriter>(
         observe::LineSink::ToFile(settings.slow_log, "slow log"),
@@ -168,9 +167,12 @@ SlowLog::Stack SlowLog::StackOf(const pipeline::SlowRequest& request) {
 
 void SlowLog::Write(const pipeline::SlowRequest& request, std::uint64_t untold) {
   const auto stack = StackOf(request);
-  std::string message = request.description + ": is slow: " + Milliseconds(request.elapsed) +
-                        (request.has_ended ? "" : " so far") + " (--slow-log-threshold " +
-                        options::FormatDuration(threshold_) + ")";
+  std::string message =
+      request.description + ": is slow: " + Milliseconds(request.elapsed) +
+      (request.has_ended ? "" : " so far") + " (" +
+      (request.threshold_where.empty() ? std::string("--slow-log-threshold ")
+                                       : request.threshold_where + ": slowLogThresholdMs, ") +
+      options::FormatDuration(request.threshold) + ")";
   if (request.queue_time.count() < 0) {
     message += ", and its handler was not called" + std::string(request.has_ended ? "" : " yet");
   } else {

@@ -19,7 +19,7 @@
 
 namespace weft::host::worker {
 
-/// Tells of each request that takes longer than --slow-log-threshold, once: with its handler, how long it waited and ran, and the
+/// Tells of each request that takes longer than its threshold, once: with its handler, how long it waited and ran, and the
 /// stack of the handler at that moment, of whatever kind it is. From a thread of its own, for symbols are read from files.
 ///
 /// Threads: construct and destroy on the reactor's thread; Tell() from there, NoteStall() from any.
@@ -53,7 +53,6 @@ class SlowLog {
   Stack StackOf(const pipeline::SlowRequest& request);
   std::optional<Stack> StackOfStall(const pipeline::SlowRequest& request);
 
-  const std::chrono::milliseconds threshold_;
   runtime::Runtime& runtime_;
   std::unique_ptr<observe::LineWriter> writer_;  // null: the log's
   std::mutex mutex_;

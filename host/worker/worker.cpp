@@ -275,11 +275,16 @@ class Worker {
         WaitForTick(TickTime());
       }
     });
-    if (settings_.slow_log_threshold.count() != 0) {
+    // A mapping may ask for it at any time; without a file there is nothing that could be missing then.
+    if (settings_.slow_log_threshold.count() != 0 || !settings_.slow_log.empty()) {
       slow_log_.emplace(settings_, runtime_);
-      pipeline_.SetOnSlow(
-          [this](pipeline::SlowRequest request) { slow_log_->Tell(std::move(request)); });
     }
+    pipeline_.SetOnSlow([this](pipeline::SlowRequest request) {
+      if (!slow_log_) {
+        slow_log_.emplace(settings_, runtime_);
+      }
+      slow_log_->Tell(std::move(request));
+    });
     WatchStalls();
     for (const int socket : start_.listening_sockets) {
       server_.Listen(socket);
@@ -765,7 +770,7 @@ class Worker {
 
   /// Slow requests are seen half a threshold late at most.
   std::chrono::milliseconds TickTime() const {
-    const auto threshold = settings_.slow_log_threshold;
+    const auto threshold = pipeline_.LeastSlowThreshold();
     return threshold.count() == 0 ? kTick : std::clamp(threshold / 2, kDrainTick, kTick);
   }
 

@@ -383,6 +383,29 @@ def test_a_slow_request_is_told_once_with_the_stack_of_its_handler(start_trouble
     assert not any("HandlerLease" in line for line in event["stack"])
 
 
+def test_a_folder_has_a_threshold_of_its_own(start_troubles):  # noqa: F811
+    # No option asks for it: one folder does. The other one is as slow.
+    host = start_troubles([("/a/wait", "Wait"), ("/b/wait", "Wait")], more={
+        "locations": {"a": {"httpRuntime": {"slowLogThresholdMs": 100}}}})
+    assert host.get("/b/wait?ms=600", HTTP_X_REQUEST_ID="never-slow").status == 200
+    assert host.get("/a/wait?ms=600", HTTP_X_REQUEST_ID="soon-slow").status == 200
+    line = wait_for("the entry", lambda: [line for line in lines_of(host.log) if "is slow: " in line])[0]
+    assert "request soon-slow " in line and re.search(r"\(\S+/machine\.json:\d+:\d+: slowLogThresholdMs, 100ms\)", line), line
+    host.stop()
+    assert not [line for line in lines_of(host.log) if "never-slow" in line]
+
+
+def test_a_folder_may_be_left_out_of_the_slow_log(start_troubles):  # noqa: F811
+    host = start_troubles([("/a/wait", "Wait"), ("/b/wait", "Wait")], "--slow-log-threshold", "100ms", more={
+        "locations": {"a": {"httpRuntime": {"slowLogThresholdMs": 0}}}})
+    assert host.get("/a/wait?ms=600", HTTP_X_REQUEST_ID="never-slow").status == 200
+    assert host.get("/b/wait?ms=600", HTTP_X_REQUEST_ID="soon-slow").status == 200
+    line = wait_for("the entry", lambda: [line for line in lines_of(host.log) if "is slow: " in line])[0]
+    assert "request soon-slow " in line and "(--slow-log-threshold 100ms)" in line
+    host.stop()
+    assert not [line for line in lines_of(host.log) if "never-slow" in line]
+
+
 def test_without_a_file_slow_requests_are_in_the_log(start_troubles):  # noqa: F811
     host = start_troubles(SLOW, "--slow-log-threshold", "100ms")
     host.get("/wait?ms=600")

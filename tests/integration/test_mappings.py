@@ -207,6 +207,7 @@ def test_a_url_is_explained(explain):
                                                  "line": 1, "option": None}
     assert told["limits"]["executionTimeoutSeconds"]["value"] == 110
     assert told["limits"]["responseBufferBytes"]["option"] == "--output-buffer-bytes"
+    assert told["limits"]["slowLogThresholdMs"] == {"value": 0, "file": None, "line": None, "option": "--slow-log-threshold"}
 
 
 def test_the_sections_of_a_folder_are_named_and_their_content_is_not_told(explain, weft):

@@ -210,12 +210,15 @@ TEST_CASE("FolderSettings: what a level sets overrides, the rest is inherited") 
   CHECK(child.runtime.max_url_bytes.where->ToString() == "f:2:44");
   const FolderSettings grandchild = below(child, R"({
     "httpRuntime": { "maxRequestBytes": 0, "responseBufferBytes": 0, "maxQueryStringBytes": 9,
-                     "stackBytes": 1048576 },
+                     "stackBytes": 1048576, "slowLogThresholdMs": 250 },
     "defaultDocuments": [], "redirectToFolder": false })");
   CHECK(grandchild.runtime.max_request_bytes.value == 0);
   CHECK(grandchild.runtime.response_buffer_bytes.value == 0);
   CHECK(grandchild.runtime.stack_bytes.value == 1'048'576);
   CHECK_FALSE(child.runtime.stack_bytes.value);
+  CHECK(grandchild.runtime.slow_log_threshold.value == std::chrono::milliseconds(250));
+  CHECK(grandchild.runtime.slow_log_threshold.where->line == 3);
+  CHECK_FALSE(child.runtime.slow_log_threshold.value);
   CHECK(grandchild.runtime.max_query_string_bytes.value == 9);
   CHECK(grandchild.default_documents.value.empty());
   CHECK_FALSE(grandchild.redirect_to_folder.value);

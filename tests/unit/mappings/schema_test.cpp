@@ -59,7 +59,8 @@ TEST_CASE("mapping.schema.json: its keys are the ones that the loader lists") {
                                                                  "sections"});
   CHECK(Properties(defs.at("httpRuntime")) ==
         std::set<std::string>{"executionTimeoutSeconds", "maxQueryStringBytes", "maxRequestBytes",
-                              "maxRequests", "maxUrlBytes", "responseBufferBytes", "stackBytes"});
+                              "maxRequests", "maxUrlBytes", "responseBufferBytes",
+                              "slowLogThresholdMs", "stackBytes"});
   CHECK(Properties(defs.at("directive")) == std::set<std::string>{"add", "clear", "remove"});
   CHECK(Properties(defs.at("add")) == std::set<std::string>{"lock", "maxRequests", "name", "path",
                                                             "resourceType", "stackBytes", "type",
@@ -75,6 +76,8 @@ TEST_CASE("mapping.schema.json: its bounds are the loader's") {
         weft::mappings::kMaxExecutionTimeoutSeconds);
   CHECK(runtime.at("maxRequestBytes").at("minimum") == 0);
   CHECK(runtime.at("maxRequestBytes").at("maximum") == weft::mappings::kMaxRequestBytesLimit);
+  CHECK(runtime.at("slowLogThresholdMs").at("minimum") == 0);
+  CHECK(runtime.at("slowLogThresholdMs").at("maximum") == weft::mappings::kMaxSlowLogThresholdMs);
   for (const char* name : {"maxUrlBytes", "maxQueryStringBytes", "responseBufferBytes"}) {
     CHECK(runtime.at(name).at("maximum") == weft::mappings::kMaxBytesSetting);
   }
