@@ -134,9 +134,14 @@ void LineWriter::OpenAnew() noexcept {
   }
   const int error = errno;
   try {
+    // Who rotates is root, and who writes may be somebody else.
+    const std::string advice =
+        error == EACCES ? ": let the user of this process write it, by 'create 0640 USER GROUP' of "
+                          "logrotate, say"
+                        : "";
     WriteToStandardError("weft: " + options_.name +
                          " cannot be opened anew: " + std::generic_category().message(error) +
-                         "; its lines go where they went before\n");
+                         "; its lines go where they went before" + advice + "\n");
   } catch (...) {
     // No memory to tell of it.
   }

@@ -12,6 +12,7 @@ import pytest
 import fcgi
 from host import Host, says_hello
 from processes import children_of, wait_for
+from test_logs import rotate
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
@@ -110,3 +111,44 @@ def test_only_those_who_are_allowed_are_answered(by, listen, allowed, is_answere
                 pass
         wait_for("the refusal in the log", lambda: "its peer is not among --allowed-clients" in host.log.read_text())
         assert not host.access_lines("hello")
+
+
+def start_with_logs_in_a_folder_of_root(start_for_all, run_dir):
+    """Workers of nobody, whose logs lie in a folder where only root may make files."""
+    host = start_for_all("--user", "nobody", "--log", run_dir / "host.json", "--log-format", "json", "--log-rate", "0",
+                         workers=2)
+    host.get("/before")
+    host.wait_for_access_line('url="/before"')
+    run_dir.chmod(0o755)
+    return host
+
+
+def signal_usr1(host):
+    return f"postrotate\n  kill -USR1 {host.process.pid}\n  endscript"
+
+
+@ROOT
+def test_root_rotates_logs_for_workers_of_another_user(start_for_all, run_dir):
+    host = start_with_logs_in_a_folder_of_root(start_for_all, run_dir)
+    rotate(run_dir, "rotate 9", "create 0640 nobody nogroup", "nocompress", "sharedscripts", signal_usr1(host))
+
+    def all_write_into_the_new_files():
+        host.get("/after")
+        told = (run_dir / "host.json").read_text()
+        return all(host.access_lines(f"pid={pid} ") and f'"pid":{pid}' in told.replace(" ", "") for pid in host.workers())
+    wait_for("both workers in the new files", all_write_into_the_new_files)
+    assert "cannot be opened anew" not in host.log.read_text()
+    assert "/after" not in (run_dir / "access.log.1").read_text()
+
+
+@ROOT
+def test_a_log_that_root_keeps_for_itself_is_told_of_with_the_advice_and_the_old_one_goes_on(start_for_all, run_dir):
+    host = start_with_logs_in_a_folder_of_root(start_for_all, run_dir)
+    rotate(run_dir, "rotate 9", "create 0640 root root", "nocompress", "sharedscripts", signal_usr1(host))
+    # The supervisor, which root's file is no trouble for, logs what its workers say.
+    wait_for("the complaints", lambda: (run_dir / "host.json").read_text().count(
+        "cannot be opened anew: Permission denied; its lines go where they went before: let the user of this process write "
+        "it, by 'create 0640 USER GROUP' of logrotate, say") >= 4)  # two logs of two workers
+    host.get("/after")
+    wait_for("the line", lambda: "/after" in (run_dir / "access.log.1").read_text())
+    assert (run_dir / "access.log").read_text() == ""
