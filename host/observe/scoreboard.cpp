@@ -18,7 +18,7 @@ namespace weft::host::observe {
 namespace {
 
 /// "weftfig", and a number that grows when what lies where is changed.
-constexpr std::uint64_t kMagic = 0x7765'6674'6669'6702;
+constexpr std::uint64_t kMagic = 0x7765'6674'6669'6703;
 /// So often the supervisor may be in the middle of adding up, each time for less than a millisecond; it may also have been stopped
 /// there, and then what it has is better than nothing.
 constexpr int kReadAttempts = 8;
@@ -257,6 +257,25 @@ Scoreboard::AllFigures Scoreboard::ReadAll(std::chrono::steady_clock::time_point
     all.workers.push_back(std::move(worker));
   }
   return all;
+}
+
+std::size_t Scoreboard::ReadLoads(Part but, std::span<Load> loads) const noexcept {
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < parts_ && count < loads.size(); ++i) {
+    const auto& place = *PlaceOf(i);
+    if (i == but || place.is_taken.Value() == 0 ||
+        place.stage.Value() != static_cast<std::uint64_t>(WorkerStage::kReady)) {
+      continue;
+    }
+    const auto& figures = PartAt(i + 1);
+    const auto threads = figures.handlers.threads.Value();
+    loads[count++] = {.connections = figures[Count::kConnections].Value(),
+                      .waits = figures.waits.Value() != 0,
+                      .queued = figures.handlers.queued.Value(),
+                      // Both change one after the other.
+                      .busy_threads = threads - std::min(threads, figures.handlers.idle.Value())};
+  }
+  return count;
 }
 
 bool Scoreboard::HasConnections() const noexcept {

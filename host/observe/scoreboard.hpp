@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -116,6 +117,15 @@ class Scoreboard {
     std::vector<Worker> workers{};
     WorkerReading sum{};  ///< Of these, and of those that have ended.
   };
+  /// What decides who of the workers takes a connection (fastcgi/sharing.hpp).
+  struct Load {
+    std::uint64_t connections = 0;
+    bool waits = false;              ///< Its reactor has nothing to do.
+    std::uint64_t queued = 0;        ///< Plain handlers that wait for a thread.
+    std::uint64_t busy_threads = 0;  ///< Of plain handlers.
+  };
+  /// Of the workers that take requests but for one, as many as `loads` has room for. Returns how many there were.
+  [[nodiscard]] std::size_t ReadLoads(Part but, std::span<Load> loads) const noexcept;
   /// Whether any worker has one.
   [[nodiscard]] bool HasConnections() const noexcept;
   /// What there is now. Throws std::bad_alloc.

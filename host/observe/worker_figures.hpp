@@ -17,6 +17,7 @@ namespace weft::host::observe {
 enum class Count : std::uint8_t {
   kConnections,
   kConnectionsAccepted,
+  kConnectionsPassedOn,  // to another worker of the host
   kAcceptPauses,
   kReceivedBytes,
   kSentBytes,
@@ -150,8 +151,11 @@ struct WorkerFigures {
   [[nodiscard]] EntryFigures& EntryNamed(std::string_view name) noexcept;
 
   alignas(64) std::array<Figure, kCounts> counts;
+  /// 1: its reactor waits for something to happen, and would take up at once what comes. Changed each time that it does; on a line of
+  /// its own, for other workers look at it.
+  alignas(64) Figure waits;
   /// Why requests had the answers that they had, where that was an error or none.
-  NamedFigures<56, 40> causes;
+  alignas(64) NamedFigures<56, 40> causes;
   RecentRequests recent;
   PoolFigures handlers;  ///< Threads of plain handlers.
   PoolFigures offload;   ///< Threads of weft::Offload().

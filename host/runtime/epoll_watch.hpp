@@ -1,7 +1,10 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
+
+#include "host/observe/figure.hpp"
 
 namespace weft::host::runtime {
 
@@ -17,6 +20,11 @@ struct ReactorWatch {
   /// The watch sleeps until it is woken; futex(2) waits here.
   std::atomic<std::uint32_t> sleeps{0};
 
+  /// See TellWaits().
+  observe::Figure* waits = nullptr;
+  /// Since when the reactor has had more to do than it could; see ReactorBusyFor(). Its thread's alone.
+  std::chrono::steady_clock::time_point busy_since{};
+
   /// What the reactor does when there is something to watch.
   void WakeIfAsleep() noexcept {
     if (sleeps.load() != 0) {
@@ -27,6 +35,20 @@ struct ReactorWatch {
 };
 
 extern constinit ReactorWatch g_reactor_watch;
+
+/// How long the reactor has been busy at `now`: what has become ready since has waited for other things, and what becomes ready now will.
+/// A wait makes up for kRestWeight times as much work before it, so that a reactor which mostly waits is never busy for
+/// long, and one to which each wait brings something at once is.
+///
+/// Threads: the reactor's, after TellWaits().
+inline std::chrono::steady_clock::duration ReactorBusyFor(
+    std::chrono::steady_clock::time_point now) noexcept {
+  return now - g_reactor_watch.busy_since;
+}
+
+/// Says in `waits`, for other processes, whether the reactor of the calling thread waits, from now on; null: no more, and no clock is
+/// read for it. It must outlive that.
+void TellWaits(observe::Figure* waits) noexcept;
 
 /// The calling thread, and no other, is the reactor's from now on.
 void SetReactorThread(bool is_reactor) noexcept;

@@ -4,10 +4,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <cstring>
 #include <memory>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -121,6 +123,34 @@ TEST_CASE("Scoreboard: what a worker counts is seen while it lives, and after it
   CHECK(board.Of(part)[Count::kRequestsStarted].Value() == 0);
   close(ends[0]);
   close(ends[1]);
+}
+
+TEST_CASE("Scoreboard: the loads are of the others that take requests") {
+  Scoreboard board(4);
+  const auto own = board.Take();
+  const auto ready = board.Take();
+  const auto starting = board.Take();
+  const auto retiring = board.Take();
+  board.SetStage(own, WorkerStage::kReady);
+  board.SetStage(ready, WorkerStage::kReady);
+  board.SetStage(starting, WorkerStage::kStarting);
+  board.SetStage(retiring, WorkerStage::kRetiring);
+  auto& figures = board.Of(ready);
+  figures[Count::kConnections].Set(7);
+  figures.waits.Set(1);
+  figures.handlers.threads.Set(5);
+  figures.handlers.idle.Set(2);
+  figures.handlers.queued.Set(3);
+  std::array<Scoreboard::Load, 4> loads;
+  REQUIRE(board.ReadLoads(own, loads) == 1);
+  CHECK(loads[0].connections == 7);
+  CHECK(loads[0].waits);
+  CHECK(loads[0].queued == 3);
+  CHECK(loads[0].busy_threads == 3);
+  figures.handlers.idle.Set(6);  // read in the middle of a change
+  CHECK(board.ReadLoads(std::nullopt, loads) == 2);
+  CHECK(loads[1].busy_threads == 0);
+  CHECK(board.ReadLoads(std::nullopt, std::span(loads).first(1)) == 1);
 }
 
 TEST_CASE("Scoreboard: a worker cannot write to what is not its own") {
