@@ -103,6 +103,8 @@ class Connection final : private RecordParser::IVisitor {
   void Drain();
   /// Nothing is in flight, and no byte is waiting here: whoever has the socket may go on with it.
   bool IsAtRest() const noexcept;
+  /// Since when it has not been used, if it is at rest.
+  Clock::time_point IdleSince() const noexcept { return idle_since_; }
   /// As if another process had the socket now: nothing is sent or taken any more.
   void Forget() noexcept { ended_ = true; }
   /// While it is on nothing is read as long as requests are in flight that have come whole, so that it may come to rest.

@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "host/observe/log.hpp"
+#include "host/runtime/epoll_watch.hpp"
 #include "host/runtime/memory_reserve.hpp"
 
 namespace weft::host::fastcgi {
@@ -43,6 +44,12 @@ constexpr std::chrono::milliseconds kLateTurn{5};
 constexpr int kAcceptsPerLateTurn = 256;
 /// After accept() failed for want of descriptors or memory: no event tells when there are some again.
 constexpr std::chrono::milliseconds kAcceptRetry{100};
+/// Connections at rest that are asked at once whether a request waits there: some microseconds.
+constexpr std::size_t kPolledAtOnce = 64;
+/// Of which those that were used last are chosen, when connections are evened out.
+constexpr std::size_t kComparedAtOnce = 1024;
+/// Connections that are looked at for one that is at rest.
+constexpr std::size_t kLookedAtForOne = 4;
 
 /// One packet of one byte, which a descriptor goes along with. False: it cannot be taken now.
 bool SendDescriptor(int to, int descriptor) noexcept {
@@ -94,7 +101,7 @@ int ReceiveDescriptor(int from) noexcept {
 
 struct Server::Acceptor {
   Acceptor(boost::asio::io_context& io, int descriptor, bool is_for_passed = false)
-      : socket(io, descriptor), for_passed(is_for_passed) {}
+      : socket(io, descriptor), for_passed(is_for_passed), patience(io) {}
   Acceptor(const Acceptor&) = delete;
   Acceptor& operator=(const Acceptor&) = delete;
   ~Acceptor() { Close(); }
@@ -102,6 +109,7 @@ struct Server::Acceptor {
   /// Other processes have the same socket open. Closed as one's own it would stay with the reactor, which waits for sockets
   /// and not for descriptors.
   void Close() {
+    patience.cancel();
     if (socket.is_open()) {
       close(socket.release());
     }
@@ -109,6 +117,7 @@ struct Server::Acceptor {
 
   boost::asio::posix::stream_descriptor socket;  // a listening socket is only waited for
   const bool for_passed;
+  boost::asio::steady_timer patience;  // while a connection is left to others
   bool waiting = false;
   /// When there was more to accept after the last turn; none: there was not.
   std::optional<Connection::Clock::time_point> more_since;
@@ -245,17 +254,30 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
 
   /// Gives the connection to another process, if it is at rest. What its peer sends meanwhile waits in the socket.
   void PassOn() {
-    if (closed_ || lingering_ || server_.pass_on_to_ < 0 || !connection_.IsAtRest() ||
-        !SendDescriptor(server_.pass_on_to_, socket_.native_handle())) {
-      return;
+    if (server_.pass_on_to_ >= 0) {
+      static_cast<void>(PassOn(server_.pass_on_to_));
+    }
+  }
+
+  bool IsAtRest() const noexcept { return !closed_ && !lingering_ && connection_.IsAtRest(); }
+
+  /// False: it is not at rest, or cannot be passed on now.
+  bool PassOn(int to) {
+    if (!IsAtRest() || !SendDescriptor(to, socket_.native_handle())) {
+      return false;
     }
     closed_ = true;
     connection_.Forget();
     error_code ignored;
     // Out of the reactor first, which would wait for it as long as it is open anywhere.
     close(socket_.release(ignored));
+    server_.Count(observe::Count::kConnectionsPassedOn);
     server_.Remove(*this);
+    return true;
   }
+
+  /// What tells poll(2) whether a request waits.
+  int Descriptor() noexcept { return socket_.native_handle(); }
 
   void HoldBack(bool on) {
     connection_.HoldBack(on);
@@ -348,6 +370,10 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
     }
     if (error) {
       OnEnd(false);
+      return;
+    }
+    const auto now = Connection::Clock::now();
+    if (server_.sharing_ && connection_.IsAtRest() && server_.Share(*this, now)) {
       return;
     }
     ReadOn();
@@ -468,8 +494,35 @@ void Server::Accept(Acceptor& acceptor) {
 }
 
 void Server::OnAcceptable(Acceptor& acceptor) {
-  // One at a time: where several workers wait for the same socket, the others get their turn.
   const auto now = Connection::Clock::now();
+  if (sharing_ && sharing_->LeavesToOthers(OwnLoad(now), now)) {
+    LeaveToOthers(acceptor);
+  } else {
+    Take(acceptor, now);
+  }
+}
+
+void Server::LeaveToOthers(Acceptor& acceptor) {
+  acceptor.waiting = true;
+  acceptor.patience.expires_after(Sharing::kPatience);
+  acceptor.patience.async_wait([this, &acceptor](const error_code& error) {
+    acceptor.waiting = false;
+    if (error || draining_) {
+      return;
+    }
+    const auto now = Connection::Clock::now();
+    const bool is_still_there = acceptor.HasMore();
+    sharing_->WasLeft(is_still_there, now);
+    if (is_still_there) {
+      Take(acceptor, now);
+    } else {
+      Accept(acceptor);
+    }
+  });
+}
+
+void Server::Take(Acceptor& acceptor, Connection::Clock::time_point now) {
+  // One at a time: where several workers wait for the same socket, the others get their turn.
   const bool is_late = acceptor.more_since && now - *acceptor.more_since >= kLateTurn;
   acceptor.more_since.reset();
   int left = is_late ? kAcceptsPerLateTurn : 1;
@@ -639,6 +692,88 @@ void Server::CloseAcceptors(Backlog backlog) {
     while (takes && sockets_.size() < limits_.max_connections && AcceptOne(*acceptor)) {
     }
     acceptor->Close();
+  }
+}
+
+void Server::ShareWith(std::unique_ptr<Sharing> sharing, int passed_out) {
+  sharing_ = std::move(sharing);
+  passed_out_ = passed_out;
+}
+
+Sharing::Own Server::OwnLoad(Connection::Clock::time_point now) const noexcept {
+  return {.connections = sockets_.size(),
+          .busy_for = runtime::ReactorBusyFor(now),
+          .queued = limits_.figures == nullptr ? 0 : limits_.figures->handlers.queued.Value()};
+}
+
+std::vector<std::shared_ptr<Server::Socket>> Server::SomeAtRest(std::size_t most) {
+  std::vector<std::shared_ptr<Socket>> found;
+  const auto buckets = sockets_.bucket_count();
+  const auto looks = std::min(buckets, most * kLookedAtForOne);
+  for (std::size_t i = 0; i < looks && found.size() < most; ++i) {
+    next_bucket_ = (next_bucket_ + 1) % buckets;
+    for (auto at = sockets_.begin(next_bucket_); at != sockets_.end(next_bucket_); ++at) {
+      if ((*at)->IsAtRest()) {
+        found.push_back(*at);
+      }
+    }
+  }
+  return found;
+}
+
+bool Server::Share(Socket& socket, Connection::Clock::time_point now) {
+  if (draining_ || passed_out_ < 0) {
+    return false;
+  }
+  const auto pass_on = sharing_->OnRequest(OwnLoad(now), now);
+  if (pass_on.connections == 0) {
+    return false;
+  }
+  auto left = pass_on.connections;
+  const bool is_passed_on = pass_on.this_one && socket.PassOn(passed_out_);
+  if (is_passed_on) {
+    --left;
+  }
+  try {
+    const auto others = SomeAtRest(kPolledAtOnce);
+    std::vector<pollfd> states;
+    for (const auto& other : others) {
+      states.push_back({other->Descriptor(), POLLIN | POLLRDHUP, 0});
+    }
+    if (left == 0 || poll(states.data(), states.size(), 0) <= 0) {
+      return is_passed_on;
+    }
+    for (std::size_t i = 0; i < others.size() && left != 0; ++i) {
+      // Where the peer has left nothing waits.
+      if (others[i].get() != &socket && states[i].revents == POLLIN &&
+          others[i]->PassOn(passed_out_)) {
+        --left;
+      }
+    }
+  } catch (const std::bad_alloc&) {
+    // They have their turn here.
+  }
+  return is_passed_on;
+}
+
+void Server::EvenOut(Connection::Clock::time_point now) {
+  if (!sharing_ || draining_ || passed_out_ < 0) {
+    return;
+  }
+  auto surplus = sharing_->Surplus(sockets_.size(), now);
+  if (surplus == 0) {
+    return;
+  }
+  auto at_rest = SomeAtRest(kComparedAtOnce);
+  // A web server uses some of its connections more than others, the one that it used last first: those are what the load comes by.
+  std::ranges::sort(at_rest, std::ranges::greater(), [](const std::shared_ptr<Socket>& socket) {
+    return socket->Peer().IdleSince();
+  });
+  for (const auto& socket : at_rest) {
+    if (surplus == 0 || !socket->PassOn(passed_out_)) {
+      break;
+    }
+    --surplus;
   }
 }
 

@@ -18,6 +18,7 @@
 
 #include <weft/peer_set.hpp>
 #include "host/fastcgi/connection.hpp"
+#include "host/fastcgi/sharing.hpp"
 #include "host/observe/worker_figures.hpp"
 
 namespace weft::host::fastcgi {
@@ -61,6 +62,12 @@ class Server {
   /// Takes connections that another process passes on (PassOnTo()) from that SOCK_SEQPACKET socket from now on. The
   /// descriptor is the server's to close.
   void ListenForPassed(int socket);
+  /// Shares connections with other workers of the host from now on, as `sharing` decides: new ones, and those that are there by
+  /// passing them on through `passed_out`, as PassOnTo() does, until the server begins to end. `passed_out` must stay open; -1: none
+  /// can be passed on. Where runtime::TellWaits() is not in use the reactor counts as busy.
+  void ShareWith(std::unique_ptr<Sharing> sharing, int passed_out);
+  /// Passes connections on that are beyond this worker's share. To be called several times a second while there are connections.
+  void EvenOut(Connection::Clock::time_point now);
   /// Closes the listening sockets, and from now on passes each connection on to another process as soon as nothing is in flight
   /// on it, so that its peer sees nothing of it: to whoever ListenForPassed() to the other end of that SOCK_SEQPACKET socket.
   /// What cannot be passed on now is tried again by PassOn(). Until Drain(). `socket` must stay open.
@@ -81,10 +88,17 @@ class Server {
   void Accept(Acceptor& acceptor);
   void CloseAcceptors(Backlog backlog);
   void OnAcceptable(Acceptor& acceptor);
+  void LeaveToOthers(Acceptor& acceptor);
+  void Take(Acceptor& acceptor, Connection::Clock::time_point now);
   /// False: there is none, or it cannot be had; errno tells.
   bool AcceptOne(Acceptor& acceptor);
   bool Add(int descriptor, const sockaddr_storage& peer);
   void Remove(Socket& socket);
+  Sharing::Own OwnLoad(Connection::Clock::time_point now) const noexcept;
+  /// A request has come on a connection at rest. True: the connection was passed on with it.
+  bool Share(Socket& socket, Connection::Clock::time_point now);
+  /// Connections at rest, of as many as are looked at at once; other ones each time.
+  std::vector<std::shared_ptr<Socket>> SomeAtRest(std::size_t most);
   bool PeerAllowed(const sockaddr_storage& address) const;
   void Count(observe::Count count, std::uint64_t by = 1) noexcept {
     if (limits_.figures != nullptr) {
@@ -101,7 +115,10 @@ class Server {
   std::unordered_set<std::shared_ptr<Socket>> sockets_;
   boost::asio::steady_timer retry_;
   bool draining_ = false;
-  int pass_on_to_ = -1;  ///< -1: connections are not passed on
+  std::unique_ptr<Sharing> sharing_;
+  int passed_out_ = -1;
+  std::size_t next_bucket_ = 0;  // of sockets_, where SomeAtRest() goes on
+  int pass_on_to_ = -1;          ///< -1: connections are not passed on
   bool accept_paused_ = false;
   bool told_of_no_memory_ = false;
   std::unique_ptr<char[]> read_buffer_;

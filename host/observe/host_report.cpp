@@ -111,6 +111,7 @@ Json PoolToJson(const PoolReading& pool) {
 Json ConnectionsToJson(const WorkerReading& reading) {
   return {{"open", reading[Count::kConnections]},
           {"accepted", reading[Count::kConnectionsAccepted]},
+          {"passedOn", reading[Count::kConnectionsPassedOn]},
           {"acceptPauses", reading[Count::kAcceptPauses]},
           {"receivedBytes", reading[Count::kReceivedBytes]},
           {"sentBytes", reading[Count::kSentBytes]}};
@@ -385,6 +386,8 @@ void AddConnections(Metrics& metrics, const WorkerReading& sum) {
   gauge("connections", "", Count::kConnections, "Connections of web servers.");
   counter("connections_accepted", "", Count::kConnectionsAccepted,
           "Connections that were accepted.");
+  counter("connections_passed_on", "", Count::kConnectionsPassedOn,
+          "Connections that a worker has passed on to another.");
   counter("accept_pauses", "", Count::kAcceptPauses,
           "Times that a worker stopped accepting: at --max-connections, or at a limit of the "
           "system.");

@@ -214,6 +214,22 @@ void AppendProcesses(std::vector<Option>& table) {
       });
   outlive.arity = Option::Arity::kSwitch;
   table.push_back(std::move(outlive));
+  table.push_back(Special(
+      kGroup, "share-connections", "off|new|all", "all",
+      "Whether connections go to workers that are free. new: a busy worker leaves a new connection "
+      "to them. all: it passes on connections that web servers keep as well, when a request waits "
+      "there or it has more than its share.",
+      [](Settings& settings, std::string_view text) {
+        if (text == "off") {
+          settings.share_connections = ShareConnections::kOff;
+        } else if (text == "new") {
+          settings.share_connections = ShareConnections::kNew;
+        } else if (text == "all") {
+          settings.share_connections = ShareConnections::kAll;
+        } else {
+          throw BadValue(Quoted(text) + " is none of them: give off, new or all");
+        }
+      }));
 
   table.push_back(
       Special(kGroup, "control", "PATH", "none",

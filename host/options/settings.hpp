@@ -45,6 +45,9 @@ using ListenAddress = std::variant<UnixAddress, TcpAddress, DescriptorAddress>;
 /// Which symbolic links static files may be reached by.
 enum class FollowLinks { kOff, kWithinRoot, kOn };
 
+/// Which connections a worker lets others of the host have: none; new ones; those that are there, too.
+enum class ShareConnections { kOff, kNew, kAll };
+
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
 /// A bound that the system keeps for a process, setrlimit(2).
@@ -117,6 +120,7 @@ struct Settings {
   /// Of a host that was spawned: whether it goes on when the process ends that has spawned it. Off: nobody could ask it any
   /// more, nor stop it. spawn-fcgi(1) is known, and always outlived.
   bool outlive_spawner = false;
+  ShareConnections share_connections = ShareConnections::kAll;
   /// Workers that end before they are ready, one after the other, until the host gives up; once any
   /// was ready it never does. 5: with the growing delays between them some 1.5 s, and as many as
   /// systemd's StartLimitBurst.

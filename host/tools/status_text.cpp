@@ -234,9 +234,10 @@ void PrintRequests(std::ostream& out, const Json& figures) {
   }
   const auto& connections = figures.at("connections");
   out << "  connections: " << Number(connections, "open") << " open, "
-      << Number(connections, "accepted") << " accepted, " << Number(connections, "acceptPauses")
-      << " pauses of accepting; " << Number(connections, "receivedBytes") << " bytes in, "
-      << Number(connections, "sentBytes") << " out\n";
+      << Number(connections, "accepted") << " accepted, " << Number(connections, "passedOn")
+      << " passed on, " << Number(connections, "acceptPauses") << " pauses of accepting; "
+      << Number(connections, "receivedBytes") << " bytes in, " << Number(connections, "sentBytes")
+      << " out\n";
   out << "  bodies: " << Number(figures.at("bodies"), "memoryBytes") << " bytes in memory, "
       << Number(figures.at("bodies"), "fileBytes") << " in files\n";
   for (const auto& [name, pool] : figures.at("pools").items()) {

@@ -43,6 +43,7 @@
 #include "host/options/values.hpp"
 #include "host/options/version.hpp"
 #include "host/pipeline/pipeline.hpp"
+#include "host/runtime/epoll_watch.hpp"
 #include "host/runtime/memory_reserve.hpp"
 #include "host/runtime/memory_trim.hpp"
 #include "host/runtime/runtime.hpp"
@@ -286,6 +287,7 @@ class Worker {
       slow_log_->Tell(std::move(request));
     });
     WatchStalls();
+    ShareConnections();
     for (const int socket : start_.listening_sockets) {
       server_.Listen(socket);
     }
@@ -301,6 +303,7 @@ class Worker {
     SayReady();
     SayAlive();
     runtime_.Run();
+    runtime::TellWaits(nullptr);
     stall_watch_.reset();
     slow_log_.reset();
     if (resolver_.HasStopHooks()) {
@@ -353,6 +356,23 @@ class Worker {
       Log(Level::kWarning, std::string("nobody looks for stalls (--stall-threshold): ") +
                                error.what() + ": more threads are needed (ulimit -u)");
     }
+  }
+
+  /// With the other workers of the host, if there is a supervisor, who starts them.
+  void ShareConnections() {
+    if (settings_.share_connections == options::ShareConnections::kOff || own_board_ ||
+        !start_.part) {
+      return;
+    }
+    runtime::TellWaits(&figures_.waits);
+    const bool passes_on = settings_.share_connections == options::ShareConnections::kAll;
+    server_.ShareWith(std::make_unique<fastcgi::Sharing>(
+                          fastcgi::Sharing::Options{.passes_on = passes_on,
+                                                    .threads = settings_.blocking_threads},
+                          [this](std::span<fastcgi::Sharing::Load> loads) {
+                            return board_.ReadLoads(start_.part, loads);
+                          }),
+                      start_.passed_out);
   }
 
   /// If anything has changed. False: there may be more to tell, the next time.
@@ -732,6 +752,7 @@ class Worker {
     reserve_.Refill();
     try {
       server_.EndOverdue(now);
+      server_.EvenOut(now);
     } catch (const std::bad_alloc&) {
       // The next turn may have more memory.
     }

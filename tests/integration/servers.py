@@ -62,6 +62,8 @@ class Site:
     multiplexes = False
     # Whether a request for a missing .ashx file is Weft's to answer.
     asks_weft_for_missing_files = True
+    # Of a Weft that the server does not start itself.
+    workers = 1
     # Whether workers run as another account when the server is started by root.
     drops_privileges = False
 
@@ -113,7 +115,7 @@ class Site:
         """Starts a Weft of its own, for servers that connect to one."""
         self.weft = self.processes.start(
             "weft", [self.weft_link, "serve", "--config", self.weft_config, "--listen", f"unix:{self.socket}",
-                     "--workers", "1"], **self.installation.as_account(self.account))
+                     "--workers", str(self.workers)], **self.installation.as_account(self.account))
         wait_for("Weft's socket", lambda: self.weft.poll() is not None or self.socket_is_answered())
         assert self.weft.poll() is None, f"weft ended at once with exit code {self.weft.returncode}"
 

@@ -9,6 +9,9 @@
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <cstring>
+#include <initializer_list>
+#include <memory>
+#include <span>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -238,6 +241,146 @@ TEST_CASE("Server: packets without a connection are passed over") {
   passing.last.server.PassOnTo(passing.out, Server::Backlog::kTake);
   passing.Turn();
   CHECK(passing.next.server.Connections() == 1);
+}
+
+/// Two servers that share their connections, as two workers do. Whether a reactor waits is told by nobody here: all are busy.
+class SharingHost {
+ public:
+  SharingHost() {
+    std::array<int, 2> ends{};
+    REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) ==
+            0);
+    in_ = ends[0];
+    out = ends[1];
+  }
+  SharingHost(const SharingHost&) = delete;
+  SharingHost& operator=(const SharingHost&) = delete;
+  ~SharingHost() {
+    ::close(out);
+    ::close(in_);
+  }
+
+  /// `other` is what the worker sees of the other one.
+  void Add(Listening& worker, const Sharing::Load& other) {
+    worker.server.ListenForPassed(::dup(in_));
+    worker.server.ShareWith(std::make_unique<Sharing>(Sharing::Options{},
+                                                      [&other](std::span<Sharing::Load> loads) {
+                                                        loads[0] = other;
+                                                        return std::size_t{1};
+                                                      }),
+                            out);
+  }
+  static void Turn(std::initializer_list<Listening*> workers) {
+    for (bool again = true; again;) {
+      again = false;
+      for (auto* const worker : workers) {
+        again = worker->io.poll() != 0 || again;
+      }
+    }
+  }
+
+  int out = -1;
+
+ private:
+  int in_ = -1;
+};
+
+void Ask(int client) {
+  const auto question = testsupport::EncodeGetValues({"FCGI_MPXS_CONNS"});
+  REQUIRE(::send(client, question.data(), question.size(), 0) ==
+          static_cast<ssize_t>(question.size()));
+}
+bool IsAnswered(int client) {
+  std::array<char, 100> answer{};
+  return ::recv(client, answer.data(), answer.size(), MSG_DONTWAIT) > 8;
+}
+
+TEST_CASE("Server: a connection that is left to others is taken when they do not take it") {
+  SharingHost host;
+  Listening worker;
+  Sharing::Load other{.connections = 0, .waits = true};
+  host.Add(worker, other);
+  worker.Connect();
+  CHECK(worker.NextCount() == 0);
+  worker.io.run_one();
+  CHECK(worker.server.Connections() == 1);
+}
+
+TEST_CASE(
+    "Server: the rest of the requests that wait behind one are passed on with their connections") {
+  SharingHost host;
+  Listening busy;
+  Listening free;
+  Sharing::Load of_free{.connections = 100};
+  const Sharing::Load of_busy{.connections = 100};
+  host.Add(busy, of_free);
+  host.Add(free, of_busy);
+  std::vector<int> clients;
+  for (int i = 0; i < 3; ++i) {
+    busy.Connect();
+    REQUIRE(busy.NextCount() == static_cast<std::size_t>(i + 1));
+    clients.push_back(busy.Client());
+  }
+  // Past the look that the first connections had.
+  std::this_thread::sleep_for(Sharing::kLookInterval);
+  of_free.waits = true;
+  for (const int client : clients) {
+    Ask(client);
+  }
+  while (busy.server.Connections() == 3 && busy.io.poll_one() != 0) {
+  }
+  CHECK(busy.server.Connections() == 2);  // as many as there are free workers
+  of_free.waits = false;
+  SharingHost::Turn({&free, &busy});
+  CHECK(free.server.Connections() == 1);
+  CHECK(busy.server.Connections() == 2);
+  for (const int client : clients) {
+    CHECK(IsAnswered(client));
+  }
+}
+
+TEST_CASE("Server: connections are evened out, but those that are not at rest") {
+  SharingHost host;
+  Listening full;
+  Listening empty;
+  Sharing::Load of_empty{.connections = 100};
+  const Sharing::Load of_full{.connections = 4};
+  host.Add(full, of_empty);
+  host.Add(empty, of_full);
+  for (int i = 0; i < 4; ++i) {
+    full.Connect();
+    REQUIRE(full.NextCount() == static_cast<std::size_t>(i + 1));
+    if (i < 3) {
+      REQUIRE(::send(full.Client(), "\1", 1, 0) == 1);
+    }
+  }
+  SharingHost::Turn({&full});
+  of_empty.connections = 0;
+  full.server.EvenOut(Connection::Clock::now());
+  SharingHost::Turn({&empty});
+  CHECK(empty.server.Connections() == 1);
+  CHECK(full.server.Connections() == 3);
+}
+
+TEST_CASE(
+    "Server: a worker that begins to end takes what it has passed on, and passes on no more") {
+  SharingHost host;
+  Listening worker;
+  Sharing::Load other{.connections = 100};
+  host.Add(worker, other);
+  worker.Connect();
+  worker.Connect();
+  worker.io.poll();
+  REQUIRE(worker.server.Connections() == 2);
+  other.connections = 0;
+  worker.server.EvenOut(Connection::Clock::now());
+  REQUIRE(worker.server.Connections() == 1);
+  Ask(worker.Client());
+  worker.server.Drain(Server::Backlog::kTake);
+  worker.server.EvenOut(Connection::Clock::now() + std::chrono::hours(1));
+  worker.io.poll();
+  CHECK(worker.server.Connections() == 0);
+  CHECK(IsAnswered(worker.Client()));
 }
 
 TEST_CASE("Server: who wants to know of connections is told before each") {
