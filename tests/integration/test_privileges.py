@@ -4,6 +4,8 @@ import grp
 import os
 import pathlib
 import pwd
+import re
+import shutil
 import stat
 import subprocess
 
@@ -152,3 +154,45 @@ def test_a_log_that_root_keeps_for_itself_is_told_of_with_the_advice_and_the_old
     host.get("/after")
     wait_for("the line", lambda: "/after" in (run_dir / "access.log.1").read_text())
     assert (run_dir / "access.log").read_text() == ""
+
+
+def libraries_of(program):
+    listed = subprocess.run(["ldd", program], check=True, capture_output=True, text=True, timeout=60).stdout
+    return {pathlib.Path(path) for path in re.findall(r"(/\S+\.so\S*)", listed)}
+
+
+@ROOT
+def test_the_whole_host_runs_in_a_root_of_its_own(processes, installation, run_dir):
+    """As docs/guide/running.md has it; but /proc, which is mounted there, and what needs it."""
+    jail = run_dir / "jail"
+    for folder in ("bin", "modules", "run", "tmp", "site"):
+        (jail / folder).mkdir(parents=True)
+    (jail / "tmp").chmod(0o777)
+    shutil.copy2(installation.weft, jail / "bin")
+    shutil.copy2(installation.modules / "hello.so", jail / "modules")
+    for library in libraries_of(installation.weft) | libraries_of(installation.modules / "hello.so"):
+        # Those of the build where the linker looks by itself.
+        target = jail / (f"lib/{library.name}" if library.is_relative_to(installation.libraries) else str(library)[1:])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(library, target)
+    shutil.copytree(installation.document_root, jail / "site" / "www")
+    (jail / "site" / "www" / "only.ashx").write_text('<%@ WebHandler Class="samples::Hello, hello" %>')
+    (jail / "site" / "mappings" / "default").mkdir(parents=True)
+    (jail / "site" / "mappings" / "default" / "mapping.json").write_text("{}")
+    subprocess.run(["chmod", "-R", "a+rX", run_dir], check=True, timeout=60)
+    host = processes.start("weft", [
+        shutil.which("chroot") or "/usr/sbin/chroot", jail, "/bin/weft", "serve", "--user", "65534", "--group", "65534",
+        "--listen", "unix:/run/weft.sock", "--mappings", "/site/mappings", "--modules", "/modules", "--workers", "1",
+        "--control", "/run/control.sock"], env={"PATH": "/bin", "LD_LIBRARY_PATH": "/lib"})
+    address = f"unix:{jail}/run/weft.sock"
+    wait_for("the host", lambda: host.poll() is not None or fcgi.accepts(address))
+    assert host.poll() is None, (run_dir / "weft.log").read_text()
+
+    def get(path, document_root):
+        return fcgi.exchange(address, fcgi.variables(document_root, "GET", path))
+    # The web server says where the files are inside; what is said of outside is not there.
+    assert says_hello(get("/only.ashx", "/site/www"))
+    assert get("/only.ashx", jail / "site" / "www").status == 404
+    worker, = children_of(host.pid)
+    assert os.readlink(f"/proc/{worker}/root") == str(jail)
+    assert facts_of(worker)["Uid"] == ["65534"] * 4
