@@ -11,6 +11,7 @@
 #include "host/options/parse.hpp"
 #include "host/supervisor/handover.hpp"
 #include "host/supervisor/listener.hpp"
+#include "host/supervisor/privileges.hpp"
 #include "host/supervisor/serve.hpp"
 #include "host/supervisor/try_start.hpp"
 #include "host/tools/check.hpp"
@@ -30,6 +31,15 @@ namespace tools = weft::host::tools;
 static int Run(const options::ParseResult& parsed, const supervisor::Invocation& invocation,
                std::optional<supervisor::Handover> handover) {
   observe::SetLogLevel(parsed.settings->log_level);
+  if (parsed.command == options::Command::kServe || parsed.command == options::Command::kTrial) {
+    try {
+      // A host that serves already is inside, and so is what it tries.
+      if (!handover) supervisor::ChangeRoot(*parsed.settings);
+    } catch (const supervisor::PrivilegeError& error) {
+      observe::Log(observe::Level::kError, error.what());
+      return error.ExitCode();
+    }
+  }
   if (parsed.command == options::Command::kServe) {
     try {
       observe::SetUpLog(*parsed.settings);

@@ -134,6 +134,8 @@ struct Settings {
 
   // What the processes that run handlers may do. The supervisor runs none, and stays what it was started as.
 
+  /// The folder that is the root of the whole host, and of all paths that options name but --config; empty: the system's.
+  std::string chroot;
   /// Whose they are: names or numbers; empty: as started. Only root may name others.
   std::string user;
   std::string group;

@@ -40,6 +40,10 @@ struct Identity {
 [[nodiscard]] uid_t FindUser(std::string_view name, std::string_view option);
 [[nodiscard]] gid_t FindGroup(std::string_view name, std::string_view option);
 
+/// Makes `settings.chroot` the root of this process and of all that it starts, for good; nothing to do where it is empty. Before anything
+/// is opened that an option names, so that each path has one meaning: inside. Throws PrivilegeError.
+void ChangeRoot(const options::Settings& settings);
+
 /// While it lives, files are opened with that one's rights. Of one thread.
 class ActingAs {
  public:

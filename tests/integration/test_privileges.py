@@ -162,7 +162,8 @@ def libraries_of(program):
 
 
 @ROOT
-def test_the_whole_host_runs_in_a_root_of_its_own(processes, installation, run_dir):
+@pytest.mark.parametrize("by", ["option", "chroot"])
+def test_the_whole_host_runs_in_a_root_of_its_own(processes, installation, run_dir, by):
     """As docs/guide/running.md has it; but /proc, which is mounted there, and what needs it."""
     jail = run_dir / "jail"
     for folder in ("bin", "modules", "run", "tmp", "site"):
@@ -180,10 +181,17 @@ def test_the_whole_host_runs_in_a_root_of_its_own(processes, installation, run_d
     (jail / "site" / "mappings" / "default").mkdir(parents=True)
     (jail / "site" / "mappings" / "default" / "mapping.json").write_text("{}")
     subprocess.run(["chmod", "-R", "a+rX", run_dir], check=True, timeout=60)
+    if by == "option":
+        shutil.copytree(jail / "bin", run_dir / "bin")  # where it is not inside
+        start = [run_dir / "bin" / "weft", "serve", "--chroot", jail]
+        libraries = str(installation.libraries)
+    else:
+        start = [shutil.which("chroot") or "/usr/sbin/chroot", jail, "/bin/weft", "serve"]
+        libraries = "/lib"
     host = processes.start("weft", [
-        shutil.which("chroot") or "/usr/sbin/chroot", jail, "/bin/weft", "serve", "--user", "65534", "--group", "65534",
+        *start, "--user", "65534", "--group", "65534",
         "--listen", "unix:/run/weft.sock", "--mappings", "/site/mappings", "--modules", "/modules", "--workers", "1",
-        "--control", "/run/control.sock"], env={"PATH": "/bin", "LD_LIBRARY_PATH": "/lib"})
+        "--control", "/run/control.sock"], env={"PATH": "/bin", "LD_LIBRARY_PATH": libraries})
     address = f"unix:{jail}/run/weft.sock"
     wait_for("the host", lambda: host.poll() is not None or fcgi.accepts(address))
     assert host.poll() is None, (run_dir / "weft.log").read_text()
@@ -196,3 +204,29 @@ def test_the_whole_host_runs_in_a_root_of_its_own(processes, installation, run_d
     worker, = children_of(host.pid)
     assert os.readlink(f"/proc/{worker}/root") == str(jail)
     assert facts_of(worker)["Uid"] == ["65534"] * 4
+    if by == "option":
+        # The program is not inside, so that it cannot be executed: told, and nothing else happens.
+        result = subprocess.run([installation.weft, "reload", "--control", f"{jail}/run/control.sock"], capture_output=True, text=True,
+                                timeout=60)
+        assert result.returncode != 0 and "No such file or directory" in result.stderr, result
+        assert says_hello(get("/only.ashx", "/site/www"))
+
+
+def serve_below(installation, root, **more):
+    return subprocess.run([installation.weft, "serve", "--chroot", root, "--listen", "unix:/tmp/never.sock"], capture_output=True, text=True,
+                          timeout=60, env={**os.environ, "LD_LIBRARY_PATH": str(installation.libraries)}, **more)
+
+
+def test_a_root_that_is_not_there_refuses_the_start(installation, run_dir):
+    result = serve_below(installation, run_dir / "nowhere")
+    assert result.returncode == 78
+    assert f"--chroot {run_dir}/nowhere: No such file or directory: give a folder" in result.stderr
+
+
+@ROOT
+def test_only_root_changes_the_root(processes, installation):
+    copy = installation.copy(processes.run_dir / "site")
+    processes.run_dir.chmod(0o777)
+    result = serve_below(copy, processes.run_dir, user=65534, group=65534, extra_groups=[])
+    assert result.returncode == 77
+    assert f"--chroot {processes.run_dir}: Operation not permitted: only root may" in result.stderr

@@ -131,6 +131,8 @@ TEST_CASE("Parse: every option sets its own field") {
                                          "as=4G:unlimited",
                                          "--no-new-privileges",
                                          "--outlive-spawner",
+                                         "--chroot",
+                                         "/srv/weft",
                                          "--umask",
                                          "027",
                                          "--environment",
@@ -245,6 +247,7 @@ TEST_CASE("Parse: every option sets its own field") {
   CHECK(settings.resource_limits[1].hard == RLIM_INFINITY);
   CHECK(settings.no_new_privileges);
   CHECK(settings.outlive_spawner);
+  CHECK(settings.chroot == "/srv/weft");
   CHECK(settings.umask == 027U);
   REQUIRE(settings.environment);
   CHECK_FALSE(settings.environment->all);
