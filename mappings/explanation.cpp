@@ -2,6 +2,23 @@
 
 namespace weft::mappings {
 
+namespace {
+
+std::string NameOfMissing(ResourceType type) {
+  switch (type) {
+    case ResourceType::kFile:
+      return "no file is there";
+    case ResourceType::kDirectory:
+      return "no folder is there";
+    case ResourceType::kEither:
+    case ResourceType::kUnspecified:
+      break;
+  }
+  return "neither file nor folder is there";
+}
+
+}  // namespace
+
 std::string_view ToString(Verdict verdict) noexcept {
   switch (verdict) {
     case Verdict::kChosen:
@@ -12,6 +29,20 @@ std::string_view ToString(Verdict verdict) noexcept {
       return "resourceType";
     case Verdict::kOtherMethod:
       return "verb";
+  }
+  return {};
+}
+
+std::string ReasonOf(const TriedEntry& tried) {
+  switch (tried.verdict) {
+    case Verdict::kChosen:
+      return "chosen";
+    case Verdict::kOtherPath:
+      return "its path does not match";
+    case Verdict::kNoResource:
+      return "its path matches, but " + NameOfMissing(tried.entry->resource_type);
+    case Verdict::kOtherMethod:
+      return "its path matches, but it is for other verbs";
   }
   return {};
 }

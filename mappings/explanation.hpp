@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -25,6 +26,9 @@ struct TriedEntry {
   const Entry* entry;  ///< Lifetime: the table's.
   Verdict verdict;
 };
+
+/// Why an entry was passed over, or not, as a sentence without its final dot.
+[[nodiscard]] std::string ReasonOf(const TriedEntry& tried);
 
 /// The entries that the search for the resolution's file path came to, one by one, up to the one that was chosen; all of
 /// its chain where none was. None for a path that was refused.

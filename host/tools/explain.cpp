@@ -27,7 +27,6 @@ namespace {
 
 using mappings::Entry;
 using mappings::Resource;
-using mappings::Verdict;
 
 /// The files below a document root; none where there is no root.
 class SiteFiles final : public mappings::ISiteFiles {
@@ -253,34 +252,6 @@ Json ToJson(const Explanation& told) {
   return json;
 }
 
-std::string ResourceName(mappings::ResourceType type) {
-  switch (type) {
-    case mappings::ResourceType::kFile:
-      return "no file is there";
-    case mappings::ResourceType::kDirectory:
-      return "no folder is there";
-    case mappings::ResourceType::kEither:
-    case mappings::ResourceType::kUnspecified:
-      break;
-  }
-  return "neither file nor folder is there";
-}
-
-/// Why an entry was passed over, or not, as a sentence without its final dot.
-std::string Reason(const mappings::TriedEntry& tried) {
-  switch (tried.verdict) {
-    case Verdict::kChosen:
-      return "chosen";
-    case Verdict::kOtherPath:
-      return "its path does not match";
-    case Verdict::kNoResource:
-      return "its path matches, but " + ResourceName(tried.entry->resource_type);
-    case Verdict::kOtherMethod:
-      return "its path matches, but it is for other verbs";
-  }
-  return {};
-}
-
 /// A text from outside, or the sign that there is none.
 std::string Shown(std::string_view text) { return text.empty() ? "-" : observe::Escaped(text); }
 
@@ -395,7 +366,7 @@ void PrintText(std::ostream& out, const Explanation& told) {
   }
   out << "entries, in the order in which they are searched:\n";
   for (const auto& tried : told.tried) {
-    out << "  " << EntryText(*tried.entry) << ": " << Reason(tried) << '\n';
+    out << "  " << EntryText(*tried.entry) << ": " << mappings::ReasonOf(tried) << '\n';
   }
   if (!told.handler.is_null()) {
     PrintHandlers(out, told);
