@@ -24,6 +24,10 @@ void RegisterHandlers(IHandlerRegistry& registry, ResolveType resolve_type,
       [pages = std::make_shared<const HostStatusPages>(options.host_status)] {
         return std::make_unique<HostStatusHandler>(pages);
       });
+  AddHandler<TraceHandler>(registry, "weft::TraceHandler",
+                           [pages = std::make_shared<const TracePages>(options.traces)] {
+                             return std::make_unique<TraceHandler>(pages);
+                           });
   registry.AddFactory(kSimpleHandlerFactory, std::make_unique<SimpleHandlerFactory>(
                                                  std::move(resolve_type),
                                                  options.ashx_check_interval, options.ashx_files));

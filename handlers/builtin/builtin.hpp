@@ -9,6 +9,7 @@
 #include <weft/module.hpp>
 #include "handlers/builtin/host_status_handler.hpp"
 #include "handlers/builtin/static_file_handler.hpp"
+#include "handlers/builtin/trace_handler.hpp"
 
 namespace weft::builtin {
 
@@ -27,6 +28,7 @@ struct Options {
   std::size_t ashx_files = 10'000;
   StaticFileSettings static_files{};
   HostStatusPages host_status{};
+  TracePages traces{};
 };
 
 /// Adds the classes that ship with the host, under the names that the built-in mappings use.

@@ -201,6 +201,8 @@ void Responder::Serve(Channel& channel) noexcept {
   if (!channel.TryOpen()) {
     return;  // no memory; the channel has ended itself
   }
+  const auto began = pipeline_.Traces() ? std::chrono::steady_clock::now()
+                                        : std::chrono::steady_clock::time_point();
   FCGX_Request request;
   if (FCGX_InitRequest(&request, channel.Number(), 0) != 0 || FCGX_Accept_r(&request) != 0) {
     // libfcgi has closed the channel, and so ended it.
@@ -210,7 +212,7 @@ void Responder::Serve(Channel& channel) noexcept {
     FastCgiExchange exchange(runtime_.Io(), channel, request, Bodies(), body_timeout_);
     try {
       pipeline_.Process(exchange, ReadParams(request.envp, channel.ParamsBytes()),
-                        channel.Cancellation());
+                        channel.Cancellation(), began);
     } catch (...) {
       // No memory for the parameters.
       exchange.Abort();

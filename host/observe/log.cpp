@@ -33,6 +33,7 @@ std::atomic<std::atomic<Level>*> g_level{&g_own_level};
 std::atomic<LineWriter*> g_writer{nullptr};
 std::atomic<int> g_standard_error{STDERR_FILENO};
 std::atomic<DescribeWork> g_describe_work{nullptr};
+std::atomic<ILogListener*> g_listener{nullptr};
 
 /// After the last event of a kind that was dropped, if none of the kind passes.
 constexpr std::chrono::seconds kTellDroppedAfter{1};
@@ -238,6 +239,7 @@ int ShareLogLevel(int shared) noexcept {
 void SetStandardErrorOfLog(int descriptor) noexcept { g_standard_error.store(descriptor); }
 int StandardErrorOfLog() noexcept { return g_standard_error.load(); }
 void SetProcessName(std::string_view name) noexcept { g_set_up.process = name; }
+void SetLogListener(ILogListener* listener) noexcept { g_listener.store(listener); }
 void SetWorkDescription(DescribeWork describe) noexcept { g_describe_work.store(describe); }
 
 void DescribeCurrentWork(WorkDescription& into) noexcept {
@@ -264,6 +266,8 @@ class Formatter {
     process_ = event.pid != 0 ? event.process : g_set_up.process;
     pid_ = event.pid != 0 ? event.pid : ::getpid();
   }
+
+  std::string_view Request() const noexcept { return request_; }
 
   /// Without the last end of line.
   std::string Format() const {
@@ -429,7 +433,12 @@ void WriteInPlace(std::string line) {
 }
 
 void WriteEvent(const LogEvent& event, std::uint64_t dropped) {
-  auto line = Formatter(event, dropped).Format();
+  const Formatter formatter(event, dropped);
+  auto line = formatter.Format();
+  if (auto* const listener = g_listener.load(std::memory_order_acquire);
+      listener != nullptr && !formatter.Request().empty()) {
+    listener->OnEvent(event.level, formatter.Request(), event.message, event.stack);
+  }
   if (auto* const writer = g_writer.load(std::memory_order_acquire)) {
     writer->Write(line);
   } else {

@@ -113,6 +113,19 @@ void SetWorkDescription(DescribeWork describe) noexcept;
 /// What the calling thread works for. Threads: any.
 void DescribeCurrentWork(WorkDescription& into) noexcept;
 
+/// Is told what is logged of requests.
+///
+/// Threads: any, several at once.
+class ILogListener {
+ public:
+  virtual ~ILogListener() = default;
+  /// `request`: its HttpContext::RequestId(), never empty; `text` as it came, without its escapes.
+  virtual void OnEvent(Level level, std::string_view request, std::string_view text,
+                       std::string_view stack) noexcept = 0;
+};
+/// Null: nobody is told. It must outlive all that logs, or be taken back where nothing does. Must log nothing itself.
+void SetLogListener(ILogListener* listener) noexcept;
+
 /// The least level that is logged; kInfo at first.
 void SetLogLevel(Level level) noexcept;
 Level LogLevelNow() noexcept;

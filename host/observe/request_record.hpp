@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "host/options/access_format.hpp"
+#include "mappings/problem.hpp"
 
 namespace weft {
 class HttpRequest;
@@ -36,6 +37,8 @@ struct RequestRecord {
   std::chrono::nanoseconds duration{0};
   std::string entry;  ///< `verb path` of the mapping entry; empty where none was found
   std::string type;   ///< its type
+  /// Where the entry stands; null where none was found. Lifetime: while the record is written.
+  const mappings::SourceLocation* entry_where = nullptr;
   /// Why the answer is what it is, machine-readable: `mapped` where its handler gave it and told nothing else; a
   /// name of <weft/cause.hpp> or of the mappings; what an HttpException says. Static storage.
   std::string_view cause;

@@ -826,6 +826,12 @@ void AppendLogging(std::vector<Option>& table) {
                             settings.slow_log =
                                 text == "same" ? std::string_view{} : NotEmpty(text);
                           }));
+  table.push_back(Quantity<Count>(
+      kGroup, "trace", &Settings::trace, {0, 1'000},
+      "Requests whose traces are kept, the last of the host; a mapping to weft::TraceHandler shows "
+      "them to clients of this machine (docs/guide/trace.md). 0: none."));
+  table.push_back(Quantity<Size>(kGroup, "trace-bytes", &Settings::trace_bytes, {4'096, 65'536},
+                                 "Of each at most; longer texts are cut."));
   Option skip =
       Special(kGroup, "access-log-skip", "PATH", "none",
               "Path whose requests have no line where their status is below 400: those "

@@ -341,6 +341,13 @@ struct Settings {
   /// Paths whose successes it leaves out: health checks, say. One that ends in * stands for all that begin so.
   std::vector<std::string> access_log_skip;
 
+  // Traces of requests.
+
+  /// Requests of a host whose traces are kept, for weft::TraceHandler; 0: none. Off: it costs time and memory, and tells much.
+  std::size_t trace = 0;
+  /// Bytes of one, at most. 16K: a browser's request has 2 to 4 KiB of parameters, and some lines of the log fit beside.
+  std::size_t trace_bytes = 16'384;
+
   // Commands that list something.
 
   OutputFormat format = OutputFormat::kText;

@@ -19,6 +19,7 @@ namespace weft::host::pipeline {
 
 using observe::Count;
 using observe::RequestState;
+using observe::TraceStep;
 
 namespace {
 
@@ -107,7 +108,7 @@ Pipeline::Pipeline(runtime::Runtime& runtime, observe::AccessLog& access_log, co
 }
 
 void Pipeline::Process(IExchange& exchange, ServerVariableCollection variables,
-                       CancellationSource& cancellation) noexcept {
+                       CancellationSource& cancellation, Clock::time_point began) noexcept {
   try {
     if (spare_flights_.empty()) {
       spare_flights_.emplace_back();
@@ -124,7 +125,7 @@ void Pipeline::Process(IExchange& exchange, ServerVariableCollection variables,
     runtime_.SetCurrentCancellation(&token);
     runtime_.SetCurrentGroup(flight->id);
     try {
-      ProcessFlight(*flight, std::move(variables));
+      ProcessFlight(*flight, std::move(variables), began);
     } catch (...) {
       // Not even an error could be answered: there is no memory.
       exchange.Abort();
@@ -138,6 +139,9 @@ void Pipeline::Process(IExchange& exchange, ServerVariableCollection variables,
     if (flight->stuck) {
       std::erase(stuck_, flight->id);
     }
+    if (flight->trace != nullptr) {
+      tracer_->End(*flight->trace);
+    }
     LeaveMapping(*flight);
     flight->own_cancellation.reset();
     flight->handlers.reset();
@@ -147,7 +151,8 @@ void Pipeline::Process(IExchange& exchange, ServerVariableCollection variables,
   }
 }
 
-void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables) {
+void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables,
+                             Clock::time_point began) {
   const auto token = flight.cancellation->Token();
   RequestIo io(*flight.exchange, token, budget_, file_budget_);
   HttpContext context(std::move(variables), io, token, limits_.output_buffer_bytes,
@@ -160,6 +165,10 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
   figures_[Count::kRequestsStarted].Add();
   flight.counted = &counted;
   io.SetCounted(counted);
+  if (tracer_ != nullptr) {
+    flight.trace = tracer_->Begin(context, began == Clock::time_point() ? flight.started : began);
+    io.SetTrace(flight.trace);
+  }
   struct Finisher final : IFinisher {
     Finisher(Pipeline& with_pipeline, Flight& with_flight, HttpContext& with_context,
              RequestIo& with_io)
@@ -204,6 +213,7 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
         flight.cause = refusal->cause;
         AnswerError(context, io, flight, 503, {}, refusal->detail);
       } else {
+        Note(flight, TraceStep::kAdmitted);
         Serve(context, io, flight);
         OnItsStack(flight, [&] { context.Response().Complete(); });
       }
@@ -237,7 +247,7 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables)
   const bool was_recorded = std::exchange(flight.recorded, true);
   if (!was_recorded) {
     CountEnd(flight, context);
-    if (access_log_.Enabled()) {
+    if (IsRecorded(flight)) {
       Record(flight, context, &io, io.BodyBytesSent());
     }
   }
@@ -328,6 +338,9 @@ void Pipeline::AnswerWithoutHandler(Flight& flight, const HttpContext& context,
     }
     if (flight.outcome == observe::Outcome::kCompleted) {
       const ErrorAnswer answer(flight.error_status, {}, {});
+      if (flight.trace != nullptr) {
+        flight.trace->SetAnswer(answer.headers);
+      }
       flight.exchange->SendHeaders(flight.error_status, answer.phrase, answer.headers);
       if (context.Request().HttpMethod() != "HEAD") {
         flight.exchange->SendBody(answer.body);
@@ -348,7 +361,7 @@ void Pipeline::AnswerWithoutHandler(Flight& flight, const HttpContext& context,
   LetPeerGo(flight);
   CountEnd(flight, context);
   try {
-    if (access_log_.Enabled()) {
+    if (IsRecorded(flight)) {
       Record(flight, context, nullptr, body_bytes);
     }
   } catch (...) {
@@ -378,7 +391,7 @@ bool Pipeline::FinishFlight(Flight& flight, HttpContext& context, RequestIo& io)
   flight.context = nullptr;  // it has its record
   flight.counted->Enter(RequestState::kFinished);
   CountEnd(flight, context);
-  if (access_log_.Enabled()) {
+  if (IsRecorded(flight)) {
     Record(flight, context, &io, io.BodyBytesSent());
   }
   return true;
@@ -477,11 +490,13 @@ void Pipeline::ServeMapped(HttpContext& context, RequestIo& io, Flight& flight) 
   flight.called = true;
   auto lease = LeaseFor(*flight.entry, handler_class, context);
   flight.called = false;
+  Note(flight, TraceStep::kLeased);
   flight.handler = &lease.Type();
   runtime_.SetCurrentLabel(handling::NameOf(*flight.handler));
   if (!lease.IsBufferless()) {
     context.Request().ReadBodyAhead();
   }
+  Note(flight, TraceStep::kBodyRead);
   try {
     RunHandler(lease, context, io, flight);
     while (auto next = context.TakeRemappedHandler()) {
@@ -600,7 +615,11 @@ std::optional<std::uint64_t> Pipeline::CountRefusal(std::string_view cause) {
 }
 
 bool Pipeline::Map(HttpContext& context, RequestIo& io, Flight& flight) {
+  if (flight.trace != nullptr) {
+    flight.trace->SetTarget(context.Request());
+  }
   const auto mapped = MapRequest(context, *flight.handlers, flight.cause);
+  Note(flight, TraceStep::kMapped);
   if (mapped.entry == nullptr) {
     return false;
   }
@@ -634,6 +653,7 @@ void Pipeline::RunHandler(handling::HandlerLease& lease, HttpContext& context, R
     flight.called = true;
     NoteCall(flight);
     lease.ProcessRequest(context);
+    Note(flight, TraceStep::kReturned);
     return;
   }
   const observe::RequestPhase phase(*flight.counted, RequestState::kOnThread);
@@ -652,11 +672,19 @@ void Pipeline::RunHandler(handling::HandlerLease& lease, HttpContext& context, R
     }
     io.SetGateway(nullptr);
   });
+  Note(flight, TraceStep::kReturned);
 }
 
 void Pipeline::AnswerError(HttpContext& context, RequestIo& io, Flight& flight, int status,
                            const std::string& text, const std::string& detail) {
   const auto* const nested_failure = flight.nested->FailureOf(std::current_exception());
+  if (flight.trace != nullptr) {
+    if (flight.handler != nullptr && flight.called) {
+      flight.trace->Note(TraceStep::kReturned);
+    }
+    flight.trace->SetError(nested_failure != nullptr ? nested_failure->chain + ": " + detail
+                                                     : detail);
+  }
   const auto level =
       status >= 500 && status != 503 ? observe::Level::kError : observe::Level::kInfo;
   // What is refused for there is too much of it would fill the log, too.
@@ -798,6 +826,7 @@ void Pipeline::TellSlow(Flight& flight, Clock::time_point now, bool has_ended) n
 }
 
 void Pipeline::NoteCall(Flight& flight) const noexcept {
+  Note(flight, TraceStep::kCalled);
   if (!access_log_.Enabled() && flight.slow_threshold.count() == 0) {
     return;  // nobody tells it
   }
@@ -824,6 +853,7 @@ void Pipeline::Record(const Flight& flight, const HttpContext& context, const Re
   record.duration = Clock::now() - flight.started;
   if (flight.entry != nullptr) {
     record.entry = EntryOf(*flight.entry);
+    record.entry_where = &flight.entry->where;
     record.type =
         flight.handler != nullptr ? handling::NameOf(*flight.handler) : flight.entry->type_text;
   }
@@ -837,7 +867,7 @@ void Pipeline::Record(const Flight& flight, const HttpContext& context, const Re
   }
   if (flight.context != nullptr) {
     // Its handler may still run: only what no handler changes is read.
-    access_log_.Write(record);
+    Tell(flight, record);
     return;
   }
   if (const auto cause = context.Response().Cause(); !cause.empty() && flight.error_status == 0) {
@@ -845,7 +875,14 @@ void Pipeline::Record(const Flight& flight, const HttpContext& context, const Re
   }
   record.log_text = context.Response().LogText();
   record.response = &context.Response();
+  Tell(flight, record);
+}
+
+void Pipeline::Tell(const Flight& flight, const observe::RequestRecord& record) noexcept {
   access_log_.Write(record);
+  if (flight.trace != nullptr) {
+    tracer_->Write(flight.trace, record);
+  }
 }
 
 void Pipeline::CountEnd(const Flight& flight, const HttpContext& context) noexcept {
@@ -885,7 +922,7 @@ void Pipeline::CountEnd(const Flight& flight, const HttpContext& context) noexce
 void Pipeline::RecordUnfinished() noexcept {
   try {
     for (auto& flight : in_flight_) {
-      if (access_log_.Enabled() && flight.context != nullptr) {
+      if (IsRecorded(flight) && flight.context != nullptr) {
         flight.error_status = 503;
         flight.cause = cause::kShuttingDown.Text();
         flight.outcome = observe::Outcome::kAborted;
@@ -906,13 +943,16 @@ void Pipeline::RecordRefusal(int status, std::string_view detail) noexcept {
       observe::Log(observe::Level::kInfo, "a request was refused with " + std::to_string(status) +
                                               ": " + std::string(detail));
     }
-    if (access_log_.Enabled()) {
+    if (access_log_.Enabled() || tracer_ != nullptr) {
       observe::RequestRecord record;
       record.id = ++last_request_;
       record.status = status;
       record.cause = CauseOfRefusal(status).Text();
       record.outcome = observe::Outcome::kRefused;
       access_log_.Write(record);
+      if (tracer_ != nullptr) {
+        tracer_->Write(nullptr, record);
+      }
     }
   } catch (...) {
     // No memory to tell of it.

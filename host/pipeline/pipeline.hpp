@@ -20,6 +20,7 @@
 #include <weft/http_context.hpp>
 #include "host/handling/handler_table.hpp"
 #include "host/observe/access_log.hpp"
+#include "host/observe/tracer.hpp"
 #include "host/observe/worker_figures.hpp"
 #include "host/pipeline/exchange.hpp"
 #include "host/pipeline/nested_execution.hpp"
@@ -86,10 +87,16 @@ class Pipeline {
   /// What the contexts of requests have for Application(). Must outlive them.
   void SetApplication(HttpApplicationState* application) noexcept { application_ = application; }
 
+  /// Who keeps a trace of each request from now on; null: nobody does. Must outlive them.
+  void SetTracer(observe::Tracer* tracer) noexcept { tracer_ = tracer; }
+  [[nodiscard]] bool Traces() const noexcept { return tracer_ != nullptr; }
+
   /// Serves one request from its parameters to its record. When it returns, the answer was handed to
-  /// `exchange`, or `exchange` was aborted, or its client has gone.
+  /// `exchange`, or `exchange` was aborted, or its client has gone. `began`: for its trace, when its parameters were begun to be
+  /// read; not set: now.
   void Process(IExchange& exchange, ServerVariableCollection variables,
-               CancellationSource& cancellation) noexcept;
+               CancellationSource& cancellation,
+               std::chrono::steady_clock::time_point began = {}) noexcept;
 
   /// Records a request that was answered before it had parameters to process.
   void RecordRefusal(int status, std::string_view detail) noexcept;
@@ -176,13 +183,14 @@ class Pipeline {
     const runtime::IFiberWork* work = nullptr;
     runtime::PoolWatch* watch = nullptr;
     observe::CountedRequest* counted = nullptr;
-    std::string_view cause{};  // why the answer is what it is
-    bool called = false;       // the handler was, or what makes it
-    bool on_pool = false;      // and it runs there
-    bool answered = false;     // the client has its whole answer, whatever comes
-    bool finished = false;     // and the peer has been let go of
-    bool abandoned = false;    // it was answered while its handler ran on
-    bool stuck = false;        // and that did not return in time
+    observe::RequestTrace* trace = nullptr;  // null: none is kept
+    std::string_view cause{};                // why the answer is what it is
+    bool called = false;                     // the handler was, or what makes it
+    bool on_pool = false;                    // and it runs there
+    bool answered = false;                   // the client has its whole answer, whatever comes
+    bool finished = false;                   // and the peer has been let go of
+    bool abandoned = false;                  // it was answered while its handler ran on
+    bool stuck = false;                      // and that did not return in time
     bool recorded = false;
     bool slow_told = false;
     std::chrono::milliseconds slow_threshold{};
@@ -197,7 +205,7 @@ class Pipeline {
   static void Cancel(Flight& flight, CancellationReason reason) noexcept;
   /// For the log. Reads nothing that a handler may change.
   static std::string DescriptionOf(const Flight& flight, const HttpContext& context);
-  void ProcessFlight(Flight& flight, ServerVariableCollection variables);
+  void ProcessFlight(Flight& flight, ServerVariableCollection variables, Clock::time_point began);
   /// Of what its handler, or what makes that, has thrown.
   static std::string_view CauseOfFailure(const Flight& flight);
   void FindClient(const HttpRequest& request, const Flight& flight) const;
@@ -238,6 +246,17 @@ class Pipeline {
                    const std::string& text, const std::string& detail);
   void AnswerCancelled(HttpContext& context, RequestIo& io, Flight& flight,
                        CancellationReason reason);
+  /// Somebody wants its record.
+  [[nodiscard]] bool IsRecorded(const Flight& flight) const noexcept {
+    return access_log_.Enabled() || flight.trace != nullptr;
+  }
+  /// Gives the record to all who want it.
+  void Tell(const Flight& flight, const observe::RequestRecord& record) noexcept;
+  static void Note(const Flight& flight, observe::TraceStep step) noexcept {
+    if (flight.trace != nullptr) {
+      flight.trace->Note(step);
+    }
+  }
   /// `io`: null where its handler may be at work still.
   void Record(const Flight& flight, const HttpContext& context, const RequestIo* io,
               std::uint64_t body_bytes_sent);
@@ -250,6 +269,7 @@ class Pipeline {
 
   runtime::Runtime& runtime_;
   observe::AccessLog& access_log_;
+  observe::Tracer* tracer_ = nullptr;
   const Limits limits_;
   std::unique_ptr<observe::WorkerFigures> own_figures_;  // where none were given
   observe::WorkerFigures& figures_;

@@ -80,6 +80,20 @@ void RequestIo::While(observe::RequestState state, F&& function) {
     return;
   }
   const observe::RequestPhase phase(*counted_, state);
+  if (trace_ == nullptr) {
+    function();
+    return;
+  }
+  // Also of a wait that ends by an exception.
+  struct Timed {
+    ~Timed() {
+      const auto time = observe::RequestTrace::Clock::now() - began;
+      state == RequestState::kWriting ? trace.AddWriting(time) : trace.AddReading(time);
+    }
+    observe::RequestTrace& trace;
+    RequestState state;
+    observe::RequestTrace::Clock::time_point began = observe::RequestTrace::Clock::now();
+  } const timed{*trace_, state};
   function();
 }
 
@@ -160,6 +174,9 @@ void RequestIo::SendHeaders(int status, std::string_view description, const Http
   OnFiber([&] {
     CheckNotAbandoned();
     headers_sent_ = true;
+    if (trace_ != nullptr) {
+      trace_->SetAnswer(headers);
+    }
     While(RequestState::kWriting, [&] { exchange_.SendHeaders(status, description, headers); });
     header_bytes_sent_ = std::string_view("Status: 200 \r\n\r\n").size() + description.size();
     for (const auto& [name, value] : headers) {

@@ -7,6 +7,7 @@
 
 #include <weft/cancellation.hpp>
 #include <weft/http_worker_request.hpp>
+#include "host/observe/tracer.hpp"
 #include "host/observe/worker_figures.hpp"
 #include "host/pipeline/body_budget.hpp"
 #include "host/pipeline/exchange.hpp"
@@ -68,6 +69,8 @@ class RequestIo final : public HttpWorkerRequest {
   runtime::IFiberGateway* Gateway() const noexcept { return gateway_; }
   /// Who is told what the request is at. It must outlive the calls.
   void SetCounted(observe::CountedRequest& counted) noexcept { counted_ = &counted; }
+  /// Where the answer is noted, and how long the peer made it wait; null: nowhere. It must outlive the calls.
+  void SetTrace(observe::RequestTrace* trace) noexcept { trace_ = trace; }
 
   std::size_t ReadBody(std::span<char> buffer) override;
   void HoldBody(std::size_t memory_bytes, std::uint64_t file_bytes) override;
@@ -108,6 +111,7 @@ class RequestIo final : public HttpWorkerRequest {
   bool abandoned_ = false;  // the fiber's, as the exchange is
   IFinisher* finisher_ = nullptr;
   observe::CountedRequest* counted_ = nullptr;
+  observe::RequestTrace* trace_ = nullptr;
 };
 
 }  // namespace weft::host::pipeline

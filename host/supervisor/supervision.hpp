@@ -17,6 +17,7 @@
 #include "host/observe/host_report.hpp"
 #include "host/observe/listen_queue.hpp"
 #include "host/observe/scoreboard.hpp"
+#include "host/observe/trace_ring.hpp"
 #include "host/options/exit_code.hpp"
 #include "host/supervisor/control_socket.hpp"
 #include "host/supervisor/file_descriptor.hpp"
@@ -142,6 +143,7 @@ class Supervisor {
   SystemClock::time_point since_ = SystemClock::now();
 
   std::unique_ptr<observe::Scoreboard> figures_;  ///< never null
+  std::unique_ptr<observe::TraceRing> traces_;    ///< of this generation; null: none are kept
   std::uint64_t tables_before_ = 0;               ///< that earlier programs have counted
   FileDescriptor log_level_;                      ///< for the next program
   ListeningSockets sockets_;

@@ -63,6 +63,9 @@ Supervisor::Supervisor(const options::Settings& settings, ListeningSockets socke
       spawned_(sockets.spawned),
       figures_(FiguresOf(generations_.taken_over,
                          std::max<std::size_t>(1, settings.WorkerCount(sockets.spawned)), log)),
+      traces_(settings.trace == 0 ? nullptr
+                                  : std::make_unique<observe::TraceRing>(
+                                        figures_->Room(), settings.trace, settings.trace_bytes)),
       log_level_(std::move(generations_.log_level)),
       sockets_(std::move(sockets)),
       queues_(QueuesOf(sockets_)),

@@ -123,10 +123,12 @@ void Supervisor::BecomeWorker(const std::string& name, FileDescriptor channel,
                               .spawned = spawned_,
                               .watch_lock = watch_lock_.Release(),
                               .figures = figures_.get(),
-                              .part = part};
+                              .part = part,
+                              .traces = traces_.get()};
     start.passed_in = passing_in_.Release();
     start.passed_out = passing_out_.Release();
     figures_->KeepOnly(part);
+    if (traces_) traces_->KeepOnly(part);
     log_level_.Close();
     if (trial_) trial_->CloseDescriptors();
     passed_.reset();

@@ -56,6 +56,7 @@
 #include "host/worker/stack_text.hpp"
 #include "host/worker/start_watch.hpp"
 #include "host/worker/static_files.hpp"
+#include "host/worker/trace_view.hpp"
 #include "mappings/loader.hpp"
 #include "mappings/type_name.hpp"
 
@@ -225,6 +226,11 @@ class Worker {
         own_board_(start.figures == nullptr ? OwnBoard() : nullptr),
         board_(start.figures == nullptr ? *own_board_ : *start.figures),
         figures_(board_.Of(start.figures == nullptr ? kOwnPart : start.part)),
+        own_traces_(
+            start.figures == nullptr && settings_.trace != 0
+                ? std::make_unique<observe::TraceRing>(1, settings_.trace, settings_.trace_bytes)
+                : nullptr),
+        traces_(own_traces_ ? own_traces_.get() : start.traces),
         access_log_(settings_.access_log, settings_.access_log_format, settings_.access_log_skip),
         runtime_(RuntimeOptions(settings_, figures_)),
         resolver_(settings_.ModuleFolders(), settings_.handler_pool,
@@ -254,6 +260,10 @@ class Worker {
   }
 
   int Run() {
+    if (traces_ != nullptr) {
+      tracer_.emplace(*traces_, own_traces_ ? kOwnPart : start_.part);
+      pipeline_.SetTracer(&*tracer_);
+    }
     SayLoading({});
     runtime::PrepareStackCapture();
     log_thread_.emplace();
@@ -506,6 +516,13 @@ class Worker {
               static_cast<void>(Report().IsReady(&why_not));
               return why_not;
             }};
+    if (traces_ != nullptr) {
+      built_in.traces = {.answer =
+                             [this](const builtin::TraceQuestion& question) {
+                               return AnswerTraces(*traces_, handlers_, mappings_mark_, question);
+                             },
+                         .clear = [this] { traces_->Clear(Clock::now()); }};
+    }
     builtin::RegisterHandlers(
         resolver_.BuiltIn(),
         [this](std::string_view type_text) -> builtin::CreateHandler {
@@ -545,6 +562,10 @@ class Worker {
     applied.accepted = applied.problems.empty();
     if (applied.accepted) {
       pipeline_.SetHandlers(handlers);
+      if (tracer_) {
+        mappings_mark_ = MarkOf(handlers->Mappings());
+        tracer_->SetMappings(mappings_mark_);
+      }
       std::swap(handlers, handlers_);
     }
     applied.discarded = std::move(handlers);
@@ -925,6 +946,10 @@ class Worker {
   /// From Run() on: what is logged while modules are loaded is written in place, for one that ends the process
   /// would take a thread's lines along. First of all, so that it goes last.
   std::optional<observe::LogThread> log_thread_;
+  std::unique_ptr<observe::TraceRing> own_traces_;  // where there is no supervisor
+  observe::TraceRing* traces_;                      // null: none are kept
+  std::optional<observe::Tracer> tracer_;
+  std::uint64_t mappings_mark_ = 0;
   observe::AccessLog access_log_;
   runtime::Runtime runtime_;
   std::optional<runtime::StallWatch> stall_watch_;  // while it serves

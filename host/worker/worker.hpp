@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "host/observe/scoreboard.hpp"
+#include "host/observe/trace_ring.hpp"
 #include "host/options/settings.hpp"
 #include "mappings/mapping_table.hpp"
 
@@ -52,6 +53,9 @@ struct WorkerStart {
   /// Where the worker counts what it does, in its part. Must outlive the worker. Null: in one of its own.
   observe::Scoreboard* figures = nullptr;
   observe::Scoreboard::Part part{};
+  /// Where it keeps the traces of its requests, in the same part. Must outlive the worker. Null: nowhere; without a supervisor,
+  /// where settings.trace is not 0, in memory of its own.
+  observe::TraceRing* traces = nullptr;
 };
 
 /// Blocks the signals that a worker reads, to the end of the process: they wait for RunWorker(), and none ends the

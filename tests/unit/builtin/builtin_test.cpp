@@ -54,7 +54,7 @@ TEST_CASE("RegisterHandlers: adds every class that the built-in mappings name") 
   CHECK(names == std::vector<std::string>{"weft::HttpForbiddenHandler",
                                           "weft::HttpMethodNotAllowedHandler",
                                           "weft::HttpNotFoundHandler", "weft::StaticFileHandler",
-                                          "weft::StatusHandler"});
+                                          "weft::StatusHandler", "weft::TraceHandler"});
   REQUIRE(registry.factories.size() == 1);
   CHECK(registry.factories.begin()->first == "weft::SimpleHandlerFactory");
   CHECK(registry.shared == 0);

@@ -1,0 +1,1 @@
+<%@ WebHandler Class="weft::TraceHandler" %>

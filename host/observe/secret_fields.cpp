@@ -1,0 +1,112 @@
+#include "host/observe/secret_fields.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace weft::host::observe {
+
+namespace {
+
+/// In lower case, the words joined by `-`.
+constexpr std::array<std::string_view, 15> kSecretFields{"authorization",
+                                                         "proxy-authorization",
+                                                         "cookie",
+                                                         "set-cookie",
+                                                         "x-api-key",
+                                                         "api-key",
+                                                         "x-auth-token",
+                                                         "x-access-token",
+                                                         "x-csrf-token",
+                                                         "x-xsrf-token",
+                                                         "x-amz-security-token",
+                                                         "x-vault-token",
+                                                         "php-auth-pw",
+                                                         "php-auth-digest",
+                                                         "x-forwarded-access-token"};
+
+/// The same, the words joined by `_`.
+constexpr std::array<std::string_view, 18> kSecretParameters{
+    "password", "passwd",       "pwd",       "passphrase",    "secret",     "client_secret",
+    "token",    "access_token", "id_token",  "refresh_token", "csrf_token", "api_key",
+    "apikey",   "access_key",   "signature", "sig",           "session_id", "sessionid"};
+
+constexpr char Lowered(char c, char joiner) noexcept {
+  if (c >= 'A' && c <= 'Z') {
+    return static_cast<char>(c - 'A' + 'a');
+  }
+  return c == '-' || c == '_' ? joiner : c;
+}
+
+template <std::size_t kCount>
+bool IsOneOf(const std::array<std::string_view, kCount>& names, std::string_view name,
+             char joiner) noexcept {
+  return std::ranges::any_of(names, [&](std::string_view known) {
+    return std::ranges::equal(known, name,
+                              [joiner](char k, char n) { return k == Lowered(n, joiner); });
+  });
+}
+
+constexpr bool IsNameByte(char c) noexcept {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+         c == '-' || c == '.';
+}
+
+/// Where a parameter's value ends.
+constexpr std::string_view kEndsOfValue = "&; \t\r\n\"'<>#,)";
+
+}  // namespace
+
+bool IsSecretField(std::string_view name) noexcept {
+  for (const std::string_view prefix : {"REDIRECT_", "HTTP_"}) {
+    if (name.starts_with(prefix)) {
+      name.remove_prefix(prefix.size());
+    }
+  }
+  return IsOneOf(kSecretFields, name, '-');
+}
+
+bool IsSecretParameter(std::string_view name) noexcept {
+  return IsOneOf(kSecretParameters, name, '_');
+}
+
+std::string WithoutSecrets(std::string_view text) {
+  std::string shown;
+  std::size_t taken = 0;
+  for (auto at = text.find_first_of("=@"); at != std::string_view::npos;
+       at = text.find_first_of("=@", std::max(at + 1, taken))) {
+    auto begin = at;
+    if (text[at] == '=') {
+      while (begin > taken && IsNameByte(text[begin - 1])) {
+        --begin;
+      }
+      const auto end = std::min(text.find_first_of(kEndsOfValue, at + 1), text.size());
+      if (!IsSecretParameter(text.substr(begin, at - begin)) || end == at + 1) {
+        continue;
+      }
+      shown.append(text.substr(taken, at + 1 - taken)).append(kMasked);
+      taken = end;
+      continue;
+    }
+    // //name:password@host
+    begin = text.find_last_of(":/ ", at);
+    if (begin == std::string_view::npos || begin < taken || text[begin] != ':') {
+      continue;
+    }
+    const auto slash = text.find_last_of("/ ", begin);
+    if (slash == std::string_view::npos || slash == 0 || text.substr(slash - 1, 2) != "//") {
+      continue;
+    }
+    shown.append(text.substr(taken, begin + 1 - taken)).append(kMasked);
+    taken = at;
+  }
+  return shown.append(text.substr(taken));
+}
+
+std::string ShownValue(std::string_view name, std::string_view value) {
+  if (value.empty()) {
+    return {};
+  }
+  return IsSecretField(name) ? std::string(kMasked) : WithoutSecrets(value);
+}
+
+}  // namespace weft::host::observe
