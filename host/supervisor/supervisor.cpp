@@ -43,6 +43,18 @@ std::vector<observe::ListenQueues::Socket> QueuesOf(const ListeningSockets& sock
   return queues;
 }
 
+/// A generation that has taken over shall not end for them.
+std::unique_ptr<observe::TraceRing> TracesOf(const options::Settings& settings, std::size_t workers,
+                                             const LogLine& log) {
+  if (settings.trace == 0) return nullptr;
+  try {
+    return std::make_unique<observe::TraceRing>(workers, settings.trace, settings.trace_bytes);
+  } catch (const std::system_error& error) {
+    log(LogLevel::kError, std::string("no traces of requests are kept (--trace): ") + error.what());
+    return nullptr;
+  }
+}
+
 void SetDisposition(int signal, void (*disposition)(int)) {
   struct sigaction action {};
   action.sa_handler = disposition;
@@ -63,9 +75,7 @@ Supervisor::Supervisor(const options::Settings& settings, ListeningSockets socke
       spawned_(sockets.spawned),
       figures_(FiguresOf(generations_.taken_over,
                          std::max<std::size_t>(1, settings.WorkerCount(sockets.spawned)), log)),
-      traces_(settings.trace == 0 ? nullptr
-                                  : std::make_unique<observe::TraceRing>(
-                                        figures_->Room(), settings.trace, settings.trace_bytes)),
+      traces_(TracesOf(settings, figures_->Room(), log)),
       log_level_(std::move(generations_.log_level)),
       sockets_(std::move(sockets)),
       queues_(QueuesOf(sockets_)),
