@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstring>
 #include <limits>
 #include <new>
 #include <stdexcept>
@@ -42,7 +43,8 @@ struct Scoreboard::Place {
   Figure generation;
 };
 
-/// What the memory begins with. The parts follow, each on pages of its own; the first is of the workers that have ended.
+/// What the memory begins with. The parts follow, each on pages of its own, and in each the evidence on its own; the first is
+/// of the workers that have ended.
 struct Scoreboard::Layout {
   Figure magic;
   Figure part_bytes;
@@ -52,7 +54,8 @@ struct Scoreboard::Layout {
   static std::size_t HeadBytes(std::size_t parts) {
     return Pages(sizeof(Layout) + parts * sizeof(Place));
   }
-  static std::size_t PartBytes() { return Pages(sizeof(WorkerFigures)); }
+  static std::size_t EvidenceOffset() { return Pages(sizeof(WorkerFigures)); }
+  static std::size_t PartBytes() { return EvidenceOffset() + Pages(sizeof(CrashEvidence)); }
   static std::size_t Bytes(std::size_t parts) {
     return HeadBytes(parts) + (parts + 1) * PartBytes();
   }
@@ -211,6 +214,7 @@ void Scoreboard::GiveBack(Part part) noexcept {
   // Zeros again, and no memory until the next worker writes there.
   if (::madvise(&figures, Layout::PartBytes(), MADV_REMOVE) != 0) {
     ::new (static_cast<void*>(&figures)) WorkerFigures;
+    std::memset(static_cast<void*>(EvidenceOf(part)), 0, sizeof(CrashEvidence));
   }
   place->is_taken.Set(0);
   host.folds.fetch_add(1);
@@ -238,6 +242,14 @@ WorkerFigures& Scoreboard::Of(Part part) noexcept {
     unseen_ = std::make_unique<WorkerFigures>();
   }
   return *unseen_;
+}
+
+CrashEvidence* Scoreboard::EvidenceOf(Part part) const noexcept {
+  if (!part || *part >= parts_) {
+    return nullptr;
+  }
+  auto* const figures = reinterpret_cast<std::byte*>(&PartAt(*part + 1));
+  return reinterpret_cast<CrashEvidence*>(figures + Layout::EvidenceOffset());
 }
 
 Scoreboard::AllFigures Scoreboard::ReadAll(std::chrono::steady_clock::time_point now) const {

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "host/observe/crash_evidence.hpp"
 #include "host/observe/figure.hpp"
 #include "host/observe/worker_figures.hpp"
 
@@ -105,6 +106,8 @@ class Scoreboard {
   void KeepOnly(Part part) noexcept;
   /// The part's figures. Where there is no part, others that nobody reads.
   [[nodiscard]] WorkerFigures& Of(Part part) noexcept;
+  /// What the part's worker leaves if it crashes. Null: there is no part.
+  [[nodiscard]] CrashEvidence* EvidenceOf(Part part) const noexcept;
 
   struct Worker {
     pid_t pid = -1;

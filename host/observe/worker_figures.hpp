@@ -177,6 +177,8 @@ class CountedRequest {
   ~CountedRequest() { figures_[CountOf(state_)].Subtract(); }
 
   [[nodiscard]] RequestState State() const noexcept { return state_; }
+  /// Where its state is to be seen from now on. Must outlive it; may be null.
+  void ShowIn(Figure* shown) noexcept { shown_ = shown; }
   /// Returns what it was at before.
   RequestState Enter(RequestState state) noexcept {
     const auto before = state_;
@@ -184,6 +186,9 @@ class CountedRequest {
       figures_[CountOf(before)].Subtract();
       figures_[CountOf(state)].Add();
       state_ = state;
+      if (shown_ != nullptr) {
+        shown_->Set(static_cast<std::uint64_t>(state));
+      }
     }
     return before;
   }
@@ -191,6 +196,7 @@ class CountedRequest {
  private:
   WorkerFigures& figures_;
   RequestState state_;
+  Figure* shown_ = nullptr;
 };
 
 /// What a request is at for a while, and then again what it was at before, unless that has changed meanwhile.

@@ -307,16 +307,16 @@ std::string UsualVariables() {
 
 void AppendPrivileges(std::vector<Option>& table) {
   constexpr std::string_view kGroup = "Rights of the processes that run handlers";
-  table.push_back(Special(
-      kGroup, "chroot", "DIR", "none",
-      "The root of the whole host, whose other options name paths inside; --config is read "
-      "before. Only root may; give --user too, for root can leave it.",
-      [](Settings& settings, std::string_view text) {
-        if (!text.starts_with('/') || text.find('\0') != std::string_view::npos) {
-          throw BadValue(Quoted(text) + " is no absolute path: write it like /srv/weft");
-        }
-        settings.chroot = text;
-      }));
+  table.push_back(
+      Special(kGroup, "chroot", "DIR", "none",
+              "The root of the whole host, whose other options name paths inside; --config is read "
+              "before. Only root may; give --user too, for root can leave it.",
+              [](Settings& settings, std::string_view text) {
+                if (!text.starts_with('/') || text.find('\0') != std::string_view::npos) {
+                  throw BadValue(Quoted(text) + " is no absolute path: write it like /srv/weft");
+                }
+                settings.chroot = text;
+              }));
   table.push_back(Special(
       kGroup, "user", "USER", "the one who starts it",
       "Whose they are, a name or a number: with his groups. Only root may name another. The "

@@ -66,6 +66,16 @@ CauseName CauseOfRefusal(int status) {
   }
 }
 
+/// Whether the request may have an id of the web server's or the client's (WriteRequestId()). One look at each variable: every request
+/// pays for it.
+bool MayBringId(const ServerVariableCollection& variables) noexcept {
+  return std::ranges::any_of(variables, [](const auto& variable) {
+    const std::string_view name = variable.first;
+    return (name.size() == 17 && name == "HTTP_X_REQUEST_ID") ||
+           (name.size() == 16 && name == "HTTP_TRACEPARENT");
+  });
+}
+
 /// The answer to a request that failed, as far as it is the same for all.
 struct ErrorAnswer {
   ErrorAnswer(int status, std::string_view text, std::string_view details)
@@ -169,6 +179,20 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables,
     flight.trace = tracer_->Begin(context, began == Clock::time_point() ? flight.started : began);
     io.SetTrace(flight.trace);
   }
+  struct Held {
+    Held(Pipeline& with_pipeline, Flight& with_flight, const HttpRequest& request) noexcept
+        : pipeline(with_pipeline), flight(with_flight) {
+      pipeline.Hold(flight, request);
+    }
+    ~Held() { pipeline.LetGo(flight); }
+
+    Pipeline& pipeline;
+    Flight& flight;
+  };
+  std::optional<Held> held;
+  if (held_requests_ != nullptr) {
+    held.emplace(*this, flight, context.Request());
+  }
   struct Finisher final : IFinisher {
     Finisher(Pipeline& with_pipeline, Flight& with_flight, HttpContext& with_context,
              RequestIo& with_io)
@@ -267,6 +291,49 @@ void Pipeline::ProcessFlight(Flight& flight, ServerVariableCollection variables,
     } catch (...) {
       // No memory to tell of it.
     }
+  }
+}
+
+void Pipeline::SetHeldRequests(observe::HeldRequests* held) noexcept {
+  held_requests_ = held;
+  if (held != nullptr) {
+    std::array<char, 64> id;
+    const auto bytes = weft::detail::WriteRequestId({}, 0, id);
+    held->SetIdPrefix({id.data(), bytes - 1});  // without the number
+  }
+}
+
+void Pipeline::Hold(Flight& flight, const HttpRequest& request) noexcept {
+  auto* const held = held_requests_->Take();
+  flight.held = held;
+  if (held == nullptr) {
+    return;
+  }
+  if (MayBringId(request.ServerVariables())) {
+    std::array<char, 64> id;
+    held->id.Set(
+        {id.data(), weft::detail::WriteRequestId(request.ServerVariables(), flight.id, id)});
+  }
+  held->method.Set(request.HttpMethod());
+  const auto url = request.RawUrl();
+  held->path.Set(url.substr(0, url.find('?')));  // a query may have secrets
+  held->started_ns.Set(static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(flight.started.time_since_epoch())
+          .count()));
+  held->state.Set(static_cast<std::uint64_t>(flight.counted->State()));
+  flight.counted->ShowIn(&held->state);
+  std::atomic_signal_fence(std::memory_order_release);
+  held->number.Set(flight.id);  // from here on it counts
+}
+
+void Pipeline::LetGo(const Flight& flight) noexcept {
+  flight.counted->ShowIn(nullptr);
+  held_requests_->GiveBack(flight.held);
+}
+
+void Pipeline::NoteHandler(Flight& flight) noexcept {
+  if (flight.held != nullptr) {
+    flight.held->handler.Set(handling::NameOf(*flight.handler));
   }
 }
 
@@ -493,6 +560,7 @@ void Pipeline::ServeMapped(HttpContext& context, RequestIo& io, Flight& flight) 
   Note(flight, TraceStep::kLeased);
   flight.handler = &lease.Type();
   runtime_.SetCurrentLabel(handling::NameOf(*flight.handler));
+  NoteHandler(flight);
   if (!lease.IsBufferless()) {
     context.Request().ReadBodyAhead();
   }
@@ -503,6 +571,7 @@ void Pipeline::ServeMapped(HttpContext& context, RequestIo& io, Flight& flight) 
       const auto& handler = *next;
       flight.handler = &typeid(handler);
       runtime_.SetCurrentLabel(handling::NameOf(*flight.handler));
+      NoteHandler(flight);
       try {
         flight.nested->RunInstead(context, next);
       } catch (...) {
@@ -624,6 +693,9 @@ bool Pipeline::Map(HttpContext& context, RequestIo& io, Flight& flight) {
     return false;
   }
   flight.entry = mapped.entry;
+  if (flight.held != nullptr) {
+    flight.held->entry.Set(mapped.entry->name.empty() ? mapped.entry->path : mapped.entry->name);
+  }
   AdmitToMapping(flight, *mapped.settings);
   context.SetSections(mapped.settings->sections.get());
   const auto& runtime = mapped.settings->runtime;

@@ -20,6 +20,7 @@
 #include <weft/http_context.hpp>
 #include "host/handling/handler_table.hpp"
 #include "host/observe/access_log.hpp"
+#include "host/observe/crash_evidence.hpp"
 #include "host/observe/tracer.hpp"
 #include "host/observe/worker_figures.hpp"
 #include "host/pipeline/exchange.hpp"
@@ -83,6 +84,9 @@ class Pipeline {
   void SetHandlers(std::shared_ptr<const handling::HandlerTable> handlers) noexcept {
     handlers_ = std::move(handlers);
   }
+
+  /// Where requests in flight are named for who looks when the worker has died; null: nowhere. Must outlive them.
+  void SetHeldRequests(observe::HeldRequests* held) noexcept;
 
   /// What the contexts of requests have for Application(). Must outlive them.
   void SetApplication(HttpApplicationState* application) noexcept { application_ = application; }
@@ -184,6 +188,7 @@ class Pipeline {
     runtime::PoolWatch* watch = nullptr;
     observe::CountedRequest* counted = nullptr;
     observe::RequestTrace* trace = nullptr;  // null: none is kept
+    observe::HeldRequest* held = nullptr;    // its place there; null: it has none
     std::string_view cause{};                // why the answer is what it is
     bool called = false;                     // the handler was, or what makes it
     bool on_pool = false;                    // and it runs there
@@ -263,6 +268,10 @@ class Pipeline {
   void TellSlow(Flight& flight, Clock::time_point now, bool has_ended) noexcept;
   /// That its handler is called now, for who tells how long that took.
   void NoteCall(Flight& flight) const noexcept;
+  /// Gives the request its place for who looks when the worker has died; LetGo() gives it back.
+  void Hold(Flight& flight, const HttpRequest& request) noexcept;
+  void LetGo(const Flight& flight) noexcept;
+  static void NoteHandler(Flight& flight) noexcept;
   static std::chrono::nanoseconds QueueTime(const Flight& flight) noexcept;
   /// Counts a request whose answer is what it is.
   void CountEnd(const Flight& flight, const HttpContext& context) noexcept;
@@ -275,6 +284,7 @@ class Pipeline {
   observe::WorkerFigures& figures_;
   std::shared_ptr<const handling::HandlerTable> handlers_;
   HttpApplicationState* application_ = nullptr;
+  observe::HeldRequests* held_requests_ = nullptr;
   BodyBudget budget_;
   BodyBudget file_budget_;
   std::list<Flight> in_flight_;

@@ -169,10 +169,9 @@ void ChangeRoot(const Settings& settings) {
   const std::string what = "--chroot " + settings.chroot;
   if (::chdir(settings.chroot.c_str()) != 0) {
     const int error = errno;
-    throw PrivilegeError(
-        error == EACCES ? options::kExitNoPermission : options::kExitConfiguration,
-        what + ": " + std::generic_category().message(error) +
-            ": give a folder that holds what the host needs");
+    throw PrivilegeError(error == EACCES ? options::kExitNoPermission : options::kExitConfiguration,
+                         what + ": " + std::generic_category().message(error) +
+                             ": give a folder that holds what the host needs");
   }
   if (::chroot(".") != 0) {
     FailForSystem(what, errno, "only root may, or whoever has the capability SYS_CHROOT");

@@ -59,7 +59,8 @@ bool EndWithSpawner(const options::Settings& settings, const ListeningSockets& s
   const bool stays = settings.outlive_spawner || ParentIs(kDaemonizer);
   ::prctl(PR_SET_PDEATHSIG, stays ? 0 : SIGTERM);
   // In this order: it removes the file before it ends. Inside a root of our own its path is another's.
-  return stays || !settings.chroot.empty() || !std::ranges::all_of(sockets.listeners, [](const Listener& listener) {
+  return stays || !settings.chroot.empty() ||
+         !std::ranges::all_of(sockets.listeners, [](const Listener& listener) {
            return FileIsGone(listener.Descriptor());
          });
 }
