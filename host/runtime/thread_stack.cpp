@@ -1,15 +1,10 @@
 #include "host/runtime/thread_stack.hpp"
 
-#include <cxxabi.h>
 #include <dlfcn.h>
-#include <elf.h>
 #include <execinfo.h>
-#include <fcntl.h>
 #include <link.h>
 #include <semaphore.h>
 #include <signal.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -19,8 +14,6 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <ctime>
 #include <map>
 #include <mutex>
@@ -29,6 +22,7 @@
 #include <vector>
 
 #include "host/runtime/current_fiber.hpp"
+#include "host/runtime/symbol_table.hpp"
 
 namespace weft::host::runtime {
 
@@ -99,98 +93,6 @@ bool WaitFor(milliseconds timeout) noexcept {
     result = ::sem_clockwait(&g_request.done, CLOCK_MONOTONIC, &until);
   } while (result != 0 && errno == EINTR);
   return result == 0;
-}
-
-/// The functions of one file, those that it does not export as well.
-class SymbolTable {
- public:
-  explicit SymbolTable(const char* file) {
-    const int descriptor = ::open(file, O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) {
-      return;
-    }
-    struct stat status {};
-    if (::fstat(descriptor, &status) == 0 && status.st_size > 0) {
-      const auto size = static_cast<std::size_t>(status.st_size);
-      void* const base = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-      if (base != MAP_FAILED) {
-        Read({static_cast<const char*>(base), size});
-        ::munmap(base, size);
-      }
-    }
-    ::close(descriptor);
-  }
-
-  /// The function that has `address`, as the file counts; null: none is known.
-  const std::pair<std::uint64_t, std::string>* Find(std::uint64_t address) const {
-    auto above = functions_.upper_bound(address);
-    if (above == functions_.begin()) {
-      return nullptr;
-    }
-    const auto& [start, function] = *std::prev(above);
-    return address - start < function.first ? &function : nullptr;
-  }
-  std::uint64_t StartOf(std::uint64_t address) const {
-    return std::prev(functions_.upper_bound(address))->first;
-  }
-
- private:
-  /// Of what may be no sound file at all: it may have been replaced since it was loaded.
-  void Read(std::string_view image) {
-    const auto* const header = At<ElfW(Ehdr)>(image, 0, 1);
-    if (header == nullptr || image.substr(0, SELFMAG) != std::string_view(ELFMAG, SELFMAG) ||
-        header->e_shentsize != sizeof(ElfW(Shdr))) {
-      return;
-    }
-    const auto* const sections = At<ElfW(Shdr)>(image, header->e_shoff, header->e_shnum);
-    for (std::size_t i = 0; sections != nullptr && i < header->e_shnum; ++i) {
-      const auto& section = sections[i];
-      if (section.sh_type != SHT_SYMTAB || section.sh_link >= header->e_shnum) {
-        continue;
-      }
-      const auto& names = sections[section.sh_link];
-      const auto count = section.sh_size / sizeof(ElfW(Sym));
-      const auto* const symbols = At<ElfW(Sym)>(image, section.sh_offset, count);
-      const auto* const text = At<char>(image, names.sh_offset, names.sh_size);
-      if (symbols == nullptr || text == nullptr) {
-        continue;
-      }
-      for (std::size_t s = 0; s < count; ++s) {
-        const auto& symbol = symbols[s];
-        // The same in both classes.
-        if (ELF64_ST_TYPE(symbol.st_info) == STT_FUNC && symbol.st_size != 0 &&
-            symbol.st_name < names.sh_size) {
-          const std::string_view rest(text + symbol.st_name, names.sh_size - symbol.st_name);
-          functions_.try_emplace(symbol.st_value, symbol.st_size, rest.substr(0, rest.find('\0')));
-        }
-      }
-    }
-  }
-
-  template <typename T>
-  static const T* At(std::string_view image, std::uint64_t offset, std::uint64_t count) {
-    if (offset > image.size() || offset % alignof(T) != 0 ||
-        count > (image.size() - offset) / sizeof(T)) {
-      return nullptr;
-    }
-    return reinterpret_cast<const T*>(image.data() + offset);
-  }
-
-  std::map<std::uint64_t, std::pair<std::uint64_t, std::string>> functions_;  // size and name
-};
-
-std::string Demangled(const char* name) {
-  int status = 0;
-  char* const text = abi::__cxa_demangle(name, nullptr, nullptr, &status);
-  std::string result = status == 0 ? text : name;
-  std::free(text);
-  return result;
-}
-
-std::string Hexadecimal(std::uint64_t number) {
-  std::array<char, 24> text{};
-  std::snprintf(text.data(), text.size(), "0x%llx", static_cast<unsigned long long>(number));
-  return text.data();
 }
 
 }  // namespace
@@ -297,7 +199,8 @@ struct Symboliser::Implementation {
     const std::string file = *map->l_name == '\0' ? "/proc/self/exe" : map->l_name;
     const auto offset = address - map->l_addr;
     std::string text;
-    const auto& table = tables.try_emplace(file, file.c_str()).first->second;
+    const auto& table =
+        tables.try_emplace(file, file.c_str(), SymbolTable::Which::kStatic).first->second;
     if (const auto* const function = table.Find(offset)) {
       text += Demangled(function->second.c_str());
       text.append("+").append(Hexadecimal(frame - map->l_addr - table.StartOf(offset))).append(" ");
