@@ -26,6 +26,7 @@
 #include <weft/http_exception.hpp>
 #include "host/observe/log.hpp"
 #include "host/runtime/blocking_pool.hpp"
+#include "host/runtime/crash_handler.hpp"
 #include "host/runtime/current_fiber.hpp"
 #include "host/runtime/current_stack.hpp"
 #include "host/runtime/descriptor_watch.hpp"
@@ -142,23 +143,56 @@ void ReportOverflow(const char* label, const char* advice) noexcept {
   observe::WriteToStandardError(", or a handler that uses less of it\n");
 }
 
+constexpr const char* kUsualStackHelps =
+    "--stack-size helps, or \"stackBytes\" in its mapping alone";
+constexpr const char* kOwnStackHelps = "\"stackBytes\" in its mapping helps";
+constexpr const char* kThreadStackHelps = "stack of its threads helps (ulimit -s)";
+
 /// Names the handler whose stack ran into its guard page, then lets the process die as it would have.
 void OnSegmentationFault(int signal, siginfo_t* info, void*) noexcept {
   for (std::size_t i = 0; i < kStackSizes; ++i) {
     const auto* const pool = g_stacks[i].load(std::memory_order_relaxed);
     const char* const label = pool == nullptr ? nullptr : pool->OverflowedLabel(info->si_addr);
     if (label != nullptr) {
-      ReportOverflow(label, i == g_usual_size.load(std::memory_order_relaxed)
-                                ? "--stack-size helps, or \"stackBytes\" in its mapping alone"
-                                : "\"stackBytes\" in its mapping helps");
+      ReportOverflow(label, i == g_usual_size.load(std::memory_order_relaxed) ? kUsualStackHelps
+                                                                              : kOwnStackHelps);
     }
   }
   if (t_pool_thread != nullptr && t_served_fiber != nullptr &&
       t_pool_thread->Overflows(info->si_addr)) {
-    ReportOverflow(t_served_fiber->label, "stack of its threads helps (ulimit -s)");
+    ReportOverflow(t_served_fiber->label, kThreadStackHelps);
   }
   ::signal(signal, SIG_DFL);
   raise(signal);
+}
+
+void NoteCrashOfThisThread(CrashNote& note, const void* address) noexcept {
+  const bool is_reactor = t_reactor != nullptr;
+  const auto* const fiber = is_reactor ? CurrentFiber() : t_served_fiber;
+  note.role = is_reactor
+                  ? (fiber != nullptr ? observe::CrashRole::kFiber : observe::CrashRole::kReactor)
+              : fiber != nullptr ? observe::CrashRole::kPool
+                                 : observe::CrashRole::kOther;
+  if (fiber != nullptr) {
+    note.request = fiber->group;
+  }
+  for (std::size_t i = 0; address != nullptr && i < kStackSizes; ++i) {
+    const auto* const pool = g_stacks[i].load(std::memory_order_relaxed);
+    const char* const label = pool == nullptr ? nullptr : pool->OverflowedLabel(address);
+    if (label != nullptr) {
+      note.overflow = label;
+      note.advice =
+          i == g_usual_size.load(std::memory_order_relaxed) ? kUsualStackHelps : kOwnStackHelps;
+    }
+  }
+  if (address != nullptr && t_pool_thread != nullptr && t_served_fiber != nullptr &&
+      t_pool_thread->Overflows(address)) {
+    note.overflow = t_served_fiber->label;
+    note.advice = kThreadStackHelps;
+  }
+  if (fiber != nullptr) {
+    note.work_bytes = DescribeFiber(*fiber, note.work);
+  }
 }
 
 }  // namespace
@@ -355,6 +389,7 @@ Runtime::Runtime(const Options& options) : implementation_(new Implementation(op
   boost::fibers::use_scheduling_algorithm<Scheduler>(implementation_->io);
   t_reactor = this;
   SetStackNote(&NoteOfThisThread);
+  SetNoteCrash(&NoteCrashOfThisThread);
   observe::SetWorkDescription(&DescribeThisThread);
   stack_t signal_stack = {};
   signal_stack.ss_sp = implementation_->signal_stack.get();
@@ -375,6 +410,7 @@ Runtime::~Runtime() {
     pool.store(nullptr, std::memory_order_relaxed);
   }
   SetStackNote(nullptr);
+  SetNoteCrash(nullptr);
   observe::SetWorkDescription(nullptr);
   t_reactor = nullptr;
   // The io_context dies with this object; the thread's scheduler lives until the thread ends.

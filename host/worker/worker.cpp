@@ -36,6 +36,7 @@
 #include "host/handling/handler_table.hpp"
 #include "host/handling/module_loader.hpp"
 #include "host/observe/access_log.hpp"
+#include "host/observe/crash_evidence.hpp"
 #include "host/observe/host_report.hpp"
 #include "host/observe/listen_queue.hpp"
 #include "host/observe/log.hpp"
@@ -43,6 +44,7 @@
 #include "host/options/values.hpp"
 #include "host/options/version.hpp"
 #include "host/pipeline/pipeline.hpp"
+#include "host/runtime/crash_handler.hpp"
 #include "host/runtime/epoll_watch.hpp"
 #include "host/runtime/memory_reserve.hpp"
 #include "host/runtime/memory_trim.hpp"
@@ -217,8 +219,10 @@ int OpenSignals() {
 /// One worker process, put together. Members are in the order in which they need each other.
 class Worker {
  public:
+  enum class Purpose { kServe, kTry };
+
   /// `watch`: null where there is a supervisor.
-  Worker(const WorkerStart& start, std::unique_ptr<StartWatch> watch)
+  Worker(const WorkerStart& start, std::unique_ptr<StartWatch> watch, Purpose purpose)
       : start_watch_(std::move(watch)),
         reserve_(start.settings.memory_reserve),
         start_(start),
@@ -226,6 +230,7 @@ class Worker {
         own_board_(start.figures == nullptr ? OwnBoard() : nullptr),
         board_(start.figures == nullptr ? *own_board_ : *start.figures),
         figures_(board_.Of(start.figures == nullptr ? kOwnPart : start.part)),
+        evidence_(board_.EvidenceOf(start.figures == nullptr ? kOwnPart : start.part)),
         own_traces_(
             start.figures == nullptr && settings_.trace != 0
                 ? std::make_unique<observe::TraceRing>(1, settings_.trace, settings_.trace_bytes)
@@ -233,6 +238,7 @@ class Worker {
         traces_(own_traces_ ? own_traces_.get() : start.traces),
         access_log_(settings_.access_log, settings_.access_log_format, settings_.access_log_skip),
         runtime_(RuntimeOptions(settings_, figures_)),
+        crash_handler_(purpose == Purpose::kServe ? CrashHandlerFor(start, evidence_) : nullptr),
         resolver_(settings_.ModuleFolders(), settings_.handler_pool,
                   [this](const std::filesystem::path& file) { SayLoading(file.string()); }),
         pipeline_(runtime_, access_log_, PipelineLimits(settings_), &figures_),
@@ -266,6 +272,7 @@ class Worker {
     }
     SayLoading({});
     runtime::PrepareStackCapture();
+    NameRequests();
     log_thread_.emplace();
     TellStacks();
     PrepareReload();
@@ -339,6 +346,23 @@ class Worker {
     board->Host().worker_places.Set(1);
     board->Host().worker_starts.Set(1);
     return board;
+  }
+
+  static std::unique_ptr<runtime::CrashHandler> CrashHandlerFor(const WorkerStart& start,
+                                                                observe::CrashEvidence* evidence) {
+    if (evidence == nullptr) {
+      return nullptr;
+    }
+    using Audience = runtime::CrashHandler::Audience;
+    return std::make_unique<runtime::CrashHandler>(
+        *evidence, start.supervisor < 0 ? Audience::kStandardError : Audience::kSupervisor);
+  }
+
+  void NameRequests() {
+    if (evidence_ != nullptr) {
+      held_requests_.emplace(*evidence_);
+      pipeline_.SetHeldRequests(&*held_requests_);
+    }
   }
 
   /// For `weft stacks`, from the start: what a module does while it is loaded is told, too.
@@ -460,6 +484,7 @@ class Worker {
         observe::WriteToStandardError("weft: what module " + state.module +
                                       " gave to OnStop() did not end in time; the process ends "
                                       "without it\n");
+        ForgetRequests();
         FlushLogs();
         std::_Exit(ExitCode());
       }
@@ -888,8 +913,20 @@ class Worker {
                       "without them\n";
     observe::WriteToStandardError(line);
     pipeline_.RecordUnfinished();
+    ForgetRequests();
     FlushLogs();
     std::_Exit(ExitCode());
+  }
+
+  /// They are told by the worker itself: its end is no crash.
+  void ForgetRequests() noexcept {
+    if (evidence_ == nullptr) {
+      return;
+    }
+    evidence_->requests_not_named.Set(0);
+    for (auto& request : evidence_->requests) {
+      request.number.Set(0);
+    }
   }
 
   void FlushLogs() noexcept {
@@ -943,6 +980,8 @@ class Worker {
   std::unique_ptr<observe::Scoreboard> own_board_;  // where there is no supervisor
   observe::Scoreboard& board_;
   observe::WorkerFigures& figures_;
+  observe::CrashEvidence* evidence_;                    // null: nobody would read it
+  std::optional<observe::HeldRequests> held_requests_;  // with it
   /// From Run() on: what is logged while modules are loaded is written in place, for one that ends the process
   /// would take a thread's lines along. First of all, so that it goes last.
   std::optional<observe::LogThread> log_thread_;
@@ -952,6 +991,8 @@ class Worker {
   std::uint64_t mappings_mark_ = 0;
   observe::AccessLog access_log_;
   runtime::Runtime runtime_;
+  /// Before modules are loaded, which may crash at that; null where nobody would read of it.
+  std::unique_ptr<runtime::CrashHandler> crash_handler_;
   std::optional<runtime::StallWatch> stall_watch_;  // while it serves
   std::optional<StackServer> stack_server_;
   std::optional<SlowLog> slow_log_;  // while it serves
@@ -1050,13 +1091,14 @@ int RunWorker(const WorkerStart& start) {
   BlockSignals();
   RaiseDescriptorLimit(start.settings.max_connections);
   return Guarded([&] {
-    return Worker(start, start.supervisor < 0 ? std::make_unique<StartWatch>(start) : nullptr)
+    return Worker(start, start.supervisor < 0 ? std::make_unique<StartWatch>(start) : nullptr,
+                  Worker::Purpose::kServe)
         .Run();
   });
 }
 
 int TryWorker(const WorkerStart& start) {
-  return Guarded([&] { return Worker(start, nullptr).Try(); });
+  return Guarded([&] { return Worker(start, nullptr, Worker::Purpose::kTry).Try(); });
 }
 
 }  // namespace weft::host::worker
