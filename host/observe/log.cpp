@@ -279,8 +279,8 @@ class Formatter {
 
  private:
   template <typename F>
-  void ForEachFrame(F function) const {
-    for (std::string_view rest = event_.stack; !rest.empty();) {
+  static void ForEachLine(std::string_view lines, F function) {
+    for (std::string_view rest = lines; !rest.empty();) {
       const auto end = rest.find('\n');
       function(rest.substr(0, end));
       rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
@@ -300,13 +300,15 @@ class Formatter {
       AppendEscaped(line, request_, false);
       line += ")";
     }
-    ForEachFrame([&](std::string_view frame) {
+    const auto append = [&](std::string_view more) {
       line.append("\n").append(head);
       if (!event_.event.empty()) {
         line.append(event_.event).append(": ");
       }
-      AppendEscaped(line, frame, false);
-    });
+      AppendEscaped(line, more, false);
+    };
+    ForEachLine(event_.details, append);
+    ForEachLine(event_.stack, append);
     return line;
   }
 
@@ -336,7 +338,7 @@ class Formatter {
     }
     if (!event_.stack.empty()) {
       line += ",\"stack\":[";
-      ForEachFrame([&](std::string_view frame) {
+      ForEachLine(event_.stack, [&](std::string_view frame) {
         if (line.back() != '[') {
           line.push_back(',');
         }
@@ -374,7 +376,8 @@ class Formatter {
     if (dropped_ != 0) {
       append("WEFT_DROPPED", std::to_string(dropped_));
     }
-    ForEachFrame([&](std::string_view frame) { append("WEFT_STACK", frame); });
+    ForEachLine(event_.details, [&](std::string_view line) { append("WEFT_DETAIL", line); });
+    ForEachLine(event_.stack, [&](std::string_view frame) { append("WEFT_STACK", frame); });
     return record;
   }
 

@@ -41,10 +41,16 @@ struct LogField {
   template <std::integral Number>
   LogField(std::string_view field_name, Number number)
       : name(field_name), value(std::to_string(number)), is_number(true) {}
+  /// `json`: a value as it is to stand there.
+  static LogField Json(std::string_view field_name, std::string json) {
+    LogField field(field_name, std::move(json));
+    field.is_number = true;
+    return field;
+  }
 
   std::string_view name;  ///< lower case words joined by underscores
   std::string value;
-  bool is_number = false;
+  bool is_number = false;  ///< or any other JSON
 };
 
 /// One event. Everything lives as long as the call that logs it.
@@ -60,6 +66,8 @@ struct LogEvent {
   std::string_view handler{};
   /// In JSON, and for journald; the message says in text what matters of them.
   std::span<const LogField> fields{};
+  /// What is said of it beside the message, a line each: in text, before the stack; in JSON the fields have it.
+  std::string_view details{};
   /// A stack as runtime::Symbolise() gives it: a line a frame. One event, and in text a line each.
   std::string_view stack{};
   pid_t pid = 0;                     ///< of the process that it is about; 0: this one
