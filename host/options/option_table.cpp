@@ -832,6 +832,17 @@ void AppendLogging(std::vector<Option>& table) {
       "them to clients of this machine (docs/guide/trace.md). 0: none."));
   table.push_back(Quantity<Size>(kGroup, "trace-bytes", &Settings::trace_bytes, {4'096, 65'536},
                                  "Of each at most; longer texts are cut."));
+  table.push_back(Special(
+      kGroup, "crash-dir", "none|DIR", "none",
+      "Folder for the reports of workers' crashes, a JSON file each that the supervisor's user "
+      "alone "
+      "may read; the last 100 are kept. The log has them in any case.",
+      [](Settings& settings, std::string_view text) {
+        if (text != "none" && (text.empty() || text.front() != '/')) {
+          throw BadValue(Quoted(text) + " is no absolute path: give the folder from the root on");
+        }
+        settings.crash_dir = text == "none" ? std::string_view() : text;
+      }));
   Option skip =
       Special(kGroup, "access-log-skip", "PATH", "none",
               "Path whose requests have no line where their status is below 400: those "

@@ -186,6 +186,8 @@ struct Settings {
   /// Handlers that one request may execute inside one another; beyond it 500. 10: deeper than what is meant, and far from
   /// what the stack of a fiber bears. 0: none.
   std::size_t max_execute_depth = 10;
+  /// A folder for the reports of workers' crashes, a file each; empty: the log alone has them.
+  std::string crash_dir;
   /// Show details of errors to clients on the loopback interface. Off: they name files and code.
   bool debug = false;
 

@@ -241,6 +241,9 @@ int ServeChecked(const Settings& settings, const Invocation& invocation,
     Generations generations = GenerationsOf(invocation);
     generations.log_level =
         FileDescriptor(observe::ShareLogLevel(taken_over ? taken_over->log_level : -1));
+    generations.be_worker = [&settings, &identity, spawned = sockets.spawned] {
+      GiveUpPrivileges(settings, identity, spawned);
+    };
     generations.taken_over = std::move(taken_over);
     generations.not_wanted = std::move(known);
     return Supervise(settings, std::move(sockets), worker_main, log, new_mappings,

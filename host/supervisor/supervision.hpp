@@ -20,13 +20,17 @@
 #include "host/observe/trace_ring.hpp"
 #include "host/options/exit_code.hpp"
 #include "host/supervisor/control_socket.hpp"
+#include "host/supervisor/crash_report.hpp"
+#include "host/supervisor/crash_reporter.hpp"
 #include "host/supervisor/file_descriptor.hpp"
 #include "host/supervisor/mappings_state.hpp"
+#include "host/supervisor/memory_kills.hpp"
 #include "host/supervisor/place.hpp"
 #include "host/supervisor/reload_state.hpp"
 #include "host/supervisor/service_manager.hpp"
 #include "host/supervisor/supervisor.hpp"
 #include "host/supervisor/trial.hpp"
+#include "host/supervisor/worker_exit.hpp"
 #include "host/worker/message.hpp"
 
 namespace weft::host::supervisor {
@@ -98,6 +102,14 @@ class Supervisor {
   void AskForReload();
   void OnDeath(Place& place, int status);
   void OnRetired(Place& place, int status);
+  /// What is known of a worker that has ended, before its part of the figures goes.
+  enum class Killer { kOthers, kSupervisor };
+  [[nodiscard]] CrashReport ReportOf(const Place& place, pid_t pid, const WorkerExit& exit,
+                                     Killer killer);
+  /// Tells of it, if it was not to end so.
+  void TellCrash(const CrashReport& report);
+  /// In a child process that tells of something: nothing of the host's is kept open.
+  void CloseDescriptors() noexcept;
   void GiveUp(int exit_code, const std::string& line);
 
   // Generations.
@@ -152,6 +164,8 @@ class Supervisor {
   std::optional<ControlSocket> control_;
   std::vector<ControlSocket> metrics_;
   ServiceManager service_manager_;
+  CrashReporter crash_reporter_;
+  MemoryKills memory_kills_;
   std::vector<Place> places_;
   /// Workers that retire, and have been replaced; no more than there are places. They never move but when one has ended.
   std::vector<Place> retiring_;

@@ -80,6 +80,7 @@ Supervisor::Supervisor(const options::Settings& settings, ListeningSockets socke
       sockets_(std::move(sockets)),
       queues_(QueuesOf(sockets_)),
       service_manager_(spawned_, log_, ServiceOf(generations_.taken_over)),
+      crash_reporter_(settings.crash_dir, generations_.be_worker),
       places_(std::max<std::size_t>(1, settings.WorkerCount(spawned_))) {
   queues_.Begin(figures_->Host());
   retiring_.reserve(places_.size());
@@ -133,7 +134,7 @@ int Supervisor::Run() {
       KillLateStarters();
       if (trial_) trial_->KillIfLate(Clock::now());
       KillLateLeavers();
-    } else if (!AnyAlive()) {
+    } else if (!AnyAlive() && !crash_reporter_.IsAtWork()) {
       return exit_code_;
     }
     TellFigures();
@@ -327,6 +328,7 @@ void Supervisor::Reap() {
   if (int status = 0; trial_ && ::waitpid(trial_->Process(), &status, WNOHANG) > 0) {
     OnTrialEnd(status);
   }
+  crash_reporter_.Reap();
   if (own_pid_ != 1) return;
   siginfo_t ended{};
   while (::waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid > 0) {

@@ -40,6 +40,9 @@ struct Generations {
   std::function<int(const Handover&)> take_over{};
   /// Tells one version of the program's file from another; may be empty.
   std::function<std::string()> file_identity{};
+  /// Gives up what a worker has not, in a child process that reads what a crashed worker has named; may throw. Empty: there is
+  /// nothing to give up.
+  std::function<void()> be_worker{};
   /// Writes what a trial has written, whole lines, to the log as it is; may be empty.
   std::function<void(std::string_view)> output{};
 };

@@ -142,7 +142,7 @@ void Supervisor::Refuse(std::vector<std::string> reasons) {
 
 void Supervisor::BecomeNextWhenIdle() {
   if (!passed_) return;
-  const bool is_idle = (!control_ || control_->IsIdle()) &&
+  const bool is_idle = !crash_reporter_.IsAtWork() && (!control_ || control_->IsIdle()) &&
                        std::all_of(metrics_.begin(), metrics_.end(),
                                    [](const ControlSocket& metrics) { return metrics.IsIdle(); });
   if (!is_idle && Clock::now() < become_next_until_) return;
@@ -315,15 +315,18 @@ void Supervisor::KillLateLeavers() {
 }
 
 void Supervisor::OnOldEnd(Place& place, int status) {
-  figures_->GiveBack(std::exchange(place.part, std::nullopt));
   const auto lived = std::chrono::duration_cast<milliseconds>(Clock::now() - place.started);
   const WorkerExit exit{.status = status,
                         .was_ready = place.was_ready,
                         .lived = lived,
                         .took_too_long = place.took_too_long,
                         .loading = place.loading};
+  const bool was_killed = place.leaves && place.kill_at == Clock::time_point::max();
+  const CrashReport report =
+      ReportOf(place, place.pid, exit, was_killed ? Killer::kSupervisor : Killer::kOthers);
+  figures_->GiveBack(std::exchange(place.part, std::nullopt));
   if (stage_ == Stage::kRunning && !place.leaves && !place.retires) {
-    figures_->Host().worker_ends.Add(NameOf(exit));
+    figures_->Host().worker_ends.Add(CauseName(report));
   }
   const bool is_well = exit.Code() == 0 && (place.leaves || place.retires);
   log_(is_well ? LogLevel::kInfo : LogLevel::kError,
@@ -331,6 +334,7 @@ void Supervisor::OnOldEnd(Place& place, int status) {
            std::to_string(place.generation) + " " + ToString(exit) +
            (place.leaves || place.retires ? "" : ": the new generation will be in its place") +
            (exit.Code() == 0 || !place.output ? "" : place.output->LastWords()));
+  if (exit.Code() < 0 && !report.killed_by_us) TellCrash(report);
 }
 
 /// Of mapping files, which those who still serve with them shall all have.

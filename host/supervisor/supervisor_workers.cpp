@@ -278,12 +278,50 @@ void Supervisor::ReplaceRetiring() {
 
 /// Of a worker whose place was filled anew before.
 void Supervisor::OnRetired(Place& place, int status) {
-  figures_->GiveBack(std::exchange(place.part, std::nullopt));
   const auto lived = std::chrono::duration_cast<milliseconds>(Clock::now() - place.started);
   const WorkerExit exit{.status = status, .was_ready = true, .lived = lived};
+  const CrashReport report = ReportOf(place, place.pid, exit, Killer::kOthers);
+  figures_->GiveBack(std::exchange(place.part, std::nullopt));
   log_(exit.Code() == 0 ? LogLevel::kInfo : LogLevel::kError,
        "worker " + std::to_string(place.pid) + ", which retired, " + ToString(exit) +
            (exit.Code() == 0 || !place.output ? "" : place.output->LastWords()));
+  if (exit.Code() < 0) TellCrash(report);
+}
+
+CrashReport Supervisor::ReportOf(const Place& place, pid_t pid, const WorkerExit& exit,
+                                 Killer killer) {
+  CrashReport report{.pid = pid,
+                     .process = place.output ? place.output->Process() : std::string(),
+                     .generation = place.generation,
+                     .at = SystemClock::now(),
+                     .exit = exit,
+                     .killed_by_us = killer == Killer::kSupervisor || stage_ == Stage::kKilling};
+  if (WIFSIGNALED(exit.status) && WTERMSIG(exit.status) == SIGKILL) {
+    report.has_memory_run_out = memory_kills_.HaveRisen();
+  }
+  if (const auto* const evidence = figures_->EvidenceOf(place.part)) {
+    report.facts = observe::ReadEvidence(*evidence, Clock::now());
+  }
+  if (place.output) report.last_words = place.output->LastWords();
+  return report;
+}
+
+void Supervisor::TellCrash(const CrashReport& report) {
+  if (IsWorthAReport(report)) crash_reporter_.Tell(report, [this] { CloseDescriptors(); });
+}
+
+void Supervisor::CloseDescriptors() noexcept {
+  if (trial_) trial_->CloseDescriptors();
+  control_.reset();
+  metrics_.clear();
+  sockets_.listeners.clear();
+  old_listeners_.clear();
+  places_.clear();
+  retiring_.clear();
+  old_.clear();
+  for (FileDescriptor* const open : {&signals_, &watch_lock_, &passing_in_, &passing_out_}) {
+    open->Close();
+  }
 }
 
 void Supervisor::OnDeath(Place& place, int status) {
@@ -292,7 +330,6 @@ void Supervisor::OnDeath(Place& place, int status) {
   const pid_t pid = std::exchange(place.pid, -1);
   place.channel.Close();
   place.figures.reset();
-  figures_->GiveBack(std::exchange(place.part, std::nullopt));
 
   const auto lived = std::chrono::duration_cast<milliseconds>(Clock::now() - place.started);
   const WorkerExit exit{.status = status,
@@ -300,14 +337,20 @@ void Supervisor::OnDeath(Place& place, int status) {
                         .lived = lived,
                         .took_too_long = place.took_too_long,
                         .loading = place.loading};
-  if (stage_ == Stage::kRunning) figures_->Host().worker_ends.Add(NameOf(exit));
+  const CrashReport report =
+      ReportOf(place, pid, exit, place.took_too_long ? Killer::kSupervisor : Killer::kOthers);
+  figures_->GiveBack(std::exchange(place.part, std::nullopt));
+  if (stage_ == Stage::kRunning) figures_->Host().worker_ends.Add(CauseName(report));
   std::string reason = ToString(exit);
   std::string line = "worker " + std::to_string(pid) + " " + reason;
+  if (const std::string cause = CauseSentence(report); !cause.empty()) reason += ": " + cause;
   place.since = SystemClock::now();
   place.last_end = {.pid = pid, .at = place.since, .status = status, .reason = std::move(reason)};
 
   if (stage_ != Stage::kRunning) {
     log_(LogLevel::kInfo, line);
+    // One that was told to hurry leaves requests behind.
+    if (exit.Code() < 0 && !report.killed_by_us) TellCrash(report);
     return;
   }
   const bool is_taking_over = reload_.outcome == ReloadState::Outcome::kRunning && !trial_ &&
@@ -329,6 +372,7 @@ void Supervisor::OnDeath(Place& place, int status) {
                  std::to_string(settings_.max_start_failures) +
                  "): " + AdviceAfterFailedStarts(exit, settings_.ModuleFolders()) +
                  (place.output ? place.output->LastWords() : ""));
+      TellCrash(report);
       return;
     }
   }
@@ -338,6 +382,7 @@ void Supervisor::OnDeath(Place& place, int status) {
                                         : ": starting another in " + options::FormatDuration(delay);
   if (exit.Code() != 0 && place.output) line += place.output->LastWords();
   log_(exit.Code() == 0 && place.was_ready ? LogLevel::kInfo : LogLevel::kError, line);
+  TellCrash(report);
   if (pid == asked_) {
     asked_ = -1;
     AskForReload();

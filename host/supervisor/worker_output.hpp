@@ -55,6 +55,8 @@ class WorkerOutput {
 
   /// For poll(2); -1: it has ended.
   [[nodiscard]] int Descriptor() const noexcept { return pipe_.Number(); }
+  /// As observe::SetProcessName() takes it.
+  [[nodiscard]] const std::string& Process() const noexcept { return process_; }
   /// Logs what is there.
   void Read() noexcept;
   /// The worker has ended: logs the rest.
