@@ -45,6 +45,7 @@ struct AbortMessage {
 /// One in a process, for it has one set of signal handlers.
 struct State {
   CrashEvidence* evidence = nullptr;
+  pid_t process = 0;  ///< whose it is: one that it forks has the handlers, and evidence of nobody
   CrashHandler::Audience audience = CrashHandler::Audience::kSupervisor;
   std::array<struct sigaction, CrashHandler::kSignals.size()> old{};
   AbortMessage** abort_message = nullptr;
@@ -532,7 +533,7 @@ void OnCrash(int signal, siginfo_t* info, void* context) noexcept {
   auto& state = g_state;
   const auto self = ThreadId();
   pid_t nobody = 0;
-  if (state.evidence == nullptr) {
+  if (state.evidence == nullptr || ::getpid() != state.process) {
     SetDefault(signal);
     Raise(signal);
   } else if (state.thread.compare_exchange_strong(nobody, self)) {
@@ -577,7 +578,7 @@ void OnCrash(int signal, siginfo_t* info, void* context) noexcept {
 [[noreturn]] void OnTerminate() {
   static std::atomic<bool> is_first{true};
   auto* const evidence = g_state.evidence;
-  if (evidence != nullptr && is_first.exchange(false)) {
+  if (evidence != nullptr && ::getpid() == g_state.process && is_first.exchange(false)) {
     if (const auto* const type = abi::__cxa_current_exception_type()) {
       evidence->exception_type.Set(type->name());
       evidence->has_terminated = 1;
@@ -605,6 +606,7 @@ void SetNoteCrash(NoteCrash note) noexcept { g_note.store(note); }
 CrashHandler::CrashHandler(CrashEvidence& evidence, Audience audience) {
   auto& state = g_state;
   state.evidence = &evidence;
+  state.process = ::getpid();
   state.audience = audience;
   state.thread.store(0);
   // The first use of the unwinder takes memory and locks.

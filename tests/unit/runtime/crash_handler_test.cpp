@@ -79,6 +79,21 @@ TEST_CASE("CrashHandler: a fault is written down, and ends the process as it wou
   CHECK(remains.facts.frames[0].module.ends_with("weft_runtime_test"));
 }
 
+TEST_CASE("CrashHandler: a process that was forked leaves nothing as its parent's") {
+  const auto remains = RemainsOf([] {
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      WriteTo(0x18);
+    }
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    ::_exit(EndedBy(status, SIGSEGV) ? 17 : 1);
+  });
+  CHECK(WIFEXITED(remains.status));
+  CHECK(WEXITSTATUS(remains.status) == 17);
+  CHECK(remains.facts.step == CrashStep::kNothing);
+}
+
 TEST_CASE("CrashHandler: a fault in a step of its own ends that step alone") {
   const auto remains = RemainsOf([] {
     SetNoteCrash([](CrashNote& note, const void*) noexcept {
