@@ -309,7 +309,8 @@ bool IsWorthAReport(const CrashReport& report) {
   const int signal = SignalOf(report);
   // What a worker is told to end by ends one at once that has not begun.
   const bool is_request = signal == SIGTERM || signal == SIGINT || signal == SIGQUIT;
-  return (signal != 0 && !is_request) || !report.facts.requests.empty();
+  // Nor is there more to tell of one that the supervisor itself has killed, which says why.
+  return (signal != 0 && !is_request && !report.killed_by_us) || !report.facts.requests.empty();
 }
 
 std::string CauseName(const CrashReport& report) {

@@ -27,7 +27,7 @@ struct CrashReport {
   std::string last_words{};
 };
 
-/// Whether there is anything to tell beyond the exit itself: it was ended by a signal, or held requests.
+/// Whether there is anything to tell beyond the exit itself: a signal has ended it that the supervisor did not send, or it held requests.
 [[nodiscard]] bool IsWorthAReport(const CrashReport& report);
 
 /// For counting, as NameOf(WorkerExit), where that does not tell more: `stack_overflow`, `uncaught_exception`, `out_of_memory` (of an

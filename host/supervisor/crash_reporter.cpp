@@ -123,6 +123,14 @@ void CrashReporter::Reap() noexcept {
   std::erase_if(processes_, [](pid_t pid) { return ::waitpid(pid, nullptr, WNOHANG) != 0; });
 }
 
+void CrashReporter::Finish() noexcept {
+  for (const pid_t pid : processes_) {
+    while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
+  }
+  processes_.clear();
+}
+
 void CrashReporter::Write(const CrashReport& report, const std::vector<NamedFrame>& frames) const {
   std::string file;
   std::string problem;

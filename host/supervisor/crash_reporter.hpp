@@ -29,6 +29,8 @@ class CrashReporter {
   void Tell(const CrashReport& report, const std::function<void()>& close) noexcept;
   /// Collects the processes that have ended. Called when a child of this process has.
   void Reap() noexcept;
+  /// Waits for those that are at work, some seconds at most.
+  void Finish() noexcept;
   /// Some are at work still. Each ends within some seconds.
   [[nodiscard]] bool IsAtWork() const noexcept { return !processes_.empty(); }
 

@@ -367,12 +367,14 @@ void Supervisor::OnDeath(Place& place, int status) {
       return;
     }
     if (++failed_starts_ >= settings_.max_start_failures) {
+      // Nobody is served by this host, and its last line is to be the one that says what to do.
+      TellCrash(report);
+      crash_reporter_.Finish();
       GiveUp(ExitCodeAfterFailedStarts(exit),
              line + ": giving up, no worker was ever ready (--max-start-failures " +
                  std::to_string(settings_.max_start_failures) +
                  "): " + AdviceAfterFailedStarts(exit, settings_.ModuleFolders()) +
                  (place.output ? place.output->LastWords() : ""));
-      TellCrash(report);
       return;
     }
   }

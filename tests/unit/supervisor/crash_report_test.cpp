@@ -87,7 +87,9 @@ TEST_CASE("CrashReport: what ended a worker is said in words, and counted by a n
     report.has_memory_run_out = true;
     CHECK(CauseSentence(report) == "the kernel has killed it for want of memory");
     CHECK(CauseName(report) == "oom_kill");
+    CHECK(IsWorthAReport(report));
     report.killed_by_us = true;
+    CHECK_FALSE(IsWorthAReport(report));
     CHECK(CauseSentence(report) == "the supervisor has killed it");
     CHECK(CauseName(report) == "SIGKILL");
   }
