@@ -24,7 +24,7 @@ import servers
 from host import Host
 from processes import Processes, memory_of, wait_for
 from test_generations import Controlled, Stage
-from test_logs import rotate
+from test_logs import json_lines, rotate
 
 SECONDS = float(os.environ.get("TEST_ENDURANCE_SECONDS", "60"))
 SEED = int(os.environ.get("TEST_ENDURANCE_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 30)
@@ -51,6 +51,7 @@ class Counter:
 class Kill:
     """When a worker was killed: from before that until another was ready in its place."""
     pid: int
+    signal: signal.Signals
     begin: float
     end: float = float("inf")
 
@@ -70,7 +71,7 @@ class Client(threading.Thread):
         super().__init__()
         self.number, self.port, self.told, self.stop = number, port, told, stop
         self.right, self.failures, self.unforeseen = {}, [], None
-        self._connection = None
+        self._connection, self._last_begin = None, 0.0
 
     def run(self):
         try:
@@ -90,13 +91,13 @@ class Client(threading.Thread):
         number = f"{self.number}-{count}"
         body = None
         if kind == 0:
-            target = f"/hello.ashx?n={number}"
+            target = f"/hello.ashx/{number}"
         elif kind == 1:
-            target, body = f"/echo.ashx?n={number}", os.urandom(1 + count * 97 % 40_000)
+            target, body = f"/echo.ashx/{number}?n={number}", os.urandom(1 + count * 97 % 40_000)
         elif kind == 2:
-            target = f"/wait.ashx?n={number}&ms={count % 60}"
+            target = f"/wait.ashx/{number}?ms={count % 60}"
         else:
-            target = f"/told.ashx?n={number}&bytes={0 if kind == 3 else count * 31 % 300_000}"
+            target = f"/told.ashx/{number}?bytes={0 if kind == 3 else count * 31 % 300_000}"
         before = [(counter.least, counter.most) for counter in self.told]
         begin = time.monotonic()
         try:
@@ -105,11 +106,14 @@ class Client(threading.Thread):
             problem = repr(error)
         end = time.monotonic()
         if problem:
-            self.failures.append(Failure(target, begin, end, problem))
+            # A web server that has an answer whole, but not the worker's word that it is, closes the client's connection after it.
+            since = self._last_begin if "RemoteDisconnected" in problem else begin
+            self.failures.append(Failure(target, since, end, problem))
             self._connection.close()
             self._connection = None
         else:
             self.right[target] = (begin, end)
+        self._last_begin = begin
 
     def _exchange(self, target, body):
         if self._connection is None:
@@ -123,6 +127,7 @@ class Client(threading.Thread):
         if status != 200:
             return f"status {status}: {content[:200]!r}"
         path, _, query = target.partition("?")
+        path = path.rpartition("/")[0]
         if path == "/echo.ashx":
             seen = json.loads(content)
             right = (seen["queryString"], seen["body"]) == (
@@ -193,9 +198,10 @@ class Stress:
         self.all_serve("the new generation")
 
     def kill_a_worker(self, rng):
-        kill = Kill(rng.choice(self.host.workers()), time.monotonic())
+        workers = [worker["pid"] for worker in self.controlled.status()["workers"]]
+        kill = Kill(rng.choice(workers), rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGSEGV]), time.monotonic())
         self.kills.append(kill)
-        os.kill(kill.pid, rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGSEGV]))
+        os.kill(kill.pid, kill.signal)
         self.all_serve("a worker in the place of the killed one", lambda worker: worker["pid"] != kill.pid)
         kill.end = time.monotonic()
 
@@ -284,7 +290,7 @@ def agree(stress, clients):
     right = {target: times for client in clients for target, times in client.right.items()}
     failures = [failure for client in clients for failure in client.failures]
     print(f"{len(right)} answered right, {len(failures)} not, {dict(stress.done)}")
-    assert len({(client.number, target.partition("?")[0]) for client in clients for target in client.right}) == 4 * CLIENTS
+    assert len({(client.number, target.split("/")[1]) for client in clients for target in client.right}) == 4 * CLIENTS
     assert [failure for failure in failures if not stress.killed_while(failure.begin, failure.end)] == []
 
     recorded = collections.Counter()
@@ -299,3 +305,22 @@ def agree(stress, clients):
     assert [target for target, (begin, end) in right.items()
             if target not in recorded and not stress.killed_while(begin, end + LOG_DELAY)] == []
     assert set(recorded) - set(right) <= {failure.target for failure in failures}
+
+    # What the supervisor tells of its workers: each that was killed, and what it held.
+    reports = {report["pid"]: report for report in reports_of(stress)}
+    assert set(reports) == {kill.pid for kill in stress.kills}
+    assert all(report["signal"] == kill.signal.name for report, kill in ((reports[kill.pid], kill) for kill in stress.kills))
+    times = {path_of(target): times for target, times in right.items()} | {
+        path_of(failure.target): (failure.begin, failure.end) for failure in failures}
+    held = {request["path"] for report in reports.values() for request in report["held_requests"]}
+    assert [path for path in held if not stress.killed_while(*times[path])] == []
+    # The others were on their way to it, on a connection that it had.
+    print(f"{len([failure for failure in failures if path_of(failure.target) in held])} of those that failed are named in reports")
+
+
+def reports_of(stress):
+    return [line for file in stress.run_dir.glob("host.json*") for line in json_lines(file) if line.get("event") == "worker_crash"]
+
+
+def path_of(target):
+    return target.partition("?")[0]
