@@ -15,12 +15,12 @@
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
 #include <cerrno>
-#include <cstring>
 #include <new>
 #include <optional>
 #include <system_error>
 #include <utility>
 
+#include "host/fastcgi/passed_descriptor.hpp"
 #include "host/observe/log.hpp"
 #include "host/runtime/epoll_watch.hpp"
 #include "host/runtime/memory_reserve.hpp"
@@ -50,52 +50,6 @@ constexpr std::size_t kPolledAtOnce = 64;
 constexpr std::size_t kComparedAtOnce = 1024;
 /// Connections that are looked at for one that is at rest.
 constexpr std::size_t kLookedAtForOne = 4;
-
-/// One packet of one byte, which a descriptor goes along with. False: it cannot be taken now.
-bool SendDescriptor(int to, int descriptor) noexcept {
-  char byte = 0;
-  iovec part{&byte, 1};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> space{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = space.data();
-  message.msg_controllen = space.size();
-  cmsghdr* const header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  std::memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
-  return sendmsg(to, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
-}
-
-/// What SendDescriptor() has sent; -1: there is none, errno tells.
-int ReceiveDescriptor(int from) noexcept {
-  char byte = 0;
-  iovec part{&byte, 1};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> space{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = space.data();
-  message.msg_controllen = space.size();
-  const auto count = recvmsg(from, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (count <= 0) {
-    if (count == 0) {
-      errno = EPIPE;  // nobody is left who could send one
-    }
-    return -1;
-  }
-  const cmsghdr* const header = CMSG_FIRSTHDR(&message);
-  if (header == nullptr || header->cmsg_type != SCM_RIGHTS) {
-    // The kernel drops a descriptor that there is no room for.
-    errno = (message.msg_flags & MSG_CTRUNC) != 0 ? EMFILE : EAGAIN;
-    return -1;
-  }
-  int descriptor = -1;
-  std::memcpy(&descriptor, CMSG_DATA(header), sizeof descriptor);
-  return descriptor;
-}
 
 }  // namespace
 

@@ -256,7 +256,9 @@ void AddHost(Metrics& metrics, const HostReport& report) {
   metrics.Sample("_info", "version", report.version, std::uint64_t{1});
   metrics.Family("start_time_seconds", "gauge", "seconds", "When the host was started.");
   metrics.Sample("", static_cast<double>(report.since_ms) / 1000);
-  metrics.Family("ready", "gauge", "", "1: a worker takes requests, and the host does not stop.");
+  metrics.Family(
+      "ready", "gauge", "",
+      "1: a worker takes requests, or the next one starts one, and the host does not stop.");
   metrics.Sample("", std::uint64_t{report.IsReady() ? 1U : 0U});
   metrics.Family("workers_wanted", "gauge", "", "Worker processes that there shall be.");
   metrics.Sample("", report.worker_places);
@@ -275,6 +277,15 @@ void AddHost(Metrics& metrics, const HostReport& report) {
   metrics.Family("workers_replaced", "counter", "",
                  "Workers that took no more requests, and in whose place another was started.");
   metrics.Sample("_total", report.workers_replaced);
+  metrics.Family("worker_leaves", "counter", "",
+                 "Workers that were well and were recycled, or not needed any more.");
+  AddNamed(metrics, "reason", report.worker_leaves);
+  metrics.Family("worker_demand_starts", "counter", "",
+                 "Worker processes that were started because somebody asked for something.");
+  metrics.Sample("_total", report.demand_starts);
+  metrics.Family("worker_limit_reached", "counter", "",
+                 "Times that the load began to ask for more workers than there may be.");
+  metrics.Sample("_total", report.worker_limit_times);
 
   const auto add_queues = [&](std::string_view name, std::string_view help, auto value_of) {
     metrics.Family(name, "gauge", "", help);
@@ -407,7 +418,8 @@ bool HostReport::IsReady(std::string* why_not) const {
   std::string reason;
   if (stage == HostStage::kDraining || stage == HostStage::kStopping) {
     reason = "the host is " + std::string(NameOf(stage));
-  } else if (std::none_of(figures.workers.begin(), figures.workers.end(),
+  } else if (!waits_for_demand &&
+             std::none_of(figures.workers.begin(), figures.workers.end(),
                           [](const auto& worker) { return worker.stage == WorkerStage::kReady; })) {
     reason = "no worker takes requests";
   }
@@ -428,6 +440,12 @@ HostReport ReadReport(const Scoreboard& board, std::string_view version,
   report.worker_places = host.worker_places.Value();
   report.worker_starts = host.worker_starts.Value();
   report.workers_replaced = host.workers_replaced.Value();
+  report.waits_for_demand = host.waits_for_demand.Value() != 0;
+  report.demand_starts = host.demand_starts.Value();
+  report.worker_limit_times = host.worker_limit_times.Value();
+  host.worker_leaves.ForEach([&](const std::string& name, std::uint64_t count) {
+    AddTo(report.worker_leaves, name, count);
+  });
   host.worker_ends.ForEach([&](const std::string& name, std::uint64_t count) {
     AddTo(report.worker_ends, name, count);
   });
@@ -466,6 +484,9 @@ Json FiguresToJson(const HostReport& report) {
       {"workerStarts", report.worker_starts},
       {"workersReplaced", report.workers_replaced},
       {"workerEnds", NamedToJson(report.worker_ends, "reason")},
+      {"workerLeaves", NamedToJson(report.worker_leaves, "reason")},
+      {"workerDemandStarts", report.demand_starts},
+      {"workerLimitReached", report.worker_limit_times},
       {"mappingReloads",
        {{"loaded", report.mapping_reloads}, {"refused", report.mapping_refusals}}},
       {"reloads", {{"done", report.reloads}, {"refused", report.reload_refusals}}}};

@@ -29,6 +29,10 @@ struct HostReport {
   std::uint64_t worker_places = 0;
   std::uint64_t worker_starts = 0;
   std::uint64_t workers_replaced = 0;
+  bool waits_for_demand = false;
+  std::uint64_t demand_starts = 0;
+  std::uint64_t worker_limit_times = 0;
+  std::vector<NamedCount> worker_leaves{};
   std::vector<NamedCount> worker_ends{};
   std::vector<Queue> queues{};
   std::uint64_t mapping_tables = 0;
@@ -40,7 +44,7 @@ struct HostReport {
   std::uint64_t reload_refusals = 0;
   Scoreboard::AllFigures figures{};
 
-  /// Whether a worker takes requests, and more may come. `why_not`, if it is given, gets a sentence where not.
+  /// Whether a worker takes requests, or the next one starts a worker, and more may come. `why_not`, if it is given, gets a sentence where not.
   [[nodiscard]] bool IsReady(std::string* why_not = nullptr) const;
 };
 

@@ -45,11 +45,16 @@ struct ListenQueueFigures {
 /// Threads: the supervisor's changes it.
 struct HostFigures {
   Figure supervisor;
-  Figure since_ms;  ///< Of the system's clock.
-  Figure stage;     ///< HostStage
-  Figure worker_places;
+  Figure since_ms;          ///< Of the system's clock.
+  Figure stage;             ///< HostStage
+  Figure worker_places;     ///< Workers that there shall be now.
+  Figure waits_for_demand;  ///< There are none, and the next request starts one.
   Figure worker_starts;
-  Figure workers_replaced;  ///< One retired, and another was started in its place.
+  Figure workers_replaced;    ///< One retired, and another was started in its place.
+  Figure demand_starts;       ///< Workers that were started because somebody asked.
+  Figure worker_limit_times;  ///< The load asked for more workers than there may be.
+  /// Workers that left though they were well: `requests`, `age`, `memory`, `not_needed`.
+  NamedFigures<8, 16> worker_leaves;
   /// How workers ended that were not asked to: `SIGSEGV`, `exit_70`, `start_timeout`.
   NamedFigures<32, 24> worker_ends;
   std::array<ListenQueueFigures, 16> listen_queues;

@@ -182,13 +182,82 @@ void AppendListening(std::vector<Option>& table) {
                                   "Open connections per worker; beyond it accepting pauses."));
 }
 
+/// The same where nothing is said by default; `default_text` is what holds then.
+template <typename Kind, typename T>
+Option OptionalQuantity(std::string_view group, std::string_view name,
+                        std::optional<T> Settings::*field, std::type_identity_t<Bounds<T>> bounds,
+                        T default_value, std::string_view meaning) {
+  Option option = Special(group, name, Kind::kValueName, Kind::Format(default_value), meaning,
+                          [field, bounds](Settings& settings, std::string_view text) {
+                            settings.*field = ParseWithin<Kind>(bounds, text);
+                          });
+  option.bounds = BoundsText<Kind>(bounds);
+  return option;
+}
+
+void AppendProcessModel(std::vector<Option>& table, std::string_view group) {
+  constexpr std::size_t kMostWorkers = 1'024;
+  const Settings defaults;
+  table.push_back(Special(
+      group, "process-model", "static|dynamic|ondemand",
+      std::string(FormatProcessModel(defaults.process_model)),
+      "How many of the --workers there are: static, always all; dynamic, as many as are busy and "
+      "--min-spare-workers more, and at least --min-workers; ondemand, as many as are busy, and "
+      "none "
+      "while nobody asks: the first request starts one.",
+      [](Settings& settings, std::string_view text) {
+        settings.process_model = ParseProcessModel(text);
+      }));
+  table.push_back(OptionalQuantity<Count>(group, "min-workers", &Settings::min_workers,
+                                          {1, kMostWorkers}, defaults.MinWorkers(),
+                                          "The least workers of a dynamic host."));
+  table.push_back(OptionalQuantity<Count>(
+      group, "min-spare-workers", &Settings::min_spare_workers, {1, kMostWorkers},
+      defaults.MinSpareWorkers(),
+      "Of a dynamic host: when less than that is free, others are started. What is free is added "
+      "up: of a worker that uses half a core, or half of its threads for handlers, half is."));
+  table.push_back(OptionalQuantity<Count>(
+      group, "max-spare-workers", &Settings::max_spare_workers, {2, kMostWorkers},
+      defaults.MaxSpareWorkers(),
+      "Of a dynamic host: when more than that is free for --worker-idle-timeout, one ends. More "
+      "than --min-spare-workers; one more than that by default."));
+  table.push_back(OptionalQuantity<Duration>(
+      group, "worker-idle-timeout", &Settings::worker_idle_timeout, {100ms, 24h},
+      defaults.WorkerIdleTimeout(),
+      "How long a worker stays that a dynamic host, or one on demand, does not need."));
+}
+
+void AppendRecycling(std::vector<Option>& table, std::string_view group) {
+  table.push_back(Quantity<Count>(
+      group, "recycle-requests", &Settings::recycle_requests, {0, 1'000'000'000},
+      "Requests after which a worker is replaced. 0: never. Another one is ready before it leaves, "
+      "one at a time, and no request is lost."));
+  table.push_back(Quantity<Duration>(group, "recycle-age", &Settings::recycle_age, {0ms, 8'760h},
+                                     "Age at which a worker is replaced. 0ms: never."));
+  table.push_back(Quantity<Size>(
+      group, "recycle-memory", &Settings::recycle_memory, {0, 1'024 * kGibi},
+      "Memory of its own, swapped out or not, beyond which a worker is replaced. 0: never."));
+  table.push_back(Quantity<Count>(
+      group, "recycle-jitter", &Settings::recycle_jitter, {0, 100},
+      "Percent by which --recycle-requests and --recycle-age are lowered at most, for each worker "
+      "by chance, so that those which were started together do not go together."));
+  table.push_back(Special(
+      group, "max-crashes", "N/TIME", "none",
+      "The host stops, with exit code 70, when N workers have crashed within TIME: 10/1m. They end "
+      "by a signal, or by an exit code that is not 0. 1 to 100000 within 1s to 24h.",
+      [](Settings& settings, std::string_view text) {
+        settings.max_crashes = ParseCrashLimit(text);
+      }));
+}
+
 void AppendProcesses(std::vector<Option>& table) {
   constexpr std::string_view kGroup = "Processes";
   constexpr Bounds<std::size_t> kWorkers{0, 1'024};
   Option workers = Special(
       kGroup, "workers", "N", "auto",
-      "Worker processes; 0 serves in the first process. auto: one per core, or 0 when started by "
-      "a web server with the socket on descriptor 0.",
+      "Worker processes, the most of them unless --process-model is static; 0 serves in the first "
+      "process. auto: one per core, or 0 when started by a web server with the socket on "
+      "descriptor 0.",
       [kWorkers](Settings& settings, std::string_view text) {
         if (text == "auto") {
           settings.workers.reset();
@@ -204,6 +273,8 @@ void AppendProcesses(std::vector<Option>& table) {
   workers.bounds = BoundsText<Count>(kWorkers);
   workers.words = {"auto"};
   table.push_back(std::move(workers));
+  AppendProcessModel(table, kGroup);
+  AppendRecycling(table, kGroup);
 
   Option outlive = Special(
       kGroup, "outlive-spawner", "on|off", Settings{}.outlive_spawner ? "on" : "off",

@@ -609,6 +609,40 @@ const Assignment* FindConfig(const std::vector<Assignment>& assignments) {
   return found == assignments.end() ? nullptr : &*found;
 }
 
+void CheckProcessModel(const Settings& settings) {
+  const auto only_of = [&](bool is_given, std::string_view option, bool is_used,
+                           std::string_view models) {
+    if (is_given && !is_used) {
+      throw Refusal(std::string(option) + ": --process-model is " +
+                    std::string(FormatProcessModel(settings.process_model)) +
+                    ": leave the option out, or give --process-model " + std::string(models));
+    }
+  };
+  const bool is_dynamic = settings.process_model == ProcessModel::kDynamic;
+  only_of(settings.min_workers.has_value(), "--min-workers", is_dynamic, "dynamic");
+  only_of(settings.min_spare_workers.has_value(), "--min-spare-workers", is_dynamic, "dynamic");
+  only_of(settings.max_spare_workers.has_value(), "--max-spare-workers", is_dynamic, "dynamic");
+  only_of(settings.worker_idle_timeout.has_value(), "--worker-idle-timeout",
+          settings.process_model != ProcessModel::kStatic, "dynamic or ondemand");
+  if (const auto option = settings.NeedsSupervisor(); !option.empty() && settings.workers == 0) {
+    throw Refusal(std::string(option) +
+                  ": a process that serves itself (--workers 0) has nobody who could do that: give "
+                  "--workers 1 or more");
+  }
+  const std::size_t most = settings.WorkerCount(/*spawned=*/false);
+  if (is_dynamic && settings.MinWorkers() > most) {
+    throw Refusal("--min-workers: " + std::to_string(settings.MinWorkers()) +
+                  " is more than --workers, " + std::to_string(most) +
+                  ": lower the one or raise the other");
+  }
+  if (is_dynamic && settings.MaxSpareWorkers() <= settings.MinSpareWorkers()) {
+    throw Refusal("--max-spare-workers: " + std::to_string(settings.MaxSpareWorkers()) +
+                  " is not more than --min-spare-workers, " +
+                  std::to_string(settings.MinSpareWorkers()) +
+                  ": a load that stays would start and end the same worker again and again");
+  }
+}
+
 /// Limits that are sound each by itself but not together.
 void CheckTogether(const Settings& settings) {
   if (settings.stdin_buffer_bytes > settings.max_buffered_bytes) {
@@ -621,6 +655,7 @@ void CheckTogether(const Settings& settings) {
                   " is more than --max-buffered-bytes, " + FormatSize(settings.max_buffered_bytes) +
                   ": lower the one or raise the other");
   }
+  CheckProcessModel(settings);
 }
 
 ParseResult ParseOptions(const CommandEntry& command, const std::vector<std::string>& arguments,

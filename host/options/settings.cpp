@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kDrainTimeoutWhenSpawned{2'000};
 constexpr std::chrono::milliseconds kDrainTimeout{30'000};
+constexpr std::chrono::milliseconds kWorkerIdleTimeout{10'000};
 
 struct AddressPrinter {
   std::string operator()(const UnixAddress& address) const { return "unix:" + address.path; }
@@ -55,6 +56,29 @@ std::size_t Settings::WorkerCount(bool spawned) const {
   if (spawned) return 0;
   // glibc answers with the cores of the affinity mask, so taskset and cpusets are honoured.
   return std::max<std::size_t>(1, std::thread::hardware_concurrency());
+}
+
+std::size_t Settings::MinWorkers() const {
+  return process_model == ProcessModel::kOnDemand ? 0 : min_workers.value_or(1);
+}
+
+std::size_t Settings::MinSpareWorkers() const { return min_spare_workers.value_or(1); }
+
+std::size_t Settings::MaxSpareWorkers() const {
+  return max_spare_workers.value_or(MinSpareWorkers() + 1);
+}
+
+std::chrono::milliseconds Settings::WorkerIdleTimeout() const {
+  return worker_idle_timeout.value_or(kWorkerIdleTimeout);
+}
+
+std::string_view Settings::NeedsSupervisor() const {
+  if (process_model != ProcessModel::kStatic) return "--process-model";
+  if (recycle_requests != 0) return "--recycle-requests";
+  if (recycle_age.count() != 0) return "--recycle-age";
+  if (recycle_memory != 0) return "--recycle-memory";
+  if (max_crashes) return "--max-crashes";
+  return {};
 }
 
 std::chrono::milliseconds Settings::DrainTimeout(bool spawned) const {

@@ -76,6 +76,19 @@ struct LogTarget {
   std::string path{};  ///< of the file, or of journald's socket
 };
 
+/// How many workers there are; docs/decisions/0023-process-models.md.
+enum class ProcessModel {
+  kStatic,    ///< As many as `workers`, always.
+  kDynamic,   ///< As many as the load asks for, between two bounds.
+  kOnDemand,  ///< The same, and none while nobody asks for anything.
+};
+
+/// So many crashes of workers within that time end the host.
+struct CrashLimit {
+  std::size_t crashes = 0;
+  std::chrono::milliseconds within{0};
+};
+
 /// How a command that lists something prints it: for people, or for programs.
 enum class OutputFormat { kText, kJson, kOpenMetrics };
 
@@ -115,12 +128,37 @@ struct Settings {
   std::string control;
   /// Where the supervisor answers HTTP: /metrics, /live and /ready; nothing: nowhere. No default, as for `listen`.
   std::optional<ListenAddress> metrics_listen;
-  /// Worker processes; 0 serves in the first process; empty: WorkerCount() decides.
+  /// Worker processes, the most of them where the model is not static; 0 serves in the first process; empty:
+  /// WorkerCount() decides.
   std::optional<std::size_t> workers;
   /// Of a host that was spawned: whether it goes on when the process ends that has spawned it. Off: nobody could ask it any
   /// more, nor stop it. spawn-fcgi(1) is known, and always outlived.
   bool outlive_spawner = false;
   ShareConnections share_connections = ShareConnections::kAll;
+  /// Static: a worker takes thousands of requests at once, so one for each core is enough for any load, and no request ever
+  /// waits for one to start. The others save memory where a machine has many hosts.
+  ProcessModel process_model = ProcessModel::kStatic;
+  /// Of a dynamic host: the least workers; empty: MinWorkers().
+  std::optional<std::size_t> min_workers;
+  /// Of a dynamic host: in workers, what must be free at least, and what may be free at most; empty: MinSpareWorkers(),
+  /// MaxSpareWorkers(). Their distance keeps a load that stays from starting and ending the same worker again and again.
+  std::optional<std::size_t> min_spare_workers;
+  std::optional<std::size_t> max_spare_workers;
+  /// Where the model is not static: how long a worker that is not needed stays; empty: WorkerIdleTimeout().
+  std::optional<std::chrono::milliseconds> worker_idle_timeout;
+  /// Requests after which a worker is replaced; 0: never. Off, as are the next two: what leaks is mended, and until then its
+  /// owner knows when it hurts. None of them costs a request.
+  std::size_t recycle_requests = 0;
+  /// The age at which it is.
+  std::chrono::milliseconds recycle_age{0};
+  /// Bytes of memory of its own beyond which it is.
+  std::size_t recycle_memory = 0;
+  /// By how many percent the first two are lowered at most, for each worker by chance. 10: of workers that were started
+  /// together an hour ago each goes in a minute of its own, and a bound stays what its owner takes it for.
+  std::size_t recycle_jitter = 10;
+  /// None by default: the workers that are left, and those that replace the dead, serve all but the requests that kill, and a host
+  /// that ends serves nobody. For where another machine takes over.
+  std::optional<CrashLimit> max_crashes;
   /// Workers that end before they are ready, one after the other, until the host gives up; once any
   /// was ready it never does. 5: with the growing delays between them some 1.5 s, and as many as
   /// systemd's StartLimitBurst.
@@ -391,6 +429,17 @@ struct Settings {
   /// `workers`, or else: 0 when spawned (a spawner starts as many processes as it wants and cannot
   /// see ours), one per core otherwise.
   [[nodiscard]] std::size_t WorkerCount(bool spawned) const;
+
+  /// `min_workers`, or else 1: there is always one, so that no request waits for its start. On demand: 0.
+  [[nodiscard]] std::size_t MinWorkers() const;
+  /// `min_spare_workers`, or else 1: a core's worth of requests more finds its worker.
+  [[nodiscard]] std::size_t MinSpareWorkers() const;
+  /// `max_spare_workers`, or else one more than the least, the smallest distance at which a load that stays leaves the workers alone.
+  [[nodiscard]] std::size_t MaxSpareWorkers() const;
+  /// `worker_idle_timeout`, or else 10 s, as php-fpm has it: a load that comes in waves finds its workers.
+  [[nodiscard]] std::chrono::milliseconds WorkerIdleTimeout() const;
+  /// The first option, with its dashes, that needs a supervisor, which a process with 0 workers does not have; empty: there is none.
+  [[nodiscard]] std::string_view NeedsSupervisor() const;
 
   /// `drain_timeout`, or else: 2 s when spawned (mod_fcgid kills about 3 s after SIGTERM, and cancelled
   /// requests get one more second), 30 s otherwise (a container's usual grace).

@@ -251,6 +251,43 @@ ResourceLimit ParseResourceLimit(std::string_view text) {
   return limit;
 }
 
+ProcessModel ParseProcessModel(std::string_view text) {
+  for (const ProcessModel model :
+       {ProcessModel::kStatic, ProcessModel::kDynamic, ProcessModel::kOnDemand}) {
+    if (text == FormatProcessModel(model)) return model;
+  }
+  throw BadValue(Quoted(text) + " is no process model: give static, dynamic or ondemand");
+}
+
+std::string_view FormatProcessModel(ProcessModel model) {
+  switch (model) {
+    case ProcessModel::kStatic:
+      return "static";
+    case ProcessModel::kDynamic:
+      return "dynamic";
+    case ProcessModel::kOnDemand:
+      return "ondemand";
+  }
+  return {};
+}
+
+CrashLimit ParseCrashLimit(std::string_view text) {
+  constexpr std::size_t kMostCrashes = 100'000;
+  constexpr std::chrono::hours kLongest{24};
+  const auto slash = text.find('/');
+  if (slash == std::string_view::npos) {
+    throw BadValue(Quoted(text) + " has no time: write it like 10/1m, ten within a minute");
+  }
+  const CrashLimit limit{.crashes = ParseCount(text.substr(0, slash)),
+                         .within = ParseDuration(text.substr(slash + 1))};
+  if (limit.crashes == 0 || limit.crashes > kMostCrashes ||
+      limit.within < std::chrono::seconds(1) || limit.within > kLongest) {
+    throw BadValue(Quoted(text) + " is out of bounds: give 1 to " + std::to_string(kMostCrashes) +
+                   " within 1s to 24h");
+  }
+  return limit;
+}
+
 bool ParseSwitch(std::string_view text) {
   if (text == "on" || text == "yes" || text == "true" || text == "1") return true;
   if (text == "off" || text == "no" || text == "false" || text == "0") return false;

@@ -42,6 +42,13 @@ class BadValue : public std::runtime_error {
 /// `NAME=SOFT[:HARD]`, both of them as setrlimit(2) takes them, or `unlimited`; sizes also with K, M, G. One number is both.
 [[nodiscard]] ResourceLimit ParseResourceLimit(std::string_view text);
 
+/// `static`, `dynamic` or `ondemand`.
+[[nodiscard]] ProcessModel ParseProcessModel(std::string_view text);
+[[nodiscard]] std::string_view FormatProcessModel(ProcessModel model);
+
+/// `N/TIME`: so many, at least one, within that time, at least a second.
+[[nodiscard]] CrashLimit ParseCrashLimit(std::string_view text);
+
 /// on, yes, true, 1, or off, no, false, 0.
 [[nodiscard]] bool ParseSwitch(std::string_view text);
 

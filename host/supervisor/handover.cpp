@@ -265,6 +265,7 @@ void ForEachDescriptor(const Handover& handover, F function) {
   for (const PassedSocket& socket : handover.sockets) with(socket);
   function(handover.passing_in);
   function(handover.passing_out);
+  for (const int parked : handover.parked) function(parked);
   function(handover.figures);
   function(handover.log_level);
   for (const PassedWorker& worker : handover.workers) {
@@ -306,6 +307,7 @@ std::string Encode(const Handover& handover) {
                {"sockets", ToJson(handover.sockets)},
                {"passingIn", handover.passing_in},
                {"passingOut", handover.passing_out},
+               {"parked", handover.parked},
                {"workers", Json::array()},
                {"places", Json::array()},
                {"reload", ToJson(handover.reload)},
@@ -334,6 +336,7 @@ std::optional<Handover> Decode(std::string_view text) {
     handover.sockets = SocketsOf(json.at("sockets"));
     handover.passing_in = json.at("passingIn").get<int>();
     handover.passing_out = json.at("passingOut").get<int>();
+    handover.parked = json.value("parked", std::vector<int>());  // a version before had none
     for (const Json& worker : json.at("workers").get_ref<const Json::array_t&>()) {
       handover.workers.push_back(WorkerOf(worker));
     }

@@ -76,6 +76,8 @@ struct Handover {
   /// Where workers pass connections on, and where they get them (worker::WorkerStart).
   int passing_in = -1;
   int passing_out = -1;
+  /// Connections that no worker holds (ParkedConnections).
+  std::vector<int> parked{};
   std::vector<PassedWorker> workers{};
   std::vector<PassedPlace> places{};
   ReloadState reload{};

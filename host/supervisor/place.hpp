@@ -38,6 +38,16 @@ struct Place {
   /// There were too many that retire, and it was told to end, or waits for another that was.
   bool told_to_hurry = false;
 
+  // What the process model says.
+  bool wanted = true;  ///< Somebody shall be here.
+  /// It has been asked for, or decided, that this worker leaves. It serves on until `retires`.
+  std::optional<WhyLeaves> goes{};
+  std::uint64_t goes_at = 0;               ///< So many requests, seconds, or bytes.
+  std::optional<Clock::time_point> due{};  ///< Its age is enough then.
+  pid_t relieves = -1;                     ///< Whom it relieves when it is ready; -1: nobody.
+  std::chrono::nanoseconds processor{0};   ///< That it had used when it was last looked at.
+  std::uint64_t requests = 0;              ///< That it had begun by then.
+
   // Of one of an earlier generation.
   bool leaves = false;                         ///< It was told to end, for a newer one serves.
   std::chrono::milliseconds drain_timeout{0};  ///< What it has from then on.

@@ -21,6 +21,7 @@
 
 #include "host/observe/log.hpp"
 #include "host/options/exit_code.hpp"
+#include "host/options/values.hpp"
 #include "host/supervisor/listener.hpp"
 #include "host/supervisor/privileges.hpp"
 #include "host/supervisor/service_manager.hpp"
@@ -50,7 +51,8 @@ Mappings FoundSound(const Settings& settings, std::uint64_t fingerprint) try {
   return nullptr;
 }
 
-void LogStart(const ListeningSockets& sockets, std::size_t workers, const std::string& control) {
+void LogStart(const Settings& settings, const ListeningSockets& sockets, std::size_t workers) {
+  const bool is_static = settings.process_model == options::ProcessModel::kStatic;
   std::string line = "listening on ";
   for (const Listener& listener : sockets.listeners) {
     if (&listener != &sockets.listeners.front()) line += ", ";
@@ -59,9 +61,13 @@ void LogStart(const ListeningSockets& sockets, std::size_t workers, const std::s
   if (workers == 0) {
     line += ", serving in this process";
   } else {
-    line += ", " + std::to_string(workers) + (workers == 1 ? " worker" : " workers");
+    line += (is_static ? ", " : ", up to ") + std::to_string(workers) +
+            (workers == 1 ? " worker" : " workers");
   }
-  if (!control.empty()) line += ", status on " + control;
+  if (!is_static) {
+    line += " (" + std::string(options::FormatProcessModel(settings.process_model)) + ")";
+  }
+  if (!settings.control.empty()) line += ", status on " + settings.control;
   for (const Listener& listener : sockets.metrics) line += ", metrics on " + listener.Address();
   observe::Log(LogLevel::kInfo, line);
 }
@@ -211,7 +217,14 @@ int ServeChecked(const Settings& settings, const Invocation& invocation,
                 [](const Listener& listener) { return listener.Source().starts_with("--"); });
   if (taken_over) sockets.spawned = taken_over->spawned;
   const std::size_t workers = settings.WorkerCount(sockets.spawned);
-  LogStart(sockets, workers, settings.control);
+  if (const auto option = settings.NeedsSupervisor(); workers == 0 && !option.empty()) {
+    observe::Log(LogLevel::kError,
+                 std::string(option) +
+                     ": a process that a web server has started serves itself, and "
+                     "has nobody who could do that: give --workers 1 or more");
+    return options::kExitUsage;
+  }
+  LogStart(settings, sockets, workers);
 
   if (workers > 0) {
     if (!IsStillWanted(settings, sockets)) return options::kExitOk;

@@ -225,6 +225,11 @@ std::string ServiceStatusText(const HostStatus& status) {
     text += " " + std::string(name);
   }
   if (text.empty()) text = "all workers have ended";
+  const bool waits_for_demand =
+      status.stage == HostStatus::Stage::kRunning && !status.workers.empty() &&
+      std::all_of(status.workers.begin(), status.workers.end(),
+                  [](const WorkerStatus& worker) { return worker.state == State::kVacant; });
+  if (waits_for_demand) text = "no worker is needed: the next request starts one";
   const bool was_refused = status.mappings != nullptr &&
                            status.mappings->LastOutcome() == MappingsState::Outcome::kRefused;
   if (was_refused && status.stage == HostStatus::Stage::kRunning) {

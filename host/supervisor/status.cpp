@@ -39,6 +39,8 @@ std::string_view NameOf(HostStatus::Stage stage) {
 
 std::string_view NameOf(WorkerStatus::State state) {
   switch (state) {
+    case WorkerStatus::State::kVacant:
+      return "vacant";
     case WorkerStatus::State::kWaiting:
       return "waiting";
     case WorkerStatus::State::kStarting:
@@ -123,6 +125,7 @@ Json WorkerToJson(const WorkerStatus& worker) {
       {"state", NameOf(worker.state)},
       {"generation", worker.generation},
       {"since", TimeToJson(worker.since)},
+      {"leavesFor", worker.goes ? Json(NameOf(*worker.goes)) : Json(nullptr)},
       {"starts", worker.starts},
       {"newestMappings", worker.newest_mappings ? Json(*worker.newest_mappings) : Json(nullptr)},
       {"stacks", worker.figures ? StacksToJson(*worker.figures) : Json(nullptr)},
@@ -161,6 +164,20 @@ Json MappingsToJson(const mappings::MappingSources& sources, const MappingsState
 
 }  // namespace
 
+std::string_view NameOf(WhyLeaves why) {
+  switch (why) {
+    case WhyLeaves::kRequests:
+      return "requests";
+    case WhyLeaves::kAge:
+      return "age";
+    case WhyLeaves::kMemory:
+      return "memory";
+    case WhyLeaves::kNotNeeded:
+      return "not_needed";
+  }
+  return {};
+}
+
 std::string ToJson(const HostStatus& status) {
   Json json = {{"version", options::Version()},
                {"pid", status.pid},
@@ -168,6 +185,7 @@ std::string ToJson(const HostStatus& status) {
                {"stage", NameOf(status.stage)},
                {"generation", status.generation},
                {"reload", ReloadStateToJson(status.reload)},
+               {"processModel", options::FormatProcessModel(status.model)},
                {"listen", status.listen},
                {"mappings", MappingsToJson(status.sources, *status.mappings)},
                {"workers", Json::array()}};

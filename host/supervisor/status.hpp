@@ -27,9 +27,20 @@ struct WorkerEnd {
   std::string reason{};  ///< "was ended by SIGKILL after 3s"
 };
 
+/// Why a worker leaves that is well.
+enum class WhyLeaves {
+  kRequests,   ///< --recycle-requests
+  kAge,        ///< --recycle-age
+  kMemory,     ///< --recycle-memory
+  kNotNeeded,  ///< The process model has no use for it.
+};
+/// `requests`, `age`, `memory`, `not_needed`.
+[[nodiscard]] std::string_view NameOf(WhyLeaves why);
+
 /// One place for a worker, as it is now.
 struct WorkerStatus {
   enum class State {
+    kVacant,    ///< Nobody is there, and nobody is needed.
     kWaiting,   ///< Nobody is there; a worker will be started.
     kStarting,  ///< It does not accept yet.
     kReady,     ///< It accepts connections.
@@ -44,7 +55,8 @@ struct WorkerStatus {
   std::size_t starts = 0;                         ///< In this place, so far.
   /// Whether it serves with the newest mappings; nothing: it does not serve yet, or no more.
   std::optional<bool> newest_mappings{};
-  std::optional<WorkerEnd> last_end{};       ///< In this place.
+  std::optional<WorkerEnd> last_end{};  ///< In this place.
+  std::optional<WhyLeaves> goes{};      ///< Another is to relieve it, or has, or it is not needed.
   std::optional<worker::Figures> figures{};  ///< As it told last.
 };
 
@@ -60,6 +72,7 @@ struct HostStatus {
   const MappingsState* mappings = nullptr;
   std::uint64_t generation = 1;
   ReloadState reload{};
+  options::ProcessModel model = options::ProcessModel::kStatic;
   std::vector<WorkerStatus> workers{};
   const observe::HostReport* report = nullptr;  ///< What is counted; null: nothing is.
 };

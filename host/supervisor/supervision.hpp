@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <random>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,8 +27,10 @@
 #include "host/supervisor/file_descriptor.hpp"
 #include "host/supervisor/mappings_state.hpp"
 #include "host/supervisor/memory_kills.hpp"
+#include "host/supervisor/parked_connections.hpp"
 #include "host/supervisor/place.hpp"
 #include "host/supervisor/reload_state.hpp"
+#include "host/supervisor/scaling.hpp"
 #include "host/supervisor/service_manager.hpp"
 #include "host/supervisor/supervisor.hpp"
 #include "host/supervisor/trial.hpp"
@@ -36,7 +40,8 @@
 namespace weft::host::supervisor {
 
 /// What Supervise() runs. Its rooms: supervisor.cpp (the loop, signals, the end of processes, stopping),
-/// supervisor_workers.cpp (the workers of this generation), supervisor_generations.cpp (the generations before and after
+/// supervisor_workers.cpp (the workers of this generation), supervisor_models.cpp (how many of them, and those that are
+/// recycled), supervisor_generations.cpp (the generations before and after
 /// it), supervisor_status.cpp (what it tells of all that).
 ///
 /// Threads: one.
@@ -111,6 +116,33 @@ class Supervisor {
   /// In a child process that tells of something: nothing of the host's is kept open.
   void CloseDescriptors() noexcept;
   void GiveUp(int exit_code, const std::string& line);
+
+  // How many there are, and which of them leave that are well.
+  [[nodiscard]] bool IsScaled() const {
+    return settings_.process_model != options::ProcessModel::kStatic;
+  }
+  /// This generation serves, so that workers may come and go one by one.
+  [[nodiscard]] bool IsSettled() const;
+  [[nodiscard]] std::size_t Wanted() const;
+  void WantAtStart();
+  void Scale();
+  [[nodiscard]] double LoadOf(Place& place, milliseconds since, bool& has_worked) const;
+  void WantMore(std::size_t count);
+  void WantLess(std::size_t count);
+  [[nodiscard]] Clock::time_point NextLookAtLoad() const;
+  [[nodiscard]] bool WaitsForDemand() const;
+  void AppendDemandEvents();
+  void HandleDemand(std::span<const pollfd> events);
+  void OnDemand(const std::string& why);
+  void ReturnParked();
+  [[nodiscard]] bool MayRecycle() const;
+  void RecycleDue();
+  void Recycle(Place& place);
+  void RelieveRecycled(Place& successor);
+  void SetDue(Place& place);
+  [[nodiscard]] Clock::time_point NextRecycling() const;
+  void HaveLeave(Place& place);
+  [[nodiscard]] bool IsTooManyCrashes(const std::string& line);
 
   // Generations.
   [[nodiscard]] static std::unique_ptr<observe::Scoreboard> FiguresOf(
@@ -191,6 +223,13 @@ class Supervisor {
   std::optional<Trial::Passed> passed_;    ///< a trial that has, until this becomes the new program
   std::string tried_file_;                 ///< which version of the program's file
   Clock::time_point become_next_until_{};  ///< Clients of the control socket have that long to end.
+
+  Scaling scaling_;
+  Clock::time_point looked_at_load_{};
+  bool told_of_limit_ = false;  ///< The load asks for more than there may be.
+  ParkedConnections parked_;    ///< of a host without workers
+  CrashWindow crashes_;
+  std::minstd_rand chance_{std::random_device()()};
 
   std::vector<pollfd>
       events_;  ///< has room for all that there are, so that a round needs no memory

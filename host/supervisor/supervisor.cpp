@@ -81,7 +81,12 @@ Supervisor::Supervisor(const options::Settings& settings, ListeningSockets socke
       queues_(QueuesOf(sockets_)),
       service_manager_(spawned_, log_, ServiceOf(generations_.taken_over)),
       crash_reporter_(settings.crash_dir, generations_.be_worker),
-      places_(std::max<std::size_t>(1, settings.WorkerCount(spawned_))) {
+      places_(std::max<std::size_t>(1, settings.WorkerCount(spawned_))),
+      scaling_(Scaling::Bounds::Of(settings, places_.size())),
+      parked_(settings.process_model == options::ProcessModel::kOnDemand ? ParkedConnections::Room()
+                                                                         : 0,
+              settings.idle_timeout),
+      crashes_(settings.max_crashes) {
   queues_.Begin(figures_->Host());
   retiring_.reserve(places_.size());
   if (sockets_.control) {
@@ -102,15 +107,16 @@ Supervisor::Supervisor(const options::Settings& settings, ListeningSockets socke
     old_listeners_ = std::move(generations_.not_wanted);
     generations_.taken_over.reset();
   }
+  WantAtStart();
   auto& host = figures_->Host();
   host.supervisor.Set(static_cast<std::uint64_t>(own_pid_));
   host.since_ms.Set(static_cast<std::uint64_t>(
       std::chrono::duration_cast<milliseconds>(since_.time_since_epoch()).count()));
-  host.worker_places.Set(places_.size());
   host.generation.Set(generation_);
   // A channel and a pipe of each worker.
   events_.reserve(1 + 4 * places_.size() + 2 * old_.size() + Trial::kMaxEvents +
-                  (1 + metrics_.size()) * ControlSocket::kMaxEvents);
+                  (1 + metrics_.size()) * ControlSocket::kMaxEvents + 1 +
+                  sockets_.listeners.size() + parked_.FreeRoom());
 }
 
 Supervisor::~Supervisor() {
@@ -130,6 +136,9 @@ int Supervisor::Run() {
       BeginDueReload();
       BecomeNextWhenIdle();
       ReplaceRetiring();
+      RecycleDue();
+      Scale();
+      ReturnParked();
       StartDueWorkers();
       KillLateStarters();
       if (trial_) trial_->KillIfLate(Clock::now());
@@ -194,6 +203,8 @@ int Supervisor::PollTimeout(Clock::time_point now) const {
   if (trial_) next = std::min(next, trial_->Deadline());
   if (passed_) next = std::min(next, become_next_until_);
   if (stage_ == Stage::kRunning) {
+    next = std::min({next, NextLookAtLoad(), NextRecycling()});
+    if (WaitsForDemand()) next = std::min(next, parked_.NextDeadline());
     for (const Place& place : places_) {
       if (place.start_at) next = std::min(next, *place.start_at);
       next = std::min(next, StartDeadline(place));
@@ -231,6 +242,8 @@ void Supervisor::WaitForEvents() {
     const int pipe = place.output ? place.output->Descriptor() : -1;
     events_.push_back({.fd = pipe, .events = POLLIN, .revents = 0});
   });
+  const std::size_t of_demand = events_.size();
+  AppendDemandEvents();
   if (::poll(events_.data(), events_.size(), PollTimeout(now)) < 0) {
     if (errno == EINTR) return;
     throw SystemError("poll");
@@ -252,6 +265,7 @@ void Supervisor::WaitForEvents() {
     if (events_[of_old + i].revents != 0) ReadMessages(old_[i]);
   }
   if (trial_) trial_->Handle(std::span(events_).subspan(of_trial, Trial::kMaxEvents));
+  HandleDemand(std::span(events_).subspan(of_demand));
   if (events_.front().revents != 0) ReadSignals();
   // Last: it tells of all this.
   const std::span all(events_);
@@ -382,6 +396,7 @@ void Supervisor::Stop(Stage stage) {
     if (control_) control_->AcceptAgain();
     for (ControlSocket& metrics : metrics_) metrics.AcceptAgain();
     old_listeners_.clear();
+    parked_.Close();
   }
   stage_ = stage;
   sockets_.listeners.clear();

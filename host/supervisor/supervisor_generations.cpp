@@ -209,6 +209,7 @@ Handover Supervisor::MakeHandover() const {
          .output = place.output ? place.output->Descriptor() : -1,
          .written = place.output ? place.output->Now() : WorkerOutput::State{}});
   });
+  handover.parked = parked_.Descriptors();
   for (const Place& place : places_) {
     handover.places.push_back({.starts = place.starts, .last_end = place.last_end});
   }
@@ -258,6 +259,7 @@ void Supervisor::TakeOver(Handover&& handover) {
     }
     old_.push_back(std::move(place));
   }
+  parked_.Adopt(handover.parked, Clock::now());
   for (std::size_t i = 0; i < std::min(places_.size(), handover.places.size()); ++i) {
     places_[i].starts = handover.places[i].starts;
     places_[i].last_end = std::move(handover.places[i].last_end);
@@ -272,7 +274,7 @@ void Supervisor::RelieveOld() {
   const auto ready = static_cast<std::size_t>(std::count_if(
       places_.begin(), places_.end(),
       [](const Place& place) { return place.pid > 0 && place.was_ready && !place.retires; }));
-  const bool are_all = ready == places_.size();
+  const bool are_all = ready == Wanted();
   auto leaving = static_cast<std::size_t>(
       std::count_if(old_.begin(), old_.end(), [](const Place& place) { return place.leaves; }));
   for (Place& place : old_) {
@@ -325,9 +327,8 @@ void Supervisor::OnOldEnd(Place& place, int status) {
   const CrashReport report =
       ReportOf(place, place.pid, exit, was_killed ? Killer::kSupervisor : Killer::kOthers);
   figures_->GiveBack(std::exchange(place.part, std::nullopt));
-  if (stage_ == Stage::kRunning && !place.leaves && !place.retires) {
-    figures_->Host().worker_ends.Add(CauseName(report));
-  }
+  const bool is_unasked = stage_ == Stage::kRunning && !place.leaves && !place.retires;
+  if (is_unasked) figures_->Host().worker_ends.Add(CauseName(report));
   const bool is_well = exit.Code() == 0 && (place.leaves || place.retires);
   log_(is_well ? LogLevel::kInfo : LogLevel::kError,
        "worker " + std::to_string(place.pid) + " of generation " +
@@ -335,6 +336,10 @@ void Supervisor::OnOldEnd(Place& place, int status) {
            (place.leaves || place.retires ? "" : ": the new generation will be in its place") +
            (exit.Code() == 0 || !place.output ? "" : place.output->LastWords()));
   if (exit.Code() < 0 && !report.killed_by_us) TellCrash(report);
+  if (is_unasked && exit.Code() != 0) {
+    static_cast<void>(
+        IsTooManyCrashes("worker " + std::to_string(place.pid) + " " + ToString(exit)));
+  }
 }
 
 /// Of mapping files, which those who still serve with them shall all have.

@@ -28,6 +28,8 @@ void Supervisor::TellFigures() {
                      : stage_ == Stage::kDraining ? observe::HostStage::kDraining
                                                   : observe::HostStage::kStopping;
   host.stage.Set(static_cast<std::uint64_t>(stage));
+  host.worker_places.Set(Wanted());
+  host.waits_for_demand.Set(WaitsForDemand() ? 1 : 0);
   host.mapping_tables.Set(tables_before_ + mappings_state_.Tables());
   host.mapping_problems.Set(mappings_state_.ProblemCount());
   ForEachProcess([&](const Place& place) {
@@ -107,7 +109,8 @@ HostStatus Supervisor::Status() const {
                     .sources = settings_.Mappings(),
                     .mappings = &mappings_state_,
                     .generation = generation_,
-                    .reload = reload_};
+                    .reload = reload_,
+                    .model = settings_.process_model};
   for (const Listener& listener : sockets_.listeners) status.listen.push_back(listener.Address());
   for (const Place& place : places_) status.workers.push_back(StatusOf(place));
   for (const Place& place : retiring_) status.workers.push_back(StatusOf(place));
@@ -140,7 +143,7 @@ WorkerStatus Supervisor::StatusOf(const Place& place) const {
   WorkerStatus status{.since = place.since, .starts = place.starts, .last_end = place.last_end};
   status.generation = place.pid < 0 ? generation_ : place.generation;
   if (place.pid < 0) {
-    status.state = stops ? State::kEnded : State::kWaiting;
+    status.state = stops ? State::kEnded : place.wanted ? State::kWaiting : State::kVacant;
     return status;
   }
   status.pid = place.pid;
@@ -148,6 +151,7 @@ WorkerStatus Supervisor::StatusOf(const Place& place) const {
                  : place.retires       ? State::kRetiring
                  : place.was_ready     ? State::kReady
                                        : State::kStarting;
+  status.goes = place.goes;
   status.figures = place.figures;
   if (status.state == State::kReady && place.generation == generation_)
     status.newest_mappings = place.mappings == mappings_;

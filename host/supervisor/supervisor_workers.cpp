@@ -140,6 +140,7 @@ void Supervisor::BecomeWorker(const std::string& name, FileDescriptor channel,
     sockets_.listeners.clear();
     places_.clear();
     retiring_.clear();
+    parked_.Close();
     old_.clear();
     old_listeners_.clear();
     signals_.Close();
@@ -206,6 +207,12 @@ void Supervisor::ReadMessages(Place& place) noexcept {
       } else if (std::holds_alternative<worker::Retiring>(*message)) {
         if (place.was_ready && !std::exchange(place.retires, true))
           place.since = SystemClock::now();
+      } else if (auto* const recycle = std::get_if<worker::Recycle>(&*message)) {
+        if (place.was_ready && !place.goes) {
+          place.goes = recycle->reason == worker::Recycle::Reason::kRequests ? WhyLeaves::kRequests
+                                                                             : WhyLeaves::kMemory;
+          place.goes_at = recycle->value;
+        }
       } else if (auto* const figures = std::get_if<worker::Figures>(&*message)) {
         place.figures = std::move(*figures);
       } else if (place.generation == generation_) {
@@ -229,10 +236,12 @@ void Supervisor::OnReady(Place& place) {
   if (place.mappings != mappings_) HaveAdopted(place);
   if (!std::exchange(any_was_ready_, true) && stage_ == Stage::kRunning) {
     for (Place& other : places_) {
-      if (other.pid < 0) other.start_at = Clock::now();
+      if (other.pid < 0 && other.wanted) other.start_at = Clock::now();
     }
   }
   log_(LogLevel::kInfo, "worker " + std::to_string(place.pid) + " is ready");
+  SetDue(place);
+  RelieveRecycled(place);
   RelieveOld();
 }
 
@@ -243,8 +252,9 @@ void Supervisor::ReplaceRetiring() {
   for (Place& place : places_) {
     if (place.pid < 0 || !place.retires) continue;
     if (retiring_.size() == places_.size()) {
-      const auto first = std::find_if(retiring_.begin(), retiring_.end(),
-                                      [](const Place& other) { return !other.told_to_hurry; });
+      const auto first = std::find_if(retiring_.begin(), retiring_.end(), [](const Place& other) {
+        return other.retires && !other.told_to_hurry;
+      });
       if (!std::exchange(place.told_to_hurry, true) && first != retiring_.end()) {
         first->told_to_hurry = true;
         log_(LogLevel::kWarning, "worker " + std::to_string(place.pid) + " retires, and " +
@@ -282,10 +292,19 @@ void Supervisor::OnRetired(Place& place, int status) {
   const WorkerExit exit{.status = status, .was_ready = true, .lived = lived};
   const CrashReport report = ReportOf(place, place.pid, exit, Killer::kOthers);
   figures_->GiveBack(std::exchange(place.part, std::nullopt));
+  const std::string line = "worker " + std::to_string(std::exchange(place.pid, -1)) +
+                           (!place.retires                         ? ", which was to be recycled, "
+                            : !place.goes                          ? ", which retired, "
+                            : *place.goes == WhyLeaves::kNotNeeded ? ", which was not needed, "
+                                                                   : ", which was recycled, ") +
+                           ToString(exit);
+  if (stage_ == Stage::kRunning && !place.retires) {
+    figures_->Host().worker_ends.Add(CauseName(report));
+  }
   log_(exit.Code() == 0 ? LogLevel::kInfo : LogLevel::kError,
-       "worker " + std::to_string(place.pid) + ", which retired, " + ToString(exit) +
-           (exit.Code() == 0 || !place.output ? "" : place.output->LastWords()));
+       line + (exit.Code() == 0 || !place.output ? "" : place.output->LastWords()));
   if (exit.Code() < 0) TellCrash(report);
+  if (exit.Code() != 0 && !place.told_to_hurry) static_cast<void>(IsTooManyCrashes(line));
 }
 
 CrashReport Supervisor::ReportOf(const Place& place, pid_t pid, const WorkerExit& exit,
@@ -319,6 +338,7 @@ void Supervisor::CloseDescriptors() noexcept {
   places_.clear();
   retiring_.clear();
   old_.clear();
+  parked_.Close();
   for (FileDescriptor* const open : {&signals_, &watch_lock_, &passing_in_, &passing_out_}) {
     open->Close();
   }
@@ -326,6 +346,8 @@ void Supervisor::CloseDescriptors() noexcept {
 
 void Supervisor::OnDeath(Place& place, int status) {
   place.retires = false;
+  place.goes.reset();
+  place.due.reset();
   place.told_to_hurry = false;
   const pid_t pid = std::exchange(place.pid, -1);
   place.channel.Close();
@@ -378,6 +400,10 @@ void Supervisor::OnDeath(Place& place, int status) {
       return;
     }
   }
+  if (exit.Code() != 0 && HasServed() && IsTooManyCrashes(line)) {
+    TellCrash(report);
+    return;
+  }
   const milliseconds delay = place.delay.AfterDeath(place.was_ready, lived);
   place.start_at = Clock::now() + delay;
   line += delay == milliseconds::zero() ? ": starting another"
@@ -417,9 +443,11 @@ void Supervisor::OnReport(Place& place, worker::ReloadReport report) {
                                                .time = SystemClock::now()});
   if (!is_new_table) return;
   mappings_ = fingerprint;
-  for (const Place& other : places_) {
-    if (other.pid > 0 && other.pid != place.pid && !other.retires) HaveAdopted(other);
-  }
+  ForEachProcess([&](const Place& other) {
+    if (other.generation == generation_ && other.pid != place.pid && !other.retires) {
+      HaveAdopted(other);
+    }
+  });
   // After them: it takes its time, and they need none of it.
   if (new_mappings_) new_mappings_(fingerprint);
 }
@@ -437,7 +465,11 @@ void Supervisor::AskForReload() {
     return place.pid > 0 && place.was_ready && !place.retires;
   });
   reload_wanted_ = ready == places_.end();
-  if (reload_wanted_) return;
+  if (reload_wanted_) {
+    // Else nobody would say whether they are sound until somebody asks for something.
+    if (WaitsForDemand()) OnDemand("mapping files are to be read");
+    return;
+  }
   asked_ = ready->pid;
   ::kill(asked_, SIGHUP);
 }

@@ -251,6 +251,18 @@ void PrintRequests(std::ostream& out, const Json& figures) {
   if (const auto ends = Named(figures.at("workerEnds"), "reason"); !ends.empty()) {
     out << "  workers that ended unasked: " << ends << '\n';
   }
+  // A host of an older version does not tell these.
+  if (const auto leaves = figures.find("workerLeaves");
+      leaves != figures.end() && !leaves->empty()) {
+    out << "  workers that left, being well: " << Named(*leaves, "reason") << '\n';
+  }
+  if (figures.contains("workerDemandStarts") && figures.at("workerDemandStarts") != 0) {
+    out << "  workers started on demand: " << Number(figures, "workerDemandStarts") << '\n';
+  }
+  if (figures.contains("workerLimitReached") && figures.at("workerLimitReached") != 0) {
+    out << "  times that the load asked for more workers than there may be: "
+        << Number(figures, "workerLimitReached") << '\n';
+  }
   if (const auto replaced = Number(figures, "workersReplaced"); replaced != "0") {
     out << "  workers replaced, for a handler of theirs was stuck: " << replaced << '\n';
   }

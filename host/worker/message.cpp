@@ -124,6 +124,17 @@ std::optional<Figures> FiguresFromJson(const Json& json) {
   return figures;
 }
 
+std::optional<Recycle> RecycleFromJson(const Json& json) {
+  const auto& reason = json.at("reason").get_ref<const std::string&>();
+  const auto& value = json.at("value");
+  if ((reason != "requests" && reason != "memory") || !value.is_number_unsigned()) {
+    return std::nullopt;
+  }
+  return Recycle{
+      .reason = reason == "requests" ? Recycle::Reason::kRequests : Recycle::Reason::kMemory,
+      .value = value.get<std::uint64_t>()};
+}
+
 }  // namespace
 
 std::string Encode(const Message& message) {
@@ -135,6 +146,12 @@ std::string Encode(const Message& message) {
   }
   if (const auto* const loading = std::get_if<Loading>(&message)) {
     return Dump(Json::object({{"kind", "loading"}, {"module", Cut(loading->module)}}));
+  }
+  if (const auto* const recycle = std::get_if<Recycle>(&message)) {
+    const bool by_requests = recycle->reason == Recycle::Reason::kRequests;
+    return Dump(Json::object({{"kind", "recycle"},
+                              {"reason", by_requests ? "requests" : "memory"},
+                              {"value", recycle->value}}));
   }
   const bool retires = std::holds_alternative<Retiring>(message);
   return Dump(Json::object({{"kind", retires ? "retiring" : "ready"}}));
@@ -155,6 +172,9 @@ std::optional<Message> Decode(std::string_view packet) {
     }
     if (kind == "loading") {
       return Loading{Cut(json.at("module").get<std::string>())};
+    }
+    if (kind == "recycle") {
+      return RecycleFromJson(json);
     }
     if (kind == "figures") {
       return FiguresFromJson(json);

@@ -25,6 +25,16 @@ struct Loading {
 /// threads for good: another worker shall serve in its place at once.
 struct Retiring {};
 
+/// A worker's word that it has done what it is for (--recycle-requests, --recycle-memory). It serves on: another one shall be ready
+/// before it is told to leave.
+struct Recycle {
+  enum class Reason { kRequests, kMemory };
+  Reason reason = Reason::kRequests;
+  std::uint64_t value = 0;  ///< So many requests, or bytes.
+
+  friend bool operator==(const Recycle&, const Recycle&) = default;
+};
+
 /// A worker's word about mapping files that it has read.
 struct ReloadReport {
   enum class Cause {
@@ -60,7 +70,7 @@ struct Figures {
 };
 
 /// What a worker tells its supervisor, through a SOCK_SEQPACKET socket of its own: one packet a message.
-using Message = std::variant<Ready, Loading, Retiring, ReloadReport, Figures>;
+using Message = std::variant<Ready, Loading, Retiring, Recycle, ReloadReport, Figures>;
 
 /// The most bytes of a message. 64 KiB: a socket's buffer (net.core.wmem_default) holds three.
 inline constexpr std::size_t kMaxMessageBytes = 65'536;

@@ -22,6 +22,7 @@
 #include <mutex>
 #include <new>
 #include <optional>
+#include <random>
 #include <span>
 #include <string>
 #include <string_view>
@@ -53,6 +54,7 @@
 #include "host/runtime/thread_stack.hpp"
 #include "host/worker/mapping_reload.hpp"
 #include "host/worker/message.hpp"
+#include "host/worker/recycling.hpp"
 #include "host/worker/slow_log.hpp"
 #include "host/worker/stack_server.hpp"
 #include "host/worker/stack_text.hpp"
@@ -251,7 +253,8 @@ class Worker {
             this),
         signals_(runtime_.Io(), OpenSignals()),
         tick_(runtime_.Io()),
-        alive_(runtime_.Io()) {}
+        alive_(runtime_.Io()),
+        recycling_(settings_, std::minstd_rand(std::random_device()())) {}
 
   int Try() {
     log_thread_.emplace();
@@ -316,6 +319,9 @@ class Worker {
       OwnQueues().Begin(own_board_->Host());
       own_board_->SetStage(kOwnPart, observe::WorkerStage::kReady);
       own_board_->Host().stage.Set(static_cast<std::uint64_t>(observe::HostStage::kServing));
+    }
+    if (const auto problem = recycling_.OnReady(); !problem.empty()) {
+      Log(Level::kWarning, std::string(problem));
     }
     SayReady();
     SayAlive();
@@ -639,11 +645,11 @@ class Worker {
     const bool stops =
         number == SIGTERM || number == SIGQUIT || (number == SIGUSR1 && start_.spawned);
     const bool alone = start_.supervisor < 0 && !start_.spawned;
-    const bool passes_on = number == SIGTERM && info.ssi_code == SI_QUEUE &&
-                           start_.passed_out >= 0 &&
-                           info.ssi_int == static_cast<int>(StopOrder::kPassOn);
-    if (passes_on) {
+    const bool has_order = number == SIGTERM && info.ssi_code == SI_QUEUE && start_.passed_out >= 0;
+    if (has_order && info.ssi_int == static_cast<int>(StopOrder::kPassOn)) {
       PassOn();
+    } else if (has_order && info.ssi_int == static_cast<int>(StopOrder::kLeave)) {
+      Leave();
     } else if (stops && alone && cancel_at_) {
       // Asked a second time, and there is no supervisor.
       StopFor(info, std::chrono::milliseconds(0));
@@ -715,6 +721,33 @@ class Worker {
     passing_on_since_ = now;
     server_.PassOnTo(start_.passed_out, fastcgi::Server::Backlog::kTake);
     WaitForTick(std::chrono::milliseconds(0));
+  }
+
+  /// Another worker is in its place, or none is needed.
+  void Leave() {
+    if (cancel_at_) {
+      return;
+    }
+    leaves_ = true;
+    BeginToEnd(Clock::time_point::max());
+    passing_on_since_ = Clock::now();
+    server_.PassOnTo(start_.passed_out, fastcgi::Server::Backlog::kLeave);
+    WaitForTick(std::chrono::milliseconds(0));
+  }
+
+  /// Asks to be replaced, where it is due.
+  void LookAtRecycling(Clock::time_point now) {
+    if (start_.supervisor < 0 || cancel_at_) {
+      return;
+    }
+    std::uint64_t ended = 0;
+    for (auto count = observe::Count::kNoAnswer; count <= observe::Count::kClientGone;
+         count = static_cast<observe::Count>(static_cast<int>(count) + 1)) {
+      ended += figures_[count].Value();
+    }
+    if (const auto wish = recycling_.Look(ended, now); wish && TrySend(start_.supervisor, *wish)) {
+      recycling_.IsTold();
+    }
   }
 
   /// Whether connections with requests in flight take no more of them.
@@ -812,6 +845,7 @@ class Worker {
     runtime_.SurveyStacks();
     CountStalls();
     try {
+      LookAtRecycling(now);
       figures_said_ = SayFigures(now);
     } catch (const std::bad_alloc&) {
       figures_said_ = false;  // as above
@@ -877,8 +911,8 @@ class Worker {
       runtime_.Stop();
       return true;
     }
-    if (retires_ && *cancel_at_ == Clock::time_point::max() && server_.Connections() == 0 &&
-        !has_requests) {
+    if ((retires_ || leaves_) && *cancel_at_ == Clock::time_point::max() &&
+        server_.Connections() == 0 && !has_requests) {
       // What is left are tasks that outlive their requests, which no deadline ends.
       cancel_at_ = now + settings_.DrainTimeout(start_.spawned);
     }
@@ -1015,11 +1049,13 @@ class Worker {
   std::optional<MappingReload> reload_;
   bool asked_to_stop_ = false;
   bool retires_ = false;
+  bool leaves_ = false;
   bool retirement_told_ = true;
   std::vector<std::jthread> tellers_;  // of stacks; joined at the end
   Clock::time_point figures_due_{};
   Figures said_figures_;
   bool figures_said_ = false;
+  Recycling recycling_;
 };
 
 }  // namespace

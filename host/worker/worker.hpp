@@ -71,6 +71,8 @@ enum class StopOrder : int {
   kEnd = 0,  ///< The host stops: connections end as soon as nothing is in flight on them.
   kPassOn =
       1,  ///< Other workers go on: connections go there (`passed_out`) as soon as nothing is in flight on them.
+  kLeave =
+      2,  ///< The same, and nothing hurries: requests in flight have until their own deadlines.
 };
 
 /// Serves until a signal says stop; returns the process's exit code (options/exit_code.hpp). Problems are

@@ -10,8 +10,9 @@ from processes import children_of, free_port, lines_of, wait_for
 class Host:
     """A running `weft serve` on an address of its own, and short ways to ask it something."""
 
-    def __init__(self, processes, installation, *options, listen="unix", workers=0, mappings=None, log="weft",
-                 **start_options):
+    def __init__(self, processes, installation, *options, listen="unix", workers=0, begins_with=None, mappings=None,
+                 log="weft", **start_options):
+        """`begins_with`: how many of the workers there are at first, where that is not all of them."""
         run_dir = processes.run_dir
         self.installation = installation
         self.processes = processes
@@ -29,8 +30,8 @@ class Host:
         wait_for(f"weft on {self.address}", lambda: self.process.poll() is not None or self.is_answering())
         assert self.process.poll() is None, (
             f"weft ended at once with exit code {self.process.returncode}: {self.log.read_text()}")
-        if workers:
-            wait_for("the workers", lambda: len(self.workers()) == workers)
+        if begins_with or workers:
+            wait_for("the workers", lambda: len(self.workers()) == (begins_with or workers))
 
     def is_answering(self):
         return fcgi.accepts(self.address)

@@ -45,6 +45,17 @@ void AnswerDepth(weft::HttpContext& context) {
 
 }  // namespace
 
+/// ?mb=N: takes that many MiB of memory, and never gives them back.
+class Hoard : public weft::IHttpAsyncHandler {
+ public:
+  void ProcessRequest(weft::HttpContext& context) override {
+    static std::vector<std::string> leaked;
+    leaked.emplace_back(static_cast<std::size_t>(Number(context.Request(), "mb")) << 20, 'x');
+    context.Response().Write(std::to_string(leaked.size()) + "\n");
+  }
+  bool IsReusable() const override { return true; }
+};
+
 /// ?depth=N: calls itself that often, on its fiber.
 class Recurse : public weft::IHttpAsyncHandler {
  public:
@@ -314,8 +325,9 @@ WEFT_MODULE(registry) {
   weft::AddHandler<troubles::HoldPlain>(registry, "troubles::HoldPlain");
   weft::AddHandler<troubles::TalkAsync>(registry, "troubles::TalkAsync");
   weft::AddHandler<troubles::TalkPlain>(registry, "troubles::TalkPlain");
-  weft::AddHandler<troubles::Leak>(registry, "troubles::Leak");
+  weft::AddHandler<troubles::Hoard>(registry, "troubles::Hoard");
   weft::AddHandler<troubles::Wait>(registry, "troubles::Wait");
+  weft::AddHandler<troubles::Leak>(registry, "troubles::Leak");
   weft::AddHandler<troubles::Recurse>(registry, "troubles::Recurse");
   weft::AddHandler<troubles::RecurseLater>(registry, "troubles::RecurseLater");
   weft::AddHandler<troubles::RecursePlain>(registry, "troubles::RecursePlain");

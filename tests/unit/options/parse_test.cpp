@@ -463,6 +463,87 @@ TEST_CASE("Parse: a wrong option is refused with what was probably meant") {
   }
 }
 
+TEST_CASE("Parse: process models and what goes with them") {
+  const Settings dynamic = ParseServe({"--process-model",
+                                       "dynamic",
+                                       "--workers",
+                                       "8",
+                                       "--min-workers",
+                                       "2",
+                                       "--min-spare-workers",
+                                       "2",
+                                       "--max-spare-workers",
+                                       "5",
+                                       "--worker-idle-timeout",
+                                       "3s",
+                                       "--recycle-requests",
+                                       "1000",
+                                       "--recycle-age",
+                                       "12h",
+                                       "--recycle-memory",
+                                       "512M",
+                                       "--recycle-jitter",
+                                       "25",
+                                       "--max-crashes",
+                                       "10/1m"})
+                               .settings.value();
+  CHECK(dynamic.process_model == ProcessModel::kDynamic);
+  CHECK(dynamic.MinWorkers() == 2);
+  CHECK(dynamic.MinSpareWorkers() == 2);
+  CHECK(dynamic.MaxSpareWorkers() == 5);
+  CHECK(dynamic.WorkerIdleTimeout() == std::chrono::seconds(3));
+  CHECK(dynamic.recycle_requests == 1'000);
+  CHECK(dynamic.recycle_age == std::chrono::hours(12));
+  CHECK(dynamic.recycle_memory == std::size_t{512} << 20);
+  CHECK(dynamic.recycle_jitter == 25);
+  REQUIRE(dynamic.max_crashes.has_value());
+  CHECK(dynamic.max_crashes->crashes == 10);
+  CHECK(dynamic.max_crashes->within == std::chrono::minutes(1));
+  CHECK(dynamic.NeedsSupervisor() == "--process-model");
+
+  const Settings on_demand = ParseServe({"--process-model", "ondemand"}).settings.value();
+  CHECK(on_demand.MinWorkers() == 0);
+  CHECK(on_demand.WorkerIdleTimeout() == std::chrono::seconds(10));
+  CHECK(Settings{}.MinWorkers() == 1);
+  CHECK(Settings{}.NeedsSupervisor().empty());
+  // One more than what is told.
+  CHECK(ParseServe({"--process-model", "dynamic", "--min-spare-workers", "3"})
+            .settings->MaxSpareWorkers() == 4);
+}
+
+TEST_CASE("Parse: what a process model has no use for, or cannot be, is refused") {
+  struct Case {
+    std::vector<std::string> arguments;
+    std::string line;
+  };
+  const std::vector<Case> cases{
+      {{"--min-workers", "2"},
+       "weft: --min-workers: --process-model is static: leave the option out, or give "
+       "--process-model dynamic"},
+      {{"--process-model", "ondemand", "--min-spare-workers", "2"},
+       "weft: --min-spare-workers: --process-model is ondemand: leave the option out, or give "
+       "--process-model dynamic"},
+      {{"--worker-idle-timeout", "1s"},
+       "weft: --worker-idle-timeout: --process-model is static: leave the option out, or give "
+       "--process-model dynamic or ondemand"},
+      {{"--workers", "0", "--max-crashes", "1/1s"},
+       "weft: --max-crashes: a process that serves itself (--workers 0) has nobody who could do "
+       "that: give --workers 1 or more"},
+      {{"--workers", "0", "--recycle-memory", "1G"},
+       "weft: --recycle-memory: a process that serves itself (--workers 0) has nobody who could do "
+       "that: give --workers 1 or more"},
+      {{"--process-model", "dynamic", "--workers", "2", "--min-workers", "3"},
+       "weft: --min-workers: 3 is more than --workers, 2: lower the one or raise the other"},
+      {{"--process-model", "dynamic", "--min-spare-workers", "4", "--max-spare-workers", "4"},
+       "weft: --max-spare-workers: 4 is not more than --min-spare-workers, 4: a load that stays "
+       "would start and end the same worker again and again"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.line);
+    CHECK(Refusal(ParseServe(c.arguments)) == c.line);
+  }
+}
+
 TEST_CASE("Parse: who may connect is what the option and the web server's variable name") {
   const auto result = ParseServe({"--allowed-clients", "2001:db8::/32"},
                                  {"FCGI_WEB_SERVER_ADDRS=192.0.2.1,192.0.2.2"});
@@ -502,6 +583,11 @@ TEST_CASE("Parse: a wrong value is refused with its place and what to give inste
       {"max-requests-per-connection", "65536", "'65536' is out of bounds: give 1 to 65535"},
       {"workers", "many", "'many' is no number of workers: give auto, or 0 to 1024"},
       {"workers", "1025", "'1025' is no number of workers: give auto, or 0 to 1024"},
+      {"process-model", "lazy", "'lazy' is no process model: give static, dynamic or ondemand"},
+      {"max-crashes", "3", "'3' has no time: write it like 10/1m, ten within a minute"},
+      {"max-crashes", "0/1m", "'0/1m' is out of bounds: give 1 to 100000 within 1s to 24h"},
+      {"max-crashes", "3/10ms", "'3/10ms' is out of bounds: give 1 to 100000 within 1s to 24h"},
+      {"recycle-jitter", "101", "'101' is out of bounds: give 0 to 100"},
       {"socket-owner", "a b", "'a b' is no user or group: give a name or a number"},
       {"allowed-clients", "192.0.2.1/33",
        "'192.0.2.1/33' is no network: the number behind its slash is 0 to 32"},

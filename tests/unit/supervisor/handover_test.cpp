@@ -36,6 +36,7 @@ Handover Example() {
                       {.descriptor = 8, .address = "fd:0 (unix:/run/x)"}},
           .passing_in = 9,
           .passing_out = 10,
+          .parked = {19, 20},
           .workers = {{.pid = 11,
                        .channel = 12,
                        .generation = 6,

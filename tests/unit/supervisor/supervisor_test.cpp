@@ -662,6 +662,143 @@ TEST_CASE("Supervisor: a worker that was never ready cannot retire") {
   CHECK(CountOf("retires", host.Rest()) == 0);
 }
 
+// --- Recycling, crashes -------------------------------------------------------------------------
+
+/// Asks to be recycled, and says whether it was told to leave, and not before.
+int RecycledWorker(const WorkerStart& start, EventPipe& events) {
+  sigset_t asked;
+  ::sigemptyset(&asked);
+  ::sigaddset(&asked, SIGTERM);
+  ::sigprocmask(SIG_BLOCK, &asked, nullptr);
+  SayReady(start);
+  events.Say("old " + Self());
+  const worker::Recycle wish{.reason = worker::Recycle::Reason::kMemory, .value = 1 << 20};
+  for (int i = 0; i < 2; ++i) {  // twice is no more than once
+    if (!worker::TrySend(start.supervisor, wish)) ::_exit(97);
+  }
+  siginfo_t told{};
+  ::sigwaitinfo(&asked, &told);
+  const bool leaves = told.si_code == SI_QUEUE &&
+                      told.si_value.sival_int == static_cast<int>(worker::StopOrder::kLeave);
+  events.Say((leaves ? "leaves " : "ends otherwise ") + Self());
+  return 0;
+}
+
+TEST_CASE("Supervisor: a worker is recycled when its successor is ready, and not before") {
+  const Gate first;
+  const Gate successor;
+  first.Open();
+  SupervisedHost host(Workers(1), [&](const WorkerStart& start, EventPipe& events) {
+    if (first.TryPass()) return RecycledWorker(start, events);
+    events.Say("successor starts " + Self());
+    successor.Pass();
+    return ServingWorker(start, events);
+  });
+  const std::string old = std::to_string(ProcessOf(host.events.Await("old")));
+  host.events.Await(
+      "worker " + old +
+      " is recycled for it has 1M of memory (--recycle-memory): starting another, and "
+      "when that is ready it leaves");
+  host.events.Await("successor starts");
+  // Once around the loop: had it been told to leave, that were there.
+  host.Signal(SIGHUP);
+  CHECK(host.events.Await("").starts_with("log: SIGHUP from process "));
+  successor.Open();
+  host.events.Await("serving");
+  host.events.Await("worker " + old + ", which was recycled, exited with code 0");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+  CHECK(CountOf("is recycled", host.Rest()) == 0);
+}
+
+TEST_CASE("Supervisor: one worker is recycled at a time") {
+  const Gate old;
+  const Gate successor;
+  old.Open(2);
+  SupervisedHost host(Workers(2), [&](const WorkerStart& start, EventPipe& events) {
+    if (old.TryPass()) return RecycledWorker(start, events);
+    events.Say("successor starts " + Self());
+    successor.Pass();
+    return ServingWorker(start, events);
+  });
+  host.events.Await("is recycled");
+  host.events.Await("successor starts");
+  host.Signal(SIGHUP);
+  CHECK(host.events.Await("log: SIGHUP").starts_with("log: SIGHUP from process "));
+  successor.Open();
+  host.events.Await("is recycled");
+  host.events.Await("successor starts");
+  successor.Open();
+  host.events.Await("which was recycled, exited with code 0");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+}
+
+TEST_CASE("Supervisor: a successor that fails is tried again, and the old worker serves on") {
+  const Gate first;
+  const Gate failing;
+  first.Open();
+  failing.Open(2);
+  SupervisedHost host(Workers(1), [&](const WorkerStart& start, EventPipe& events) {
+    if (first.TryPass()) return RecycledWorker(start, events);
+    if (failing.TryPass()) return 3;
+    return ServingWorker(start, events);
+  });
+  const std::string old = std::to_string(ProcessOf(host.events.Await("old")));
+  host.events.Await("exited with code 3 before it was ready");
+  host.events.Await("exited with code 3 before it was ready");
+  host.events.Await("serving");
+  host.events.Await("worker " + old + ", which was recycled, exited with code 0");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+}
+
+TEST_CASE("Supervisor: a stop comes to a worker that waits for its successor, and to that") {
+  const Gate first;
+  const Gate never;
+  first.Open();
+  SupervisedHost host(Workers(1), [&](const WorkerStart& start, EventPipe& events) {
+    if (first.TryPass()) return RecycledWorker(start, events);
+    events.Say("successor starts " + Self());
+    never.Pass();
+    return 0;
+  });
+  host.events.Await("successor starts");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+  CHECK(CountOf("ends otherwise", host.Rest()) == 1);
+}
+
+TEST_CASE("Supervisor: too many crashes end the host, and the workers that are left finish") {
+  Settings settings = Workers(2);
+  settings.max_crashes = options::CrashLimit{.crashes = 2, .within = std::chrono::hours(1)};
+  const Gate dying;
+  dying.Open(2);
+  SupervisedHost host(settings, [&](const WorkerStart& start, EventPipe& events) {
+    if (!dying.TryPass()) return ServingWorker(start, events);
+    SayReady(start);
+    ::raise(SIGKILL);
+    return 0;
+  });
+  CHECK(host.AwaitExit() == options::kExitSoftware);
+  CHECK(CountOf(": stopping, 2 workers have crashed within 1h (--max-crashes)", host.Rest()) == 1);
+}
+
+TEST_CASE("Supervisor: workers that end well are no crashes") {
+  Settings settings = Workers(1);
+  settings.max_crashes = options::CrashLimit{.crashes = 1, .within = std::chrono::hours(1)};
+  const Gate leaving;
+  leaving.Open(3);
+  SupervisedHost host(settings, [&](const WorkerStart& start, EventPipe& events) {
+    if (!leaving.TryPass()) return ServingWorker(start, events);
+    SayReady(start);
+    return 0;
+  });
+  host.events.Await("serving");
+  host.Signal(SIGTERM);
+  CHECK(host.AwaitExit() == 0);
+}
+
 // --- Stopping -----------------------------------------------------------------------------------
 
 TEST_CASE("Supervisor: SIGTERM and SIGQUIT let the workers end") {

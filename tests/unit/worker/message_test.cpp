@@ -49,6 +49,21 @@ TEST_CASE("Message: figures come back as they were, and what Encode() does not m
   }
 }
 
+TEST_CASE("Message: a wish to be recycled has its reason") {
+  for (const auto reason : {Recycle::Reason::kRequests, Recycle::Reason::kMemory}) {
+    const Recycle recycle{.reason = reason, .value = 1'000'001};
+    const auto decoded = Decode(Encode(recycle));
+    REQUIRE(decoded.has_value());
+    REQUIRE(std::holds_alternative<Recycle>(*decoded));
+    CHECK(std::get<Recycle>(*decoded) == recycle);
+  }
+  for (const char* packet : {R"({"kind":"recycle","reason":"age","value":1})",
+                             R"({"kind":"recycle","reason":"memory","value":-1})",
+                             R"({"kind":"recycle","reason":"memory"})"}) {
+    CHECK_FALSE(Decode(packet).has_value());
+  }
+}
+
 TEST_CASE("Message: is read as it was written") {
   const auto ready = Decode(Encode(Ready{}));
   REQUIRE(ready.has_value());

@@ -1,0 +1,173 @@
+#include "host/supervisor/scaling.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+
+namespace weft::host::supervisor {
+namespace {
+
+using namespace std::chrono_literals;
+using options::CrashLimit;
+using options::ProcessModel;
+using options::Settings;
+using Time = Scaling::Clock::time_point;
+
+constexpr Time kStart{1h};
+
+Scaling Dynamic(std::size_t most, std::size_t least = 1, std::size_t least_free = 1,
+                std::size_t most_free = 2) {
+  Settings settings;
+  settings.process_model = ProcessModel::kDynamic;
+  settings.min_workers = least;
+  settings.min_spare_workers = least_free;
+  settings.max_spare_workers = most_free;
+  settings.worker_idle_timeout = 10s;
+  return Scaling(Scaling::Bounds::Of(settings, most));
+}
+
+Scaling OnDemand(std::size_t most) {
+  Settings settings;
+  settings.process_model = ProcessModel::kOnDemand;
+  settings.worker_idle_timeout = 10s;
+  return Scaling(Scaling::Bounds::Of(settings, most));
+}
+
+/// What there is after `looks` looks, one a second, at a load that stays, shared by the workers that there are.
+std::size_t After(Scaling& scaling, std::size_t workers, double load, int looks, Time& now) {
+  for (int i = 0; i < looks; ++i) {
+    now += Scaling::kInterval;
+    const double borne = std::min(load, static_cast<double>(workers));
+    workers = scaling.Wanted({.workers = workers, .load = borne, .has_worked = load > 0}, now);
+  }
+  return workers;
+}
+
+TEST_CASE("Scaling: begins with what must be free, or with as many as served before") {
+  CHECK(Dynamic(8).AtStart(0) == 1);
+  CHECK(Dynamic(8, 3).AtStart(0) == 3);
+  CHECK(Dynamic(8, 1, 2, 3).AtStart(0) == 2);
+  CHECK(Dynamic(8).AtStart(5) == 5);
+  CHECK(Dynamic(4).AtStart(5) == 4);
+  // To find out whether it can serve at all.
+  CHECK(OnDemand(8).AtStart(0) == 1);
+  CHECK(OnDemand(8).AtStart(3) == 3);
+}
+
+TEST_CASE("Scaling: a load makes as many as it needs, at once, and no more than there may be") {
+  Time now = kStart;
+  Scaling scaling = Dynamic(4);
+  CHECK(After(scaling, 1, 0.0, 1, now) == 1);
+  CHECK(After(scaling, 1, 0.2, 100, now) == 1);  // hardly anything
+  CHECK(After(scaling, 1, 0.5, 1, now) == 2);
+  CHECK(After(scaling, 2, 1.5, 1, now) == 3);
+  CHECK_FALSE(scaling.IsAtLimit());
+  CHECK(After(scaling, 3, 4.0, 5, now) == 4);
+  CHECK(scaling.IsAtLimit());
+  CHECK(After(scaling, 4, 2.0, 1, now) == 4);
+  CHECK_FALSE(scaling.IsAtLimit());
+}
+
+TEST_CASE("Scaling: what is free for long is given back, one after the other, down to the least") {
+  Time now = kStart;
+  Scaling scaling = Dynamic(8);
+  CHECK(After(scaling, 6, 0.0, 10, now) == 6);  // since the first look it is not 10 s yet
+  CHECK(After(scaling, 6, 0.0, 1, now) == 5);
+  CHECK(After(scaling, 5, 0.0, 3, now) == 2);
+  CHECK(After(scaling, 2, 0.0, 100, now) == 2);  // no more than 2 are free
+
+  Scaling least = Dynamic(8, 4);
+  CHECK(After(least, 6, 0.0, 100, now) == 4);
+}
+
+TEST_CASE("Scaling: a burst of load begins the time anew") {
+  Time now = kStart;
+  Scaling scaling = Dynamic(8);
+  CHECK(After(scaling, 4, 0.0, 10, now) == 4);
+  CHECK(After(scaling, 4, 2.5, 1, now) == 4);
+  CHECK(After(scaling, 4, 0.0, 10, now) == 4);
+  CHECK(After(scaling, 4, 0.0, 1, now) == 3);
+}
+
+TEST_CASE("Scaling: a load that stays comes to rest, whatever it is") {
+  for (const bool on_demand : {false, true}) {
+    for (double load = 0.05; load < 6; load += 0.05) {
+      CAPTURE(on_demand);
+      CAPTURE(load);
+      Time now = kStart;
+      Scaling scaling = on_demand ? OnDemand(8) : Dynamic(8);
+      for (const std::size_t begin : {std::size_t{1}, std::size_t{8}}) {
+        const std::size_t settled = After(scaling, begin, load, 100, now);
+        std::size_t workers = settled;
+        for (int look = 0; look < 100; ++look) {
+          workers = After(scaling, workers, load, 1, now);
+          REQUIRE(workers == settled);
+        }
+        CHECK(static_cast<double>(settled) >= load);
+      }
+    }
+  }
+}
+
+TEST_CASE("Scaling: on demand one is enough until it is nearly busy") {
+  Time now = kStart;
+  Scaling scaling = OnDemand(4);
+  CHECK(After(scaling, 1, 0.7, 20, now) == 1);
+  CHECK(After(scaling, 1, 0.8, 1, now) == 2);
+  CHECK(After(scaling, 2, 0.8, 20, now) == 2);
+  CHECK(After(scaling, 2, 0.7, 12, now) == 1);
+}
+
+TEST_CASE("Scaling: on demand all leave when nothing was asked for so long") {
+  Time now = kStart;
+  Scaling scaling = OnDemand(4);
+  CHECK(After(scaling, 1, 0.1, 1, now) == 1);
+  CHECK(After(scaling, 1, 0.0, 9, now) == 1);
+  CHECK(After(scaling, 1, 0.0, 1, now) == 0);
+  CHECK(After(scaling, 0, 0.0, 5, now) == 0);
+
+  // One that was started because somebody asked stays as long, though nothing was seen of it yet.
+  now += 1h;
+  scaling.OnDemand(now);
+  CHECK(After(scaling, 1, 0.0, 9, now) == 1);
+  CHECK(After(scaling, 1, 0.0, 1, now) == 0);
+}
+
+TEST_CASE("Scaling: requests that wait without any load keep a worker") {
+  Time now = kStart;
+  Scaling scaling = OnDemand(4);
+  for (int look = 0; look < 100; ++look) {
+    now += Scaling::kInterval;
+    REQUIRE(scaling.Wanted({.workers = 1, .load = 0, .has_worked = true}, now) == 1);
+  }
+}
+
+TEST_CASE("Scaling: the last one stays while nobody can hold its connections") {
+  Time now = kStart;
+  Scaling scaling = OnDemand(4);
+  for (int look = 0; look < 100; ++look) {
+    now += Scaling::kInterval;
+    REQUIRE(scaling.Wanted({.workers = 1, .may_all_leave = false}, now) == 1);
+  }
+  now += Scaling::kInterval;
+  CHECK(scaling.Wanted({.workers = 1}, now) == 0);
+}
+
+TEST_CASE("CrashWindow: only those within the time count, and without a limit none") {
+  CrashWindow window(CrashLimit{.crashes = 3, .within = 10s});
+  CHECK_FALSE(window.Add(kStart));
+  CHECK_FALSE(window.Add(kStart + 5s));
+  CHECK_FALSE(window.Add(kStart + 11s));
+  CHECK(window.Add(kStart + 15s));
+  CHECK_FALSE(window.Add(kStart + 60s));
+
+  CrashWindow one(CrashLimit{.crashes = 1, .within = 1s});
+  CHECK(one.Add(kStart));
+  CrashWindow none(std::nullopt);
+  for (int i = 0; i < 1'000; ++i) CHECK_FALSE(none.Add(kStart));
+}
+
+}  // namespace
+}  // namespace weft::host::supervisor
