@@ -18,7 +18,8 @@ namespace weft::host::options {
 /// | 69   | an address is taken, a name does not resolve right now;  | yes, later                  |
 /// |      | for `status`, nobody answers                             |                             |
 /// | 70   | a fault of Weft itself, or a module that ends each       | perhaps; report it, or      |
-/// |      | worker before it is ready                                | replace the module          |
+/// |      | worker before it is ready, or more crashes of workers    | replace the module          |
+/// |      | than --max-crashes                                       |                             |
 /// | 71   | the system refuses: descriptors, memory, processes       | yes, once there is room     |
 /// | 74   | standard output cannot be written (--help, a list)       | -                           |
 /// | 75   | `reload`: the outcome is not known yet                   | ask `status`                |

@@ -40,6 +40,7 @@ Kind KindOf(std::string_view value_name) {
        {"MODE", Kind::kOther},
        {"N", Kind::kOther},
        {"NAME", Kind::kOther},
+       {"N/TIME", Kind::kOther},
        {"NAME=SOFT[:HARD]", Kind::kOther},
        {"NAME=VALUE", Kind::kOther},
        {"SIZE", Kind::kOther},

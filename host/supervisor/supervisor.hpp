@@ -47,7 +47,7 @@ struct Generations {
   std::function<void(std::string_view)> output{};
 };
 
-/// Keeps `settings.WorkerCount()` workers running (at least one) until it is asked to stop; returns
+/// Keeps `settings.WorkerCount()` workers running (at least one; where the process model is not static, at most) until it is asked to stop; returns
 /// the exit code for the process.
 ///
 /// Starting: one worker first, the others when that one is ready, so that a mistake is reported
@@ -73,6 +73,11 @@ struct Generations {
 /// program, and goes on as the parent of its workers: those serve until the new one's are ready, one for one, and then pass
 /// their connections on and end, within their drain time. What goes wrong before leaves the old generation as it was; what
 /// goes wrong after leaves its workers serving, and new ones are tried on. One reload at a time, and one more waits.
+///
+/// How many workers there are: `settings.process_model` (Scaling). On demand there may be none; then the listening sockets,
+/// and the connections that were kept (ParkedConnections), are waited for here, and the first that becomes readable starts one.
+/// Recycling: a worker that asks for it, or is old enough, serves until its successor is ready, and is then told to leave
+/// (StopOrder::kLeave), one at a time. `settings.max_crashes` unasked ends within its time stop everything: 70 is returned.
 ///
 /// Answering: on `sockets.control`, where it is open, whoever asks is told how the host is (status.hpp), from the start until
 /// the last worker has ended, and whatever the workers do. No client, and no worker's message, holds the supervisor up or

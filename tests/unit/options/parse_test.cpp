@@ -446,7 +446,7 @@ TEST_CASE("Parse: a wrong option is refused with what was probably meant") {
   const std::vector<Case> cases{
       {{"--wrokers", "3"}, "weft: unknown option '--wrokers': did you mean '--workers'?"},
       {{"--wrokers=3"}, "weft: unknown option '--wrokers': did you mean '--workers'?"},
-      {{"--work", "3"}, "weft: unknown option '--work': did you mean '--workers'?"},
+      {{"--back", "3"}, "weft: unknown option '--back': did you mean '--backlog'?"},
       {{"--max_params", "3"}, "weft: unknown option '--max_params': did you mean '--max-params'?"},
       {{"--banana"}, "weft: unknown option '--banana': see 'weft serve --help'"},
       {{"-x"}, "weft: unknown option '-x': see 'weft serve --help'"},

@@ -58,7 +58,7 @@ TEST_CASE("Status: is one object on a line, with every member") {
     "pid": 10, "since": "2026-11-22T20:24:51.123Z", "stage": "running", "generation": 3,
     "reload": {"number": 5, "outcome": "refused", "at": "2026-11-22T20:24:51.123Z", "queued": true,
                "reasons": ["the trial ended", "why"]},
-    "listen": ["unix:/run/weft.sock"],
+    "processModel": "static", "listen": ["unix:/run/weft.sock"],
     "mappings": {
       "directory": "/etc/weft",
       "documentRoots": [{"host": "default", "directory": "/srv/www"}], "tables": 1, "servingSince": "2026-11-22T20:24:51.123Z",
@@ -66,13 +66,13 @@ TEST_CASE("Status: is one object on a line, with every member") {
       "problems": [
         {"file": "a.json", "line": 1, "column": 2, "severity": "error", "message": "Wrong."}]},
     "workers": [
-      {"pid": 12, "state": "ready", "generation": 3, "since": "2026-11-22T20:24:51.123Z", "starts": 2,
+      {"pid": 12, "state": "ready", "generation": 3, "since": "2026-11-22T20:24:51.123Z", "leavesFor": null, "starts": 2,
        "newestMappings": true,
        "stacks": [{"stackBytes": 262144, "usableBytes": 196352, "fibers": 31, "mostUsedBytes": 45056}],
        "stalls": {"count": 2, "longestMs": 412},
        "lastEnd": {"pid": 11, "at": "2026-11-22T20:24:51.123Z", "exitCode": null,
                    "signal": "SIGKILL", "reason": "was ended by SIGKILL after 3s"}},
-      {"pid": null, "state": "waiting", "generation": 3, "since": "2026-11-22T20:24:51.123Z", "starts": 0,
+      {"pid": null, "state": "waiting", "generation": 3, "since": "2026-11-22T20:24:51.123Z", "leavesFor": null, "starts": 0,
        "newestMappings": null, "stacks": null, "stalls": null,
        "lastEnd": {"pid": 13, "at": "2026-11-22T20:24:51.123Z", "exitCode": 3, "signal": null,
                    "reason": "exited"}}]})");
