@@ -22,7 +22,7 @@ enum class Kind { kOther, kFile, kFolder, kUser, kGroup, kProcess };
 
 /// By the names that the help has for them. Whoever adds a name says here what it is.
 Kind KindOf(std::string_view value_name) {
-  constexpr std::array<std::pair<std::string_view, Kind>, 22> kKinds{
+  constexpr std::array<std::pair<std::string_view, Kind>, 23> kKinds{
       {{"FILE", Kind::kFile},
        {"PATH", Kind::kFile},
        {"DIR", Kind::kFolder},
