@@ -13,6 +13,8 @@ from processes import wait_for
 
 SKIPPED = {
     "workers": "its most are a thousand processes",
+    **dict.fromkeys(["min-workers", "min-spare-workers", "max-spare-workers", "worker-idle-timeout"],
+                    "of a dynamic host alone, and of one another: below"),
 }
 
 
@@ -57,7 +59,8 @@ def test_a_host_serves_with_each_option_at_its_bound(start, installation, which)
         value = least if which == "least" else most
         if name in SKIPPED:
             continue
-        if not serves_or_says_why(start, f"{name}-{which}", f"--{name}", value):
+        workers = 1 if name.startswith("recycle-") else 0  # that needs a supervisor
+        if not serves_or_says_why(start, f"{name}-{which}", f"--{name}", value, workers=workers):
             refused[name] = value
     assert refused == {}
 
@@ -69,6 +72,13 @@ def test_a_supervisor_serves_with_all_options_at_their_bounds(start, installatio
         if name not in SKIPPED:
             options += [f"--{name}", least if which == "least" else most]
     assert serves_or_says_why(start, which, *options, workers=1)
+
+
+@pytest.mark.parametrize("values", [("1", "1", "2", "100ms"), ("2", "1023", "1024", "24h")])
+def test_a_dynamic_host_serves_with_its_options_at_their_bounds(start, values):
+    names = ["--min-workers", "--min-spare-workers", "--max-spare-workers", "--worker-idle-timeout"]
+    options = [word for pair in zip(names, values) for word in pair]
+    assert serves_or_says_why(start, "dynamic", "--process-model", "dynamic", *options, workers=2, begins_with=int(values[0]))
 
 
 def limit(what, most):

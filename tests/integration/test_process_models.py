@@ -247,7 +247,8 @@ def test_a_worker_that_cannot_start_is_tried_again_until_it_can(start_on_demand,
 
 
 def test_a_dynamic_host_grows_and_shrinks(start_dynamic):
-    host, controlled = start_dynamic("--worker-idle-timeout", "200ms", "--blocking-threads", "2", workers=4)
+    host, controlled = start_dynamic("--worker-idle-timeout", "200ms", "--blocking-threads", "2", "--shed-target", "0ms",
+                                     "--queue-timeout", "1m", workers=4)
     now = controlled.status()
     assert (len(in_state(now, "ready")), len(in_state(now, "vacant"))) == (1, 3)
     # More and more handlers hold threads, of whichever worker has their connection.
