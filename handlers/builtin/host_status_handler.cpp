@@ -5,6 +5,7 @@
 
 #include <weft/http_context.hpp>
 #include <weft/http_exception.hpp>
+#include "handlers/builtin/local_clients.hpp"
 
 namespace weft::builtin {
 
@@ -12,19 +13,6 @@ namespace {
 
 constexpr std::string_view kSection = "weft.status";
 constexpr std::string_view kMetricsType = "application/openmetrics-text";
-
-bool IsForEverybody(const HttpContext& context) {
-  const auto section = context.GetSection(kSection);
-  if (!section || *section == "\"local\"") {
-    return false;
-  }
-  if (*section == "\"all\"") {
-    return true;
-  }
-  throw HttpException(500, {},
-                      "the section " + std::string(kSection) + " of this folder is " +
-                          std::string(*section) + ": write \"local\" or \"all\"");
-}
 
 bool WantsMetrics(const HttpRequest& request) {
   if (const auto format = request.QueryString().Find("format")) {
@@ -69,11 +57,8 @@ void AnswerPing(HttpContext& context, std::string_view what, const HostStatusPag
 void HostStatusHandler::ProcessRequest(HttpContext& context) {
   const auto& request = context.Request();
   auto& response = context.Response();
-  if (!IsForEverybody(context) && !request.IsLocal()) {
-    throw HttpException(403, {},
-                        "the host's status is for clients of this machine, unless the section " +
-                            std::string(kSection) + " of a mapping file is \"all\"")
-        .WithCause(cause::kClientNotLocal);
+  if (!IsForEverybody(context, kSection)) {
+    CheckIsLocal(context, kSection, "the host's status is");
   }
   if (!pages_->json) {
     throw HttpException(503, {}, "no host tells of itself here");

@@ -11,25 +11,13 @@
 #include <weft/http_context.hpp>
 #include <weft/http_exception.hpp>
 #include <weft/http_utility.hpp>
+#include "handlers/builtin/local_clients.hpp"
 
 namespace weft::builtin {
 
 namespace {
 
 constexpr std::string_view kSection = "weft.trace";
-
-bool IsForEverybody(const HttpContext& context) {
-  const auto section = context.GetSection(kSection);
-  if (!section || *section == "\"local\"") {
-    return false;
-  }
-  if (*section == "\"all\"") {
-    return true;
-  }
-  throw HttpException(500, {},
-                      "the section " + std::string(kSection) + " of this folder is " +
-                          std::string(*section) + ": write \"local\" or \"all\"");
-}
 
 /// An address, or a name that means this machine to every resolver.
 bool IsOwnName(std::string_view host) {
@@ -50,15 +38,11 @@ bool IsOwnName(std::string_view host) {
 }
 
 void CheckClient(const HttpContext& context) {
-  if (IsForEverybody(context)) {
+  if (IsForEverybody(context, kSection)) {
     return;
   }
-  const auto& request = context.Request();
-  if (!request.IsLocal()) {
-    Refuse({}, "the traces are for clients of this machine, unless the section " +
-                   std::string(kSection) + " of a mapping file is \"all\"");
-  }
-  if (!IsOwnName(request.ServerVariables().Get("HTTP_HOST"))) {
+  CheckIsLocal(context, kSection, "the traces are");
+  if (!IsOwnName(context.Request().ServerVariables().Get("HTTP_HOST"))) {
     Refuse("Ask for this page under an address or under localhost.",
            "the traces are asked for under another name than an address or localhost");
   }
