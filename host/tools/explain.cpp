@@ -21,46 +21,12 @@
 #include "mappings/explanation.hpp"
 #include "mappings/loader.hpp"
 #include "mappings/route.hpp"
+#include "mappings/site_folder.hpp"
 
 namespace weft::host::tools {
 namespace {
 
 using mappings::Entry;
-using mappings::Resource;
-
-/// The files below a document root; none where there is no root.
-class SiteFiles final : public mappings::ISiteFiles {
- public:
-  explicit SiteFiles(const std::filesystem::path& root) : root_(root.string()) {
-    while (root_.ends_with('/')) {
-      root_.pop_back();
-    }
-    given_ = !root.empty();
-  }
-
-  Resource At(std::string_view file_path) override {
-    return given_ ? mappings::ResourceAt(PathOf(file_path)) : Resource::kNone;
-  }
-
-  [[nodiscard]] std::string PathOf(std::string_view file_path) const {
-    return root_ + std::string(file_path);
-  }
-
-  std::optional<std::string> FirstFile(std::string_view folder,
-                                       const std::vector<std::string>& names) override {
-    for (const auto& name : names) {
-      auto path = std::string(folder) + name;
-      if (At(path) == Resource::kFile) {
-        return path;
-      }
-    }
-    return std::nullopt;
-  }
-
- private:
-  std::string root_;
-  bool given_;
-};
 
 /// As given for this request, else as known of its site; empty: neither.
 std::filesystem::path DocumentRootOf(std::string_view site, const options::Settings& settings) {
@@ -383,7 +349,8 @@ int RefuseUrl(const std::string& text) {
 }
 
 /// Fills in what serves, and what the client gets where it cannot.
-void TellHandler(Explanation& told, const SiteFiles& files, const options::Settings& settings) {
+void TellHandler(Explanation& told, const mappings::SiteFolder& files,
+                 const options::Settings& settings) {
   const auto& resolution = told.route->resolution;
   const Entry& entry = *resolution.entry;
   const auto& type = entry.type;
@@ -423,7 +390,7 @@ int Explain(const options::Settings& settings, const std::vector<std::string>& a
     return options::kExitProblems;
   }
   told.document_root = DocumentRootOf(loaded.table->SiteName(url->host), settings);
-  SiteFiles files(told.document_root);
+  mappings::SiteFolder files(told.document_root.string());
   const auto route = mappings::FindRoute(*loaded.table,
                                          {.host = url->host,
                                           .method = told.method,

@@ -1,7 +1,6 @@
 #include "host/worker/trace_view.hpp"
 
 #include <algorithm>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,47 +8,15 @@
 #include <weft/async.hpp>
 #include "host/observe/trace_page.hpp"
 #include "mappings/explanation.hpp"
-#include "mappings/resources.hpp"
 #include "mappings/route.hpp"
+#include "mappings/site_folder.hpp"
 
 namespace weft::host::worker {
 
 namespace {
 
-using mappings::Resource;
-
 /// A folder may have thousands of entries; the last ones are those next to the decision.
 constexpr std::size_t kMaxTried = 200;
-
-/// The files of the site that a request was for.
-class SiteFiles final : public mappings::ISiteFiles {
- public:
-  explicit SiteFiles(std::string folder) : folder_(std::move(folder)) {
-    is_known_ = !folder_.empty();
-    while (folder_.ends_with('/')) {
-      folder_.pop_back();
-    }
-  }
-
-  Resource At(std::string_view file_path) override {
-    return is_known_ ? mappings::ResourceAt(folder_ + std::string(file_path)) : Resource::kNone;
-  }
-
-  std::optional<std::string> FirstFile(std::string_view folder,
-                                       const std::vector<std::string>& names) override {
-    for (const auto& name : names) {
-      auto path = std::string(folder) + name;
-      if (At(path) == Resource::kFile) {
-        return path;
-      }
-    }
-    return std::nullopt;
-  }
-
- private:
-  std::string folder_;
-  bool is_known_;
-};
 
 observe::MappingExplanation Explain(const mappings::MappingTable& table, std::uint64_t mark,
                                     const observe::TraceRecord& record) {
@@ -57,7 +24,7 @@ observe::MappingExplanation Explain(const mappings::MappingTable& table, std::ui
   if (record.script_path.empty()) {
     return told;
   }
-  SiteFiles files(record.site_folder);
+  mappings::SiteFolder files(record.site_folder);
   const auto route = mappings::FindRoute(table,
                                          {.host = record.host,
                                           .method = record.method,
