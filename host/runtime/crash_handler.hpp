@@ -4,7 +4,6 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <span>
 
 #include "host/observe/crash_evidence.hpp"
@@ -52,9 +51,6 @@ class CrashHandler {
   ~CrashHandler();
 
   static constexpr std::array kSignals{SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP};
-
- private:
-  std::terminate_handler old_terminate_ = nullptr;
 };
 
 }  // namespace weft::host::runtime

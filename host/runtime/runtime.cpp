@@ -148,19 +148,33 @@ constexpr const char* kUsualStackHelps =
 constexpr const char* kOwnStackHelps = "\"stackBytes\" in its mapping helps";
 constexpr const char* kThreadStackHelps = "stack of its threads helps (ulimit -s)";
 
-/// Names the handler whose stack ran into its guard page, then lets the process die as it would have.
-void OnSegmentationFault(int signal, siginfo_t* info, void*) noexcept {
+/// Whose stack ended at an address, and what would make it larger; nobody's: null.
+struct Overflow {
+  const char* label = nullptr;
+  const char* advice = nullptr;
+};
+
+/// Async-signal-safe.
+Overflow OverflowAt(const void* address) noexcept {
+  if (t_pool_thread != nullptr && t_served_fiber != nullptr && t_pool_thread->Overflows(address)) {
+    return {.label = t_served_fiber->label, .advice = kThreadStackHelps};
+  }
   for (std::size_t i = 0; i < kStackSizes; ++i) {
     const auto* const pool = g_stacks[i].load(std::memory_order_relaxed);
-    const char* const label = pool == nullptr ? nullptr : pool->OverflowedLabel(info->si_addr);
+    const char* const label = pool == nullptr ? nullptr : pool->OverflowedLabel(address);
     if (label != nullptr) {
-      ReportOverflow(label, i == g_usual_size.load(std::memory_order_relaxed) ? kUsualStackHelps
-                                                                              : kOwnStackHelps);
+      return {.label = label,
+              .advice = i == g_usual_size.load(std::memory_order_relaxed) ? kUsualStackHelps
+                                                                          : kOwnStackHelps};
     }
   }
-  if (t_pool_thread != nullptr && t_served_fiber != nullptr &&
-      t_pool_thread->Overflows(info->si_addr)) {
-    ReportOverflow(t_served_fiber->label, kThreadStackHelps);
+  return {};
+}
+
+/// Names the handler whose stack ran into its guard page, then lets the process die as it would have.
+void OnSegmentationFault(int signal, siginfo_t* info, void*) noexcept {
+  if (const auto overflow = OverflowAt(info->si_addr); overflow.label != nullptr) {
+    ReportOverflow(overflow.label, overflow.advice);
   }
   ::signal(signal, SIG_DFL);
   raise(signal);
@@ -176,19 +190,10 @@ void NoteCrashOfThisThread(CrashNote& note, const void* address) noexcept {
   if (fiber != nullptr) {
     note.request = fiber->group;
   }
-  for (std::size_t i = 0; address != nullptr && i < kStackSizes; ++i) {
-    const auto* const pool = g_stacks[i].load(std::memory_order_relaxed);
-    const char* const label = pool == nullptr ? nullptr : pool->OverflowedLabel(address);
-    if (label != nullptr) {
-      note.overflow = label;
-      note.advice =
-          i == g_usual_size.load(std::memory_order_relaxed) ? kUsualStackHelps : kOwnStackHelps;
-    }
-  }
-  if (address != nullptr && t_pool_thread != nullptr && t_served_fiber != nullptr &&
-      t_pool_thread->Overflows(address)) {
-    note.overflow = t_served_fiber->label;
-    note.advice = kThreadStackHelps;
+  if (address != nullptr) {
+    const auto overflow = OverflowAt(address);
+    note.overflow = overflow.label;
+    note.advice = overflow.advice;
   }
   if (fiber != nullptr) {
     note.work_bytes = DescribeFiber(*fiber, note.work);
