@@ -300,7 +300,6 @@ std::string Found(const std::string& name) {
 
 std::string Encode(const Handover& handover) {
   Json json = {{"format", Handover::kFormat},
-               {"program", Bytes(handover.program)},
                {"generation", handover.generation},
                {"since", TimeToJson(handover.since)},
                {"spawned", handover.spawned},
@@ -329,7 +328,6 @@ std::string Encode(const Handover& handover) {
 std::optional<Handover> Decode(std::string_view text) {
   return Read(text, [](const Json& json) {
     Handover handover;
-    handover.program = BytesOf(json.at("program"));
     handover.generation = json.at("generation").get<std::uint64_t>();
     handover.since = TimeOf<System>(json.at("since"));
     handover.spawned = json.at("spawned").get<bool>();

@@ -68,7 +68,6 @@ struct Handover {
   /// Of what Encode() writes. Changes when an older program could misunderstand it; members that are added do not count.
   static constexpr int kFormat = 1;
 
-  std::string program{};  ///< The file that was started, by its absolute path.
   std::uint64_t generation = 1;
   std::chrono::system_clock::time_point since{};  ///< The host was started.
   bool spawned = false;

@@ -19,7 +19,7 @@ class MemoryKills {
  private:
   [[nodiscard]] std::optional<std::uint64_t> Count() const;
 
-  std::filesystem::path file_;  ///< empty: nobody counts
+  std::filesystem::path file_;  ///< what counts them; it may be missing: then none is seen
   std::optional<std::uint64_t> last_;
 };
 
