@@ -676,10 +676,10 @@ std::string TracesToHtml(const std::vector<Trace>& traces, std::size_t all,
     }
     html.Raw(
         "<table role=\"table\" class=\"list\"><caption>Requests</caption><thead "
-        "role=\"rowgroup\"><tr role=\"row\"><th "
+        "role=\"rowgroup\"><tr role=\"row\"><th role=\"columnheader\" "
         "scope=\"col\">Time, UTC</th><th role=\"columnheader\" scope=\"col\">Status</th>"
         "<th role=\"columnheader\" scope=\"col\">Request and handler</th><th role=\"columnheader\" "
-        "scope=\"col\" class=\"num\">Took</th><th "
+        "scope=\"col\" class=\"num\">Took</th><th role=\"columnheader\" "
         "scope=\"col\" class=\"num\">Body</th>"
         "<th role=\"columnheader\" scope=\"col\" class=\"num\">Worker</th></tr></thead>\n<tbody "
         "role=\"rowgroup\">\n");

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace weft::host::observe {
 namespace {
@@ -39,6 +41,27 @@ Trace Hostile() {
 bool HasNoTagOf(const std::string& html) {
   return html.find("<script") == std::string::npos && html.find("<img") == std::string::npos &&
          html.find("onerror='") == std::string::npos;
+}
+
+/// Those of a page's tables that have no role.
+std::vector<std::string> TagsWithoutRole(std::string_view html) {
+  std::vector<std::string> tags;
+  for (auto at = html.find("<t"); at != std::string_view::npos; at = html.find("<t", at + 1)) {
+    const auto tag = html.substr(at, html.find('>', at) - at);
+    if (!tag.starts_with("<title") && tag.find(" role=\"") == std::string_view::npos) {
+      tags.emplace_back(tag);
+    }
+  }
+  return tags;
+}
+
+TEST_CASE("Trace page: tables stay tables for who cannot see them, on a telephone too") {
+  // Where a style makes blocks of them, browsers forget what they are.
+  const auto trace = Hostile();
+  MappingExplanation mapping{.is_known = true};
+  mapping.tried = {{"a", "b", "c", "d", true}};
+  CHECK(TagsWithoutRole(TracesToHtml({trace}, 1, {}, kPage)) == std::vector<std::string>());
+  CHECK(TagsWithoutRole(TraceToHtml(trace, mapping, kPage)) == std::vector<std::string>());
 }
 
 TEST_CASE("Trace page: what a peer sent is text, whatever it is") {
