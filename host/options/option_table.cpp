@@ -1005,7 +1005,7 @@ std::vector<Option> NewOptions() {
               [](Settings& settings, std::string_view text) { settings.output = NotEmpty(text); }));
   Option is_async = Special(
       kGroup, "async", "on|off", Settings{}.new_async ? "on" : "off",
-      "The handler runs on a fiber, where it may wait but not block; else on a thread of its own.",
+      "The handler runs on a fiber, where it may wait but not block; else on a thread of the pool.",
       [](Settings& settings, std::string_view text) { settings.new_async = ParseSwitch(text); });
   is_async.arity = Option::Arity::kSwitch;
   table.push_back(std::move(is_async));

@@ -174,12 +174,13 @@ system refuses, 77 no permission, 78 wrong configuration.
         .summary = "tell whether 'serve' could start",
         .introduction =
             "Does with the same options what 'weft serve' does until a worker is ready: reads the\n"
-            "mappings, loads the modules and starts them. Then it stops them and ends; it takes "
+            "mappings, loads the modules and starts them. Then it stops them and ends. It opens "
             "no\n"
-            "connection. A running host does the same before it reloads.",
+            "socket, for the host may be running: it does not tell whether an address is free. A\n"
+            "running host does the same before it reloads.",
         .epilogue = R"(
-Exit codes: 0 it could start, 64 wrong options, 69 address taken, 70 fault of Weft, 71 the system
-refuses, 77 no permission, 78 wrong configuration.
+Exit codes: 0 it could start, 64 wrong options, 70 fault of Weft, 71 the system refuses, 77 no
+permission, 78 wrong configuration.
 )",
         .options = OptionTable},
     CommandEntry{
