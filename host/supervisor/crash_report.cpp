@@ -375,7 +375,8 @@ void LogCrash(const CrashReport& report, const std::vector<NamedFrame>& frames,
                std::string(NameOf(facts.role));
     if (!facts.work.empty()) message += ", at work for " + facts.work;
   }
-  message += "; " + HeldWords(facts) + report.last_words;
+  message += "; " + HeldWords(facts);
+  if (!report.last_words.empty()) message += "; its last words: " + report.last_words;
   if (!file.empty()) message += "; the whole report is in " + file;
 
   std::string details;

@@ -24,7 +24,7 @@ struct CrashReport {
   bool killed_by_us = false;        ///< The supervisor has sent the SIGKILL.
   bool has_memory_run_out = false;  ///< The kernel has killed for want of memory meanwhile.
   observe::CrashFacts facts{};
-  std::string last_words{};
+  std::string last_words{};  ///< what it wrote last (WorkerOutput::LastLines())
 };
 
 /// Whether there is anything to tell beyond the exit itself: a signal has ended it that the supervisor did not send, or it held requests.

@@ -321,7 +321,7 @@ CrashReport Supervisor::ReportOf(const Place& place, pid_t pid, const WorkerExit
   if (const auto* const evidence = figures_->EvidenceOf(place.part)) {
     report.facts = observe::ReadEvidence(*evidence, Clock::now());
   }
-  if (place.output) report.last_words = place.output->LastWords();
+  if (place.output) report.last_words = place.output->LastLines();
   return report;
 }
 

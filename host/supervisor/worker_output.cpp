@@ -119,15 +119,19 @@ void WorkerOutput::Log(const observe::OutputLine& line, std::uint64_t dropped) c
                    .is_about_no_request = true});
 }
 
-std::string WorkerOutput::LastWords() const {
+std::string WorkerOutput::LastLines() const {
   std::string words;
   for (const Line& line : last_) {
     if (Clock::now() - line.at > kLastWordsAge) continue;
     words += (words.empty() ? "" : " / ") + line.text;
   }
-  if (words.empty()) return words;
   if (words.size() > kMaxLastBytes) words = "..." + words.substr(words.size() - kMaxLastBytes);
-  return "; its last words: " + words;
+  return words;
+}
+
+std::string WorkerOutput::LastWords() const {
+  const std::string lines = LastLines();
+  return lines.empty() ? lines : "; its last words: " + lines;
 }
 
 void WorkerOutput::TellDropped(Clock::time_point now) noexcept {

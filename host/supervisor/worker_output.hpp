@@ -61,7 +61,9 @@ class WorkerOutput {
   void Read() noexcept;
   /// The worker has ended: logs the rest.
   void End() noexcept;
-  /// What it wrote last, one line, for the end of a sentence; empty where there is nothing.
+  /// What it wrote last, one line; empty where there is nothing.
+  [[nodiscard]] std::string LastLines() const;
+  /// The same for the end of a sentence.
   [[nodiscard]] std::string LastWords() const;
   /// When TellDropped() is to be called; max(): never.
   [[nodiscard]] Clock::time_point NextDeadline() const noexcept { return tell_at_; }
