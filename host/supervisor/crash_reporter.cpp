@@ -140,7 +140,9 @@ void CrashReporter::Write(const CrashReport& report, const std::vector<NamedFram
     } catch (const std::system_error& error) {
       problem =
           "--crash-dir: the report of a crash cannot be written: " + std::string(error.what()) +
-          ": give the supervisor's user the right to write there";
+          ": see that the folder is there, that the supervisor's user may write to it, and that it "
+          "has "
+          "room";
     }
   }
   LogCrash(report, frames, file);

@@ -201,7 +201,9 @@ bool IsStillWanted(const Settings& settings, const ListeningSockets& sockets) {
 
 int ServeChecked(const Settings& settings, const Invocation& invocation,
                  std::optional<Handover>&& taken_over) {
-  if (!taken_over && !SocketsAreApart(settings)) return options::kExitConfiguration;
+  if (!taken_over && !(SocketsAreApart(settings) && CrashFolderIsSound(settings))) {
+    return options::kExitConfiguration;
+  }
   const std::optional<Identity> identity = IdentityOf(settings, taken_over);
   // Before the sockets: a server that cannot serve must not accept. Of a host that does already all of that was tried.
   Mappings mappings =

@@ -1,5 +1,6 @@
 #include "host/supervisor/try_start.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -216,6 +217,21 @@ bool SocketsAreApart(const Settings& settings) {
   return true;
 }
 
+bool CrashFolderIsSound(const Settings& settings) {
+  const std::string& folder = settings.crash_dir;
+  if (folder.empty()) return true;
+  std::error_code error;
+  const bool is_folder = std::filesystem::is_directory(folder, error);
+  if (is_folder && ::faccessat(AT_FDCWD, folder.c_str(), W_OK | X_OK, AT_EACCESS) == 0) return true;
+  observe::Log(LogLevel::kError,
+               "--crash-dir " + folder + ": " +
+                   (is_folder ? std::generic_category().message(errno) +
+                                    ": let the user write there who starts the host"
+                              : std::string("there is no such folder: make it")) +
+                   ", or name another folder");
+  return false;
+}
+
 bool HasWhoAnswers(const Settings& settings) {
   if (settings.WorkerCount(/*spawned=*/false) != 0) return true;
   const char* const option = !settings.control.empty() ? "--control"
@@ -259,6 +275,7 @@ int TryStart(const Settings& settings, const std::optional<options::ConfigText>&
   try {
     if (!SocketsAreApart(settings)) return options::kExitConfiguration;
     if (!LogIsSound(settings)) return options::kExitConfiguration;
+    if (!CrashFolderIsSound(settings)) return options::kExitConfiguration;
     const std::optional<Identity> identity = FindIdentity(settings);
     if (!SoundMappings(settings, identity)) return options::kExitConfiguration;
     if (running) return TryForHost(settings, identity, config, *running);

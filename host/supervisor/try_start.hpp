@@ -15,6 +15,9 @@ namespace weft::host::supervisor {
 /// Whether no two of them have one path. Says so where they have.
 [[nodiscard]] bool SocketsAreApart(const options::Settings& settings);
 
+/// Whether this process may write reports where --crash-dir says, if it says so. Says why where it may not.
+[[nodiscard]] bool CrashFolderIsSound(const options::Settings& settings);
+
 /// Whether there is a supervisor, if it is to answer on sockets. Says so where there is none.
 [[nodiscard]] bool HasWhoAnswers(const options::Settings& settings);
 

@@ -267,8 +267,22 @@ def test_reports_are_kept_as_files(start_crashes, without_asan, run_dir):
     assert (folder / "mine.json").exists() and not list(folder.glob("*.new"))
 
 
-def test_a_folder_that_cannot_be_written_is_told(start_crashes, run_dir):
-    host = start_crashes("--crash-dir", run_dir / "nowhere")
+def test_a_folder_that_is_not_there_refuses_the_start(installation, run_dir, mappings, modules):
+    (run_dir / "file").write_text("")
+    for command in ("serve", "trial"):
+        for name in ("nowhere", "file"):
+            result = subprocess.run([installation.weft, command, "--listen", f"unix:{run_dir}/a.sock", "--mappings", mappings,
+                                     "--modules", modules, "--crash-dir", run_dir / name],
+                                    capture_output=True, text=True, timeout=60)
+            assert result.returncode == 78
+            assert f"--crash-dir {run_dir / name}: there is no such folder: make it" in result.stderr
+
+
+def test_a_folder_that_cannot_be_written_any_more_is_told(start_crashes, run_dir):
+    folder = run_dir / "crashes"
+    folder.mkdir()
+    host = start_crashes("--crash-dir", folder)
+    folder.rmdir()
     os.kill(host.workers()[0], signal.SIGKILL)
     report_of(host)
     wait_for("the problem", lambda: events(host, "worker_crash_file"))
