@@ -1,7 +1,9 @@
 #include "host/fastcgi/passed_descriptor.hpp"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -27,6 +29,12 @@ bool SendDescriptor(int to, int descriptor) noexcept {
 }
 
 int ReceiveDescriptor(int from) noexcept {
+  // What is received without a number left for it is gone, and the connection with it. It stays for others who have one.
+  const int number = fcntl(from, F_DUPFD_CLOEXEC, 0);
+  if (number < 0) {
+    return -1;
+  }
+  close(number);
   char byte = 0;
   iovec part{&byte, 1};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> space{};

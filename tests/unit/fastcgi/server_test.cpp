@@ -1,6 +1,7 @@
 #include "host/fastcgi/server.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -239,6 +240,40 @@ TEST_CASE("Server: packets without a connection are passed over") {
   passing.last.Connect();
   REQUIRE(passing.last.NextCount() == 1);
   passing.last.server.PassOnTo(passing.out, Server::Backlog::kTake);
+  passing.Turn();
+  CHECK(passing.next.server.Connections() == 1);
+}
+
+/// No descriptor can be opened while it lives.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
+    const rlimit none{.rlim_cur = 0, .rlim_max = before_.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  }
+  NoDescriptors(const NoDescriptors&) = delete;
+  NoDescriptors& operator=(const NoDescriptors&) = delete;
+  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST_CASE("Server: a connection that is passed to who has no descriptor left is not lost") {
+  Passing passing;
+  passing.last.Connect();
+  REQUIRE(passing.last.NextCount() == 1);
+  passing.last.server.PassOnTo(passing.out, Server::Backlog::kTake);
+  {
+    const NoDescriptors none;
+    passing.Turn();
+    REQUIRE(passing.last.server.Connections() == 0);
+    REQUIRE(passing.next.server.Connections() == 0);
+  }
+  char byte = 0;
+  CHECK(::recv(passing.last.Client(), &byte, 1, MSG_DONTWAIT) < 0);  // nobody has closed it
+  passing.next.io.run_one();                                         // the time until the next try
   passing.Turn();
   CHECK(passing.next.server.Connections() == 1);
 }
