@@ -70,6 +70,27 @@ void Decode(std::string_view lines, std::vector<NamedFrame>& frames) {
   }
 }
 
+/// What to do about a report that could not be written.
+std::string_view Advice(const std::error_code& error) {
+  switch (error.value()) {
+    case EACCES:
+    case EPERM:
+      return "give the supervisor's user the right to write there";
+    case ENOSPC:
+    case EDQUOT:
+      return "make room there, or name another folder";
+    case EFBIG:
+      return "raise the limit of file sizes (ulimit -f)";
+    case EMFILE:
+      return "raise the limit of open files (ulimit -n)";
+    case ENOENT:
+    case ENOTDIR:
+      return "make this folder, or name another";
+    default:
+      return "mend this, or name another folder";
+  }
+}
+
 std::string ReadUntil(Clock::time_point until, int descriptor) {
   std::string text;
   std::array<char, 16'384> piece;
@@ -140,9 +161,7 @@ void CrashReporter::Write(const CrashReport& report, const std::vector<NamedFram
     } catch (const std::system_error& error) {
       problem =
           "--crash-dir: the report of a crash cannot be written: " + std::string(error.what()) +
-          ": see that the folder is there, that the supervisor's user may write to it, and that it "
-          "has "
-          "room";
+          ": " + std::string(Advice(error.code()));
     }
   }
   LogCrash(report, frames, file);

@@ -286,7 +286,8 @@ def test_a_folder_that_cannot_be_written_any_more_is_told(start_crashes, run_dir
     os.kill(host.workers()[0], signal.SIGKILL)
     report_of(host)
     wait_for("the problem", lambda: events(host, "worker_crash_file"))
-    assert "--crash-dir" in events(host, "worker_crash_file")[0]["message"]
+    message = events(host, "worker_crash_file")[0]["message"]
+    assert "--crash-dir" in message and "No such file or directory: make this folder" in message
 
 
 def test_the_status_tells_the_cause_and_counts_it(start_crashes, without_asan, control, installation):
