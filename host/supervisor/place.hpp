@@ -27,7 +27,11 @@ struct Place {
   Clock::time_point started;
   FileDescriptor channel;  ///< its messages (worker/message.hpp), as long as it can send any
   bool was_ready = false;
-  bool took_too_long = false;              ///< to be ready: it was killed
+  bool took_too_long = false;  ///< to be ready: it was killed
+  /// Its end of the channel is closed: it has ended, or will be killed then, for it has closed what is not its handlers'. max(): it
+  /// is not, or the worker was killed.
+  Clock::time_point kill_cut_off_at = Clock::time_point::max();
+  bool was_cut_off = false;                ///< it was killed for that
   std::unique_ptr<WorkerOutput> output{};  ///< what it writes; null: nobody reads it
   std::string loading;         ///< the module that it loads, if it told, until it is ready
   std::uint64_t mappings = 0;  ///< those that it serves with, or began with (Supervisor::mappings_)

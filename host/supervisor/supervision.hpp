@@ -99,6 +99,7 @@ class Supervisor {
                                  FileDescriptor output, observe::Scoreboard::Part part) noexcept;
   [[nodiscard]] Clock::time_point StartDeadline(const Place& place) const;
   void KillLateStarters();
+  void KillCutOff();
   void ReadMessages(Place& place) noexcept;
   void OnReady(Place& place);
   void ReplaceRetiring();

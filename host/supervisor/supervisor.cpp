@@ -141,6 +141,7 @@ int Supervisor::Run() {
       ReturnParked();
       StartDueWorkers();
       KillLateStarters();
+      KillCutOff();
       if (trial_) trial_->KillIfLate(Clock::now());
       KillLateLeavers();
     } else if (!AnyAlive() && !crash_reporter_.IsAtWork()) {
@@ -199,6 +200,9 @@ int Supervisor::PollTimeout(Clock::time_point now) const {
   ForEachProcess([&next](const Place& place) {
     if (place.output) next = std::min(next, place.output->NextDeadline());
   });
+  if (stage_ == Stage::kRunning) {
+    ForEachProcess([&next](const Place& place) { next = std::min(next, place.kill_cut_off_at); });
+  }
   for (const Place& place : old_) next = std::min(next, place.kill_at);
   if (trial_) next = std::min(next, trial_->Deadline());
   if (passed_) next = std::min(next, become_next_until_);

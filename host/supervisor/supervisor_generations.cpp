@@ -323,7 +323,8 @@ void Supervisor::OnOldEnd(Place& place, int status) {
                         .lived = lived,
                         .took_too_long = place.took_too_long,
                         .loading = place.loading};
-  const bool was_killed = place.leaves && place.kill_at == Clock::time_point::max();
+  const bool was_killed =
+      place.was_cut_off || (place.leaves && place.kill_at == Clock::time_point::max());
   const CrashReport report =
       ReportOf(place, place.pid, exit, was_killed ? Killer::kSupervisor : Killer::kOthers);
   figures_->GiveBack(std::exchange(place.part, std::nullopt));

@@ -98,6 +98,8 @@ void Supervisor::Start(Place& place) {
   place.channel = std::move(own_end);
   place.was_ready = false;
   place.took_too_long = false;
+  place.kill_cut_off_at = Clock::time_point::max();
+  place.was_cut_off = false;
   place.loading.clear();
   place.since = SystemClock::now();
   ++place.starts;
@@ -176,6 +178,21 @@ void Supervisor::KillLateStarters() {
   }
 }
 
+/// A handler that has closed all descriptors has closed the reactor's: its worker serves nobody any more, and turns in circles.
+void Supervisor::KillCutOff() {
+  const Clock::time_point now = Clock::now();
+  ForEachProcess([&](Place& place) {
+    if (now < place.kill_cut_off_at) return;
+    place.kill_cut_off_at = Clock::time_point::max();
+    place.was_cut_off = true;
+    log_(LogLevel::kError,
+         "worker " + std::to_string(place.pid) +
+             " has closed its channel to the supervisor, and goes on: a handler or a module closes "
+             "descriptors that are not its own: killing it");
+    ::kill(place.pid, SIGKILL);
+  });
+}
+
 // --- Running ------------------------------------------------------------------------------------
 
 /// A worker runs its handlers' code: nothing that comes from it is trusted, and what cannot be read is passed over.
@@ -188,6 +205,7 @@ void Supervisor::ReadMessages(Place& place) noexcept {
     if (count <= 0) {
       // It died, or has closed its end: if it was not ready, its death counts as early.
       place.channel.Close();
+      place.kill_cut_off_at = Clock::now() + kKillGrace;
       return;
     }
     const auto size = static_cast<std::size_t>(count);
@@ -290,7 +308,8 @@ void Supervisor::ReplaceRetiring() {
 void Supervisor::OnRetired(Place& place, int status) {
   const auto lived = std::chrono::duration_cast<milliseconds>(Clock::now() - place.started);
   const WorkerExit exit{.status = status, .was_ready = true, .lived = lived};
-  const CrashReport report = ReportOf(place, place.pid, exit, Killer::kOthers);
+  const CrashReport report =
+      ReportOf(place, place.pid, exit, place.was_cut_off ? Killer::kSupervisor : Killer::kOthers);
   figures_->GiveBack(std::exchange(place.part, std::nullopt));
   const std::string line = "worker " + std::to_string(std::exchange(place.pid, -1)) +
                            (!place.retires                         ? ", which was to be recycled, "
@@ -360,7 +379,8 @@ void Supervisor::OnDeath(Place& place, int status) {
                         .took_too_long = place.took_too_long,
                         .loading = place.loading};
   const CrashReport report =
-      ReportOf(place, pid, exit, place.took_too_long ? Killer::kSupervisor : Killer::kOthers);
+      ReportOf(place, pid, exit,
+               place.took_too_long || place.was_cut_off ? Killer::kSupervisor : Killer::kOthers);
   figures_->GiveBack(std::exchange(place.part, std::nullopt));
   if (stage_ == Stage::kRunning) figures_->Host().worker_ends.Add(CauseName(report));
   std::string reason = ToString(exit);

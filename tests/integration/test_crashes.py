@@ -290,6 +290,17 @@ def test_a_folder_that_cannot_be_written_any_more_is_told(start_crashes, run_dir
     assert "--crash-dir" in message and "No such file or directory: make this folder" in message
 
 
+def test_a_worker_whose_handler_closes_all_descriptors_is_replaced(start_crashes):
+    host = start_crashes()
+    pid = host.workers()[0]
+    crash(host, "/plain?how=closefrom")
+    wait_for("another worker", lambda: host.workers() and host.workers()[0] != pid)
+    report = report_of(host)
+    assert (report["pid"], report["signal"], report["explanation"]) == (pid, "SIGKILL", "the supervisor has killed it")
+    assert f"worker {pid} has closed its channel to the supervisor" in host.log.read_text()
+    assert host.begin("/hold").read_record().type == fcgi.STDOUT
+
+
 def test_the_status_tells_the_cause_and_counts_it(start_crashes, without_asan, control, installation):
     host = start_crashes("--control", control)
     crash(host, "/async?how=overflow")

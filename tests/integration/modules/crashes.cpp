@@ -134,6 +134,8 @@ void CrashInTwoThreads() {
     action.sa_handler = [](int) { ::_exit(3); };
     ::sigaction(SIGSEGV, &action, nullptr);
     DereferenceNull();
+  } else if (how == "closefrom") {
+    ::closefrom(3);
   } else if (how == "exit") {
     std::_Exit(0);
   } else if (how == "cpu") {
