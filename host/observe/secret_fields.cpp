@@ -72,15 +72,22 @@ bool IsSecretParameter(std::string_view name) noexcept {
 std::string WithoutSecrets(std::string_view text) {
   std::string shown;
   std::size_t taken = 0;
+  // Of the part that was looked at: each byte is once, for these texts are what strangers sent.
+  std::size_t seen = 0;
+  auto last_slash = std::string_view::npos;  // or blank
+  auto last_mark = std::string_view::npos;   // or colon
   for (auto at = text.find_first_of("=@"); at != std::string_view::npos;
        at = text.find_first_of("=@", std::max(at + 1, taken))) {
-    auto begin = at;
     if (text[at] == '=') {
+      auto begin = at;
       while (begin > taken && IsNameByte(text[begin - 1])) {
         --begin;
       }
+      if (!IsSecretParameter(text.substr(begin, at - begin))) {
+        continue;
+      }
       const auto end = std::min(text.find_first_of(kEndsOfValue, at + 1), text.size());
-      if (!IsSecretParameter(text.substr(begin, at - begin)) || end == at + 1) {
+      if (end == at + 1) {
         continue;
       }
       shown.append(text.substr(taken, at + 1 - taken)).append(kMasked);
@@ -88,15 +95,20 @@ std::string WithoutSecrets(std::string_view text) {
       continue;
     }
     // //name:password@host
-    begin = text.find_last_of(":/ ", at);
-    if (begin == std::string_view::npos || begin < taken || text[begin] != ':') {
+    for (; seen < at; ++seen) {
+      const char c = text[seen];
+      if (c == '/' || c == ' ') {
+        last_slash = last_mark = seen;
+      } else if (c == ':') {
+        last_mark = seen;
+      }
+    }
+    if (last_mark == std::string_view::npos || last_mark < taken || text[last_mark] != ':' ||
+        last_slash == std::string_view::npos || last_slash == 0 || text[last_slash] != '/' ||
+        text[last_slash - 1] != '/') {
       continue;
     }
-    const auto slash = text.find_last_of("/ ", begin);
-    if (slash == std::string_view::npos || slash == 0 || text.substr(slash - 1, 2) != "//") {
-      continue;
-    }
-    shown.append(text.substr(taken, begin + 1 - taken)).append(kMasked);
+    shown.append(text.substr(taken, last_mark + 1 - taken)).append(kMasked);
     taken = at;
   }
   return shown.append(text.substr(taken));
