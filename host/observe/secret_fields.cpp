@@ -51,6 +51,41 @@ constexpr bool IsNameByte(char c) noexcept {
          c == '-' || c == '.';
 }
 
+/// Of a name as URLs have it: `user[password]`, `user%5Bpassword%5D`, `p%61ssword`.
+constexpr bool IsEncodedNameByte(char c) noexcept {
+  return IsNameByte(c) || c == '[' || c == ']' || c == '%';
+}
+
+int HexDigit(char c) noexcept {
+  return c >= '0' && c <= '9'   ? c - '0'
+         : c >= 'a' && c <= 'f' ? c - 'a' + 10
+         : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                : -1;
+}
+
+/// What ends `name`, decoded: of `user%5Bpassword%5D` it is `password`.
+std::string LastWord(std::string_view name) {
+  std::string decoded;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    const bool is_encoded = name[i] == '%' && i + 2 < name.size() && HexDigit(name[i + 1]) >= 0 &&
+                            HexDigit(name[i + 2]) >= 0;
+    decoded += is_encoded ? static_cast<char>(16 * HexDigit(name[i + 1]) + HexDigit(name[i + 2]))
+                          : name[i];
+    i += is_encoded ? 2 : 0;
+  }
+  if (decoded.ends_with(']')) {
+    decoded.pop_back();
+  }
+  const auto begin = std::find_if_not(decoded.rbegin(), decoded.rend(), IsNameByte).base();
+  return {begin, decoded.end()};
+}
+
+/// Whether the parameter's value is a secret; `name` may be as URLs have it.
+bool IsSecretName(std::string_view name) {
+  return std::ranges::all_of(name, IsNameByte) ? IsSecretParameter(name)
+                                               : IsSecretParameter(LastWord(name));
+}
+
 /// Where a parameter's value ends.
 constexpr std::string_view kEndsOfValue = "&; \t\r\n\"'<>#,)";
 
@@ -80,10 +115,10 @@ std::string WithoutSecrets(std::string_view text) {
        at = text.find_first_of("=@", std::max(at + 1, taken))) {
     if (text[at] == '=') {
       auto begin = at;
-      while (begin > taken && IsNameByte(text[begin - 1])) {
+      while (begin > taken && IsEncodedNameByte(text[begin - 1])) {
         --begin;
       }
-      if (!IsSecretParameter(text.substr(begin, at - begin))) {
+      if (!IsSecretName(text.substr(begin, at - begin))) {
         continue;
       }
       const auto end = std::min(text.find_first_of(kEndsOfValue, at + 1), text.size());

@@ -106,6 +106,11 @@ TEST_CASE("Secrets: are masked in whatever has URLs or parameters in it") {
   CHECK(shown("/a?x=1&Access-Token=abc") == "/a?x=1&Access-Token=(masked)");
   CHECK(shown("token=a;token=b") == "token=(masked);token=(masked)");
   CHECK(shown("request 1-2 GET /a?sig=abc: failed") == "request 1-2 GET /a?sig=(masked) failed");
+  CHECK(shown("/a?user[password]=abc&user%5Btoken%5d=abc") ==
+        "/a?user[password]=(masked)&user%5Btoken%5d=(masked)");
+  CHECK(shown("/a?p%61ssword=abc") == "/a?p%61ssword=(masked)");
+  CHECK(shown("/a?x%26password=abc%3Dd") == "/a?x%26password=(masked)");
+  CHECK(shown("/a?%=a&%5D=a&%p=a&[]=a&password%=a") == "/a?%=a&%5D=a&%p=a&[]=a&password%=a");
   CHECK(shown("/a?my_password=abc") == "/a?my_password=abc");  // another name
   CHECK(shown("/a?password=") == "/a?password=");
   CHECK(shown("https://joe:pw@example.com/?a=b@c") == "https://joe:(masked)@example.com/?a=b@c");
@@ -118,7 +123,7 @@ TEST_CASE("Secrets: are masked in whatever has URLs or parameters in it") {
 TEST_CASE("Secrets: what strangers send is looked at once, however long it is") {
   // In the square of their length each of these would take hours.
   for (const std::string_view piece :
-       {"@", "=", ":@", "a=", "//a:@", "/@", "=@", "token=", "a=b:c@d"}) {
+       {"@", "=", ":@", "a=", "//a:@", "/@", "=@", "token=", "a=b:c@d", "%5D=", "%"}) {
     std::string text;
     while (text.size() < 4'000'000) {
       text.append(piece);
