@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "mappings/ascii.hpp"
+
 namespace weft::host::observe {
 
 namespace {
@@ -31,10 +33,7 @@ constexpr std::array<std::string_view, 18> kSecretParameters{
     "apikey",   "access_key",   "signature", "sig",           "session_id", "sessionid"};
 
 constexpr char Lowered(char c, char joiner) noexcept {
-  if (c >= 'A' && c <= 'Z') {
-    return static_cast<char>(c - 'A' + 'a');
-  }
-  return c == '-' || c == '_' ? joiner : c;
+  return c == '-' || c == '_' ? joiner : mappings::ToLower(c);
 }
 
 template <std::size_t kCount>

@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "host/observe/log.hpp"
+#include "host/options/values.hpp"
+#include "mappings/ascii.hpp"
 
 namespace weft::host::observe {
 
@@ -174,9 +176,9 @@ std::string Bytes(std::uint64_t bytes) {
   return text.data();
 }
 
-std::string_view LevelName(std::uint8_t level) noexcept {
-  constexpr std::array<std::string_view, 4> kNames{"debug", "info", "warning", "error"};
-  return kNames[std::min<std::size_t>(level, kNames.size() - 1)];
+std::string LevelName(std::uint8_t level) {
+  // The bits may be any.
+  return options::FormatLogLevel(std::min(static_cast<Level>(level), Level::kError));
 }
 
 /// How many bytes of UTF-8 `text` begins with; 0: none. `code`: what they are.
@@ -566,10 +568,8 @@ Json ToJson(const std::vector<TraceRecord::Field>& fields) {
 }
 
 bool HasIgnoringCase(std::string_view text, std::string_view part) noexcept {
-  const auto lowered = [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  };
-  return !std::ranges::search(text, part, {}, lowered, lowered).empty() || part.empty();
+  return part.empty() ||
+         !std::ranges::search(text, part, {}, mappings::ToLower, mappings::ToLower).empty();
 }
 
 }  // namespace
