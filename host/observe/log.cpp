@@ -327,7 +327,7 @@ class Formatter {
     append("event", event_.event);
     append("message", event_.message.empty() ? " " : event_.message);
     for (const auto& field : event_.fields) {
-      if (field.is_number) {
+      if (field.is_json) {
         line.append(",\"").append(field.name).append("\":").append(field.value);
       } else {
         append(field.name, field.value);

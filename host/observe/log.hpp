@@ -32,7 +32,7 @@ void LogProblems(const std::vector<mappings::Problem>& problems);
 /// so; else an event of the log each, with the level that the line has. Throws std::bad_alloc.
 void LogTextOfOther(std::string_view lines, std::string_view event);
 
-/// A member that an event has beside those that all have; text is the value unless it is a number.
+/// A member that an event has beside those that all have.
 struct LogField {
   LogField(std::string_view field_name, std::string text)
       : name(field_name), value(std::move(text)) {}
@@ -40,17 +40,17 @@ struct LogField {
   LogField(std::string_view field_name, const char* text) : name(field_name), value(text) {}
   template <std::integral Number>
   LogField(std::string_view field_name, Number number)
-      : name(field_name), value(std::to_string(number)), is_number(true) {}
+      : name(field_name), value(std::to_string(number)), is_json(true) {}
   /// `json`: a value as it is to stand there.
   static LogField Json(std::string_view field_name, std::string json) {
     LogField field(field_name, std::move(json));
-    field.is_number = true;
+    field.is_json = true;
     return field;
   }
 
   std::string_view name;  ///< lower case words joined by underscores
   std::string value;
-  bool is_number = false;  ///< or any other JSON
+  bool is_json = false;  ///< it stands as it is; else it is text
 };
 
 /// One event. Everything lives as long as the call that logs it.
