@@ -113,6 +113,11 @@ constexpr auto kKeywords = std::to_array<std::string_view>({"alignas",
 constexpr auto kTaken =
     std::to_array<std::string_view>({"doctest", "in_memory", "main", "std", "weft"});
 
+/// Macros that are no words of C++, wherever they stand.
+constexpr auto kMacros = std::to_array<std::string_view>(
+    {"EOF", "NULL", "assert", "errno", "linux", "stderr", "stdin", "stdout", "unix", "CAPTURE",
+     "CHECK", "FAIL", "INFO", "MESSAGE", "REQUIRE", "SUBCASE", "WARN"});
+
 /// Targets that CMake, CTest and CPack keep for themselves, and those of the generators.
 constexpr auto kTargets = std::to_array<std::string_view>(
     {"all", "clean", "continuous", "depend", "doctest", "edit_cache", "experimental", "help",
@@ -151,6 +156,9 @@ void CheckIdentifier(std::string_view word, std::string_view whole, bool is_oute
   if (Has(kKeywords, word)) refuse(Quoted(word) + " is a word of C++");
   if (word.find("__") != std::string_view::npos || word.front() == '_') {
     refuse("C++ keeps names that begin with _, or hold __, for itself");
+  }
+  if (Has(kMacros, word) || word.starts_with("WEFT_") || word.starts_with("DOCTEST_")) {
+    refuse(Quoted(word) + " is a macro");
   }
   if (is_outermost && Has(kTaken, word)) refuse(Quoted(word) + " is taken");
 }

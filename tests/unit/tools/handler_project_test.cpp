@@ -55,7 +55,9 @@ TEST_CASE("HandlerName: what cannot be a class is refused with the reason") {
         std::pair("class", "'class' is a word of C++"),
         std::pair("_Hello", "C++ keeps names that begin with _, or hold __, for itself"),
         std::pair("a__b", "C++ keeps names that begin with _, or hold __, for itself"),
-        std::pair("std::Hello", "'std' is taken"), std::pair("weft", "'weft' is taken")}) {
+        std::pair("std::Hello", "'std' is taken"), std::pair("weft", "'weft' is taken"),
+        std::pair("shop::errno", "'errno' is a macro"),
+        std::pair("WEFT_MODULE", "'WEFT_MODULE' is a macro")}) {
     CHECK(Refusal(text) == "'" + std::string(text) + "' is no name of a class: " + reason + kHowTo);
   }
   CHECK(Refusal("shop::weft") ==
