@@ -316,6 +316,7 @@ std::string Encode(const Handover& handover) {
                {"service",
                 {{"variables", Json::array()}, {"told", static_cast<int>(handover.service_told)}}},
                {"config", ToJson(handover.config)},
+               {"root", Bytes(handover.root)},
                {"trialChannel", handover.trial_channel}};
   for (const std::string& variable : handover.service_variables) {
     json["service"]["variables"].push_back(Bytes(variable));
@@ -355,6 +356,7 @@ std::optional<Handover> Decode(std::string_view text) {
     handover.service_told = static_cast<ServiceStage>(told);
     handover.identity = IdentityOf(json.at("identity"));
     handover.config = ConfigOf(json.at("config"));
+    handover.root = BytesOf(json.at("root"));
     handover.trial_channel = json.at("trialChannel").get<int>();
     return handover;
   });

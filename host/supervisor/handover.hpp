@@ -91,6 +91,7 @@ struct Handover {
   std::optional<Identity> identity{};
   /// The options as they were tried; nothing: no file has any.
   std::optional<options::ConfigText> config{};
+  std::string root{};  ///< --chroot of the start; the host stays there
   /// Where the trial sends its messages and its verdict; -1: this is none, but the takeover.
   int trial_channel = -1;
 };

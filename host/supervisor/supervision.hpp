@@ -181,6 +181,7 @@ class Supervisor {
   const LogLine& log_;
   const NewMappings& new_mappings_;
   Generations generations_;
+  const std::string root_;  ///< --chroot of the start
   const milliseconds drain_timeout_;
   const bool spawned_;
   const pid_t own_pid_ = ::getpid();

@@ -71,6 +71,7 @@ Supervisor::Supervisor(const options::Settings& settings, ListeningSockets socke
       log_(log),
       new_mappings_(new_mappings),
       generations_(std::move(generations)),
+      root_(generations_.taken_over ? generations_.taken_over->root : settings.chroot),
       drain_timeout_(settings.DrainTimeout(sockets.spawned)),
       spawned_(sockets.spawned),
       figures_(FiguresOf(generations_.taken_over,

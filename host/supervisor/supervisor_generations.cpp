@@ -181,7 +181,8 @@ Handover Supervisor::MakeHandover() const {
                     .figures = figures_->Descriptor(),
                     .log_level = log_level_.Number(),
                     .service_variables = service_manager_.Variables(),
-                    .service_told = service_manager_.Told()};
+                    .service_told = service_manager_.Told(),
+                    .root = root_};
   for (const Listener& listener : sockets_.listeners) {
     handover.sockets.push_back(ToPassed(listener));
   }

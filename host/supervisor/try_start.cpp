@@ -160,6 +160,12 @@ int TryForHost(const Settings& settings, const std::optional<Identity>& identity
                  "restart the host");
     return options::kExitConfiguration;
   }
+  if (!settings.chroot.empty() && settings.chroot != running.root) {
+    observe::Log(LogLevel::kError, "--chroot " + settings.chroot +
+                                       ": a reload cannot change the root of a host: leave it as "
+                                       "it was, or restart the host");
+    return options::kExitConfiguration;
+  }
   const WorkersTrial trial = TryAsWorker(settings, identity, running);
   if (WIFSIGNALED(trial.status)) {
     // In the same way, so that the host tells of it.

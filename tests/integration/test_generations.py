@@ -353,6 +353,8 @@ def test_wrong_options_mappings_and_modules_keep_the_old_generation(start_stage,
 
     config.write_text("max-params = 512\nmax-prams = 512\n")
     assert_refused(host, controlled, workers, "ended with exit code 64", "weft.ini:2: unknown option 'max-prams'")
+    config.write_text(f"chroot = {run_dir}\n")
+    assert_refused(host, controlled, workers, "ended with exit code 78", "a reload cannot change the root of a host")
     config.write_text("")
 
     site = stage.mappings / "default" / "mapping.json"

@@ -71,6 +71,7 @@ Handover Example() {
           .service_told = ServiceStage::kReloading,
           .identity = Identity{.user = 65'534, .group = 1, .groups = {1, 2}, .name = "--user \xff"},
           .config = options::ConfigText{"/etc/weft.ini", "workers = 2\n\xff"},
+          .root = "/jail\xff",
           .trial_channel = 15};
 }
 
@@ -102,6 +103,7 @@ TEST_CASE("Handover: what is encoded is decoded, whatever bytes it has") {
   CHECK(decoded->identity->groups == std::vector<gid_t>{1, 2});
   CHECK(decoded->identity->name == "--user \xff");
   CHECK(decoded->config == expected.config);
+  CHECK(decoded->root == expected.root);
   CHECK(decoded->trial_channel == 15);
 }
 
