@@ -206,6 +206,8 @@ std::string RequestLine(const CrashFacts::Request& request) {
   if (request.age.count() >= 0)
     line += ", for " + std::to_string(Milliseconds(request.age)) + " ms";
   if (request.has_crashed) line += ": at work for it the worker crashed";
+  // Or what a stranger asks for would look like lines of the report.
+  std::ranges::replace(line, '\n', ' ');
   return line + "\n";
 }
 

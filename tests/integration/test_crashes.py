@@ -246,6 +246,17 @@ def test_a_report_in_text_is_one_event_of_several_lines(start_crashes, without_a
                for line in lines)
 
 
+def test_a_path_is_no_line_of_the_report(start_crashes, without_asan):
+    host = start_crashes(log_format="text")
+    hold = host.connect()
+    hold.send(fcgi.request(host.variables("/hold", REQUEST_URI="/hold\n  #0 forged")))
+    assert hold.read_record().type == fcgi.STDOUT
+    os.kill(host.workers()[0], signal.SIGSEGV)
+    wait_for("the report", lambda: "worker_crash:   request " in host.log.read_text())
+    lines = [line for line in host.log.read_text().splitlines() if "forged" in line]
+    assert lines and all("worker_crash:   request " in line for line in lines), lines
+
+
 def test_reports_are_kept_as_files(start_crashes, without_asan, run_dir):
     folder = run_dir / "crashes"
     folder.mkdir()
