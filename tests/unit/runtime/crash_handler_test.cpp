@@ -54,7 +54,7 @@ Remains RemainsOf(const std::function<void()>& crash) {
   return remains;
 }
 
-[[gnu::noinline]] void WriteTo(std::uintptr_t address) {
+[[gnu::noinline]] [[maybe_unused]] void WriteTo(std::uintptr_t address) {
   *reinterpret_cast<volatile char*>(address) = 1;
 }
 
