@@ -260,6 +260,8 @@ class NoDescriptors {
   rlimit before_{};
 };
 
+// The sanitizer asks the system by a pipe(2) whether memory is readable, and takes it for unreadable where there is none to be had.
+#if !defined(__SANITIZE_ADDRESS__)
 TEST_CASE("Server: a connection that is passed to who has no descriptor left is not lost") {
   Passing passing;
   passing.last.Connect();
@@ -277,6 +279,7 @@ TEST_CASE("Server: a connection that is passed to who has no descriptor left is 
   passing.Turn();
   CHECK(passing.next.server.Connections() == 1);
 }
+#endif
 
 /// Two servers that share their connections, as two workers do. Whether a reactor waits is told by nobody here: all are busy.
 class SharingHost {
