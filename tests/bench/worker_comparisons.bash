@@ -1,5 +1,5 @@
-# The comparisons of scripts/bench about the workers of a host together: how they share connections, what they take of memory, and how
-# soon they answer. Sourced by it: what is not set here is set there.
+# The comparisons of scripts/bench about the workers of a host together: how they share connections, what they take of memory, how
+# soon they answer, started or on demand, and what it costs that they are watched. Sourced by it: what is not set here is set there.
 # shellcheck shell=bash disable=SC2154
 
 # ---- sharing: slow and fast handlers through a web server, in four workers
@@ -157,6 +157,103 @@ compare_start() {
       echo "| $([[ $site == hello ]] && echo 'hello alone' || echo 'all samples') |" \
         "$([[ $role == worker ]] || of "$site.ms" 1) | $role | $(of "$name.VmRSS" 0) | $(of "$name.RssFile" 0)" \
         "| $(of "$name.RssAnon" 0) | $(of "$name.Pss" 0) |"
+    done
+  done
+  end_comparison
+}
+
+# ---- ondemand: the request that a worker is started for
+
+idle_requests_in_a_round=10
+
+# wait_for_workers COUNT: until the supervisor has so many processes.
+wait_for_workers() {
+  local attempt
+  for ((attempt = 0; attempt < 200; ++attempt)); do
+    (($(workers | wc -w) != $1)) || return 0
+    sleep 0.05
+  done
+  die "there are not $1 workers, but: $(workers)"
+}
+
+compare_ondemand() {
+  begin_comparison "ondemand: a request of a host that has no worker, and the next one"
+  local round again site which idle_timeout=200ms
+  mkdir -p "$work/modules" "$work/mappings/default"
+  cp "$build_dir/modules/hello.so" "$work/modules"
+  echo '{ "httpHandlers": [ { "add": { "verb": "GET", "path": "/hello-async.ashx", "type": "samples::HelloAsync, hello" } } ] }' \
+    >"$work/mappings/default/mapping.json"
+  local on_demand=(--process-model ondemand --worker-idle-timeout "$idle_timeout")
+  for ((round = 1; round <= rounds; ++round)); do
+    for site in $(in_order "$round" hello samples); do
+      if [[ $site == hello ]]; then
+        start_server weft "$weft" serve --listen "unix:$socket" --workers 1 --mappings "$work/mappings" \
+          --modules "$work/modules" "${on_demand[@]}" "${weft_args[@]}"
+      else
+        start_weft 1 "${on_demand[@]}"
+      fi
+      for ((again = 0; again < idle_requests_in_a_round; ++again)); do
+        wait_for_workers 0
+        for which in first next; do
+          run_load out --script-name /hello-async.ashx --expect-body "$hello_body" --connections 1 --keep 0 --requests 1
+          record "$site.$which.ms" "$(field out p50_ms)"
+          record_errors "$site.$which" out
+        done
+      done
+      stop_server
+    done
+  done
+  echo '| modules | request | ms, bound 100 for the first | errors |'
+  echo '|---|---|---|---|'
+  for site in hello samples; do
+    for which in first next; do
+      echo "| $([[ $site == hello ]] && echo 'hello alone' || echo 'all samples') | $which" \
+        "| $(of "$site.$which.ms" 2) | $(error_list "$site.$which") |"
+    done
+  done
+  end_comparison
+}
+
+# ---- watched: what the price of a request is made of that could be turned off
+
+# In turned order within a round, and each beside the defaults of the same round.
+watched_ways=(defaults off traced logged both)
+declare -A watched_arguments=(
+  [defaults]=''
+  [off]='--share-connections off'
+  [traced]='--trace 100'
+  [logged]='--access-log LOG'
+  [both]='--access-log LOG --trace 100'
+)
+
+compare_watched() {
+  begin_comparison "watched: GET /hello-async.ashx, 16 connections, 2 workers, with options that others can do without"
+  local round mode way keep name arguments
+  for ((round = 1; round <= rounds; ++round)); do
+    for mode in kept fresh; do
+      keep=$([[ $mode == kept ]] && echo 1 || echo 0)
+      for way in $(in_order "$round" "${watched_ways[@]}"); do
+        read -ra arguments <<<"${watched_arguments[$way]//LOG/$work/access.log}"
+        start_weft 2 "${arguments[@]}"
+        run_load out --script-name /hello-async.ashx --expect-body "$hello_body" --connections 16 \
+          --keep "$keep" --warmup 5000 --seconds "$seconds" --pid "$server"
+        stop_server
+        rm -f "$work/access.log"
+        name=$way.$mode
+        record_fields "$name" out server_cpu_us req_per_s p50_ms p99_ms
+        record_errors "$name" out
+      done
+    done
+  done
+  echo '| connections | options | server CPU µs/request | ÷ defaults | req/s | ÷ defaults | p50 ms | p99 ms | errors |'
+  echo '|---|---|---|---|---|---|---|---|---|'
+  for mode in kept fresh; do
+    for way in "${watched_ways[@]}"; do
+      name=$way.$mode
+      echo "| $mode | $([[ $way == defaults ]] && echo 'the defaults' || echo "\`${watched_arguments[$way]//LOG/FILE}\`")" \
+        "| $(of "$name.server_cpu_us" 2) | $(ratio "$name.server_cpu_us" "defaults.$mode.server_cpu_us")" \
+        "| $(of "$name.req_per_s" 0) | $(ratio "$name.req_per_s" "defaults.$mode.req_per_s")" \
+        "| $(of "$name.p50_ms" 3) | $(of "$name.p99_ms" 3) | $(error_list "$name") |"
     done
   done
   end_comparison
