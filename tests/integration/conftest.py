@@ -5,12 +5,14 @@
 
 import pathlib
 import shutil
+import socket
 import tempfile
 
 import pytest
 
 import servers
-from host import Host
+from host import Host, says_hello
+from mapping_files import HELLO, mapping
 from processes import Processes
 
 RUN_DIR = pytest.StashKey[pathlib.Path]()
@@ -28,6 +30,12 @@ def installation(pytestconfig):
     built = servers.Installation.built(pathlib.Path(pytestconfig.getoption("--build-dir")).resolve())
     assert built.weft.exists(), f"{built.weft} is not there: build it first (scripts/test does)"
     return built
+
+
+@pytest.fixture(scope="session")
+def modules(installation):
+    """The folder of the modules that misbehave."""
+    return installation.weft.parents[1] / "tests" / "integration" / "modules"
 
 
 def new_run_dir():
@@ -64,6 +72,21 @@ def start(processes, installation):
 
 
 @pytest.fixture
+def mappings(run_dir):
+    """A folder of mappings of this test's own, with /a mapped."""
+    folder = run_dir / "mappings"
+    (folder / "default").mkdir(parents=True)
+    (folder / "default" / "mapping.json").write_text(mapping(a=HELLO))
+    return folder
+
+
+@pytest.fixture
+def file(mappings):
+    """The file that maps it."""
+    return mappings / "default" / "mapping.json"
+
+
+@pytest.fixture
 def control(run_dir):
     """Where a host is asked how it is."""
     return run_dir / "control.sock"
@@ -75,6 +98,25 @@ def start_controlled(start, control):
     def start_host(*options, workers=2, **more):
         return start("--control", control, *options, workers=workers, **more)
     return start_host
+
+
+@pytest.fixture
+def listening(run_dir):
+    """A socket as a web server gives it to the host that it starts, as descriptor 0."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(run_dir / "given.sock"))
+        listening.listen()
+        yield listening
+
+
+@pytest.fixture
+def start_site(processes, installation):
+    """Starts a web server that starts its hosts itself: start(lighttpd(), "option = value")."""
+    def start(kind, *weft_options):
+        site = kind(processes, installation, weft_options=weft_options)
+        assert says_hello(site.request("GET", "/hello.ashx"))
+        return site
+    return start
 
 
 @pytest.fixture(scope="session")

@@ -29,11 +29,6 @@ def without_asan(asan):
 
 
 @pytest.fixture
-def modules(pytestconfig):
-    return pathlib.Path(pytestconfig.getoption("--build-dir")).resolve() / "tests" / "integration" / "modules"
-
-
-@pytest.fixture
 def mappings(run_dir):
     folder = run_dir / "mappings"
     folder.mkdir()

@@ -10,8 +10,9 @@ import pytest
 import servers
 from host import says_hello
 from http_client import Exchange
+from mapping_files import HELLO, mapping
 from processes import wait_for
-from test_reload import HELLO, REFUSED, both, lines_with, mapping, status, statuses, wait_for_refusals, wait_until
+from test_reload import REFUSED, both, lines_with, statuses, wait_for_refusals, wait_until
 
 
 def relative(**paths):
@@ -27,15 +28,6 @@ def www(run_dir):
     (folder / "shop").mkdir(parents=True)
     (folder / "index.html").write_text("<p>front page</p>\n")
     (folder / "shop" / "page.ashx").write_text("no directive: the mapping alone says who answers\n")
-    return folder
-
-
-@pytest.fixture
-def mappings(run_dir):
-    """A folder of mappings of this test's own, with /a mapped."""
-    folder = run_dir / "mappings"
-    (folder / "default").mkdir(parents=True)
-    (folder / "default" / "mapping.json").write_text(mapping(a=HELLO))
     return folder
 
 

@@ -21,9 +21,10 @@ import threading
 import time
 
 import servers
+from controlled import Controlled
 from host import Host
-from processes import Processes, memory_of, wait_for
-from test_generations import Controlled, Stage
+from processes import Processes, memory_of
+from test_generations import Stage
 from test_logs import json_lines, rotate
 
 SECONDS = float(os.environ.get("TEST_ENDURANCE_SECONDS", "60"))

@@ -7,90 +7,32 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
 
 import pytest
 
 import fcgi
 import servers
+from controlled import Controlled
 from host import Host, says_hello
+from load import Load, asking
+from mapping_files import HELLO, mapping
 from processes import children_of, free_port, lines_of, processes_that_mention, wait_for
 from test_figures import families, get, value
 from test_privileges import ROOT, facts_of
 
 # Reloads for each web server; a release is tried with 50.
 RELOADS = int(os.environ.get("TEST_RELOADS", "6"))
-CLIENTS = int(os.environ.get("TEST_CLIENTS", "6"))
-
-HELLO = "samples::Hello, hello"
-ECHO = "samples::Echo, echo"
-
-
-def mapping(**paths):
-    """The text of a mapping file: the type for each path, whose slash is left out."""
-    return json.dumps({"httpHandlers": [{"add": {"verb": "*", "path": f"/{path}", "type": type_text}}
-                                        for path, type_text in paths.items()]})
 
 
 @pytest.fixture
-def mappings(run_dir):
-    folder = run_dir / "mappings"
-    (folder / "default").mkdir(parents=True)
-    (folder / "default" / "mapping.json").write_text(mapping(a=HELLO))
-    return folder
-
-
-@pytest.fixture
-def file(mappings):
-    return mappings / "default" / "mapping.json"
-
-
-class Controlled:
-    """A host whose supervisor answers, and short ways to reload it."""
-
-    def __init__(self, weft, control, process):
-        self.weft, self.control, self.process = weft, control, process
-
-    def reload(self, *options):
-        return subprocess.run([self.weft, "reload", "--control", self.control, *options],
-                              capture_output=True, text=True, timeout=60)
-
-    def status(self):
-        result = subprocess.run([self.weft, "status", "--control", self.control, "--format", "json"],
-                                capture_output=True, text=True, timeout=30)
-        assert (result.returncode, result.stderr) == (0, "")
-        return json.loads(result.stdout)
-
-    def wait_for(self, what, condition):
-        def look():
-            now = self.status()
-            return now if condition(now) else None
-        return wait_for(what, look, timeout=20)
-
-    def is_alone(self, generation):
-        """Waits until that generation serves, and nobody of another is left."""
-        return self.wait_for(f"generation {generation} alone", lambda now: now["generation"] == generation and all(
-            (worker["generation"], worker["state"]) == (generation, "ready") for worker in now["workers"]))
-
-
-@pytest.fixture
-def start_host(start, run_dir):
+def start_host(start_controlled, control):
     """Starts a host with a control socket: (host, controlled)."""
-    def start_with_control(*options, workers=2, **more):
-        host = start("--control", run_dir / "control.sock", *options, workers=workers, **more)
-        controlled = Controlled(host.installation.weft, run_dir / "control.sock", host.process)
+    def start_with_control(*options, **more):
+        host = start_controlled(*options, **more)
+        controlled = Controlled(host.installation.weft, control, host.process)
         controlled.is_alone(1)
         return host, controlled
     return start_with_control
-
-
-def listens(path):
-    """Whether somebody does: a socket's file is there before."""
-    try:
-        fcgi.connect(f"unix:{path}").close()
-    except OSError:
-        return False
-    return True
 
 
 # --- What it replaces ----------------------------------------------------------------------------------
@@ -203,7 +145,7 @@ def test_new_options_hold_and_sockets_that_stay_are_never_closed(start_host, run
     def start_by_file(text):
         config.write_text(text)
         process = host.processes.start("by-file", [host.installation.weft, "serve", "--config", config])
-        wait_for("weft", lambda: process.poll() is not None or listens(controlled.control))
+        wait_for("weft", lambda: process.poll() is not None or fcgi.accepts(f"unix:{controlled.control}"))
         return Controlled(host.installation.weft, controlled.control, process)
 
     base = (f"control = {controlled.control}\nmappings = {host.installation.mappings}\n"
@@ -231,7 +173,7 @@ def test_new_options_hold_and_sockets_that_stay_are_never_closed(start_host, run
     old = controlled.control
     controlled.process.send_signal(signal.SIGUSR2)
     controlled.control = control
-    wait_for("the new control socket", lambda: listens(control))
+    wait_for("the new control socket", lambda: fcgi.accepts(f"unix:{control}"))
     now = controlled.is_alone(3)
     assert now["listen"] == [f"unix:{more}"]
     assert not other.exists() and not old.exists()
@@ -407,7 +349,7 @@ def test_an_address_that_is_taken_keeps_the_old_generation(start_host, run_dir, 
     taken, _ = start_host()
     config.write_text(f"{base}listen = unix:{listen}\ncontrol = {run_dir}/b.sock\nworkers = 1\n")
     process = taken.processes.start("second", [installation.weft, "serve", "--config", config])
-    wait_for("weft", lambda: process.poll() is not None or listens(run_dir / "b.sock"))
+    wait_for("weft", lambda: process.poll() is not None or fcgi.accepts(f"unix:{run_dir}/b.sock"))
     controlled = Controlled(installation.weft, run_dir / "b.sock", process)
     controlled.wait_for("a worker", lambda now: now["workers"][0]["state"] == "ready")
     config.write_text(f"{base}listen = unix:{listen} {taken.address} unix:{run_dir}/c.sock\n"
@@ -762,7 +704,7 @@ def test_inherited_sockets_stay(processes, installation, run_dir, way):
     process = processes.start("weft", command, **options)
     listener.close()
     controlled = Controlled(installation.weft, control, process)
-    wait_for("weft", lambda: listens(control))
+    wait_for("weft", lambda: fcgi.accepts(f"unix:{control}"))
     for generation in (2, 3):
         assert controlled.reload().stdout == f"generation {generation} serves\n"
         controlled.is_alone(generation)
@@ -804,59 +746,6 @@ def test_nobody_to_be_reloaded(installation, run_dir):
 
 
 # --- Under load ----------------------------------------------------------------------------------------
-
-
-class Load:
-    """Clients that ask on and on, each answer checked; `failures` says what was wrong."""
-
-    def __init__(self, ask, clients=CLIENTS):
-        self._ask, self._stopping = ask, threading.Event()
-        self.answers, self.failures = [0] * clients, []
-        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(clients)]
-
-    def _run(self, number):
-        while not self._stopping.is_set():
-            try:
-                problem = self._ask(number, self.answers[number])
-            except Exception as error:  # pylint: disable=broad-except
-                problem = repr(error)
-            if problem:
-                self.failures.append(f"client {number}, request {self.answers[number]}: {problem}")
-                return
-            self.answers[number] += 1
-
-    def wait_for_more(self, count=3):
-        """Until every client has had as many answers more."""
-        before = list(self.answers)
-        wait_for("answers", lambda: self.failures or all(
-            now >= then + count for then, now in zip(before, self.answers)), timeout=60)
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exception):
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join(60)
-
-
-def asking(site):
-    """What a client of a Load does, through a web server."""
-    def ask(client, number):
-        # Bodies as well: a web server sends a POST again only where it is sure that nobody has seen it.
-        kind = (client + number) % 3
-        if kind == 0:
-            response = site.request("GET", "/hello.ashx")
-            return None if says_hello(response) else f"GET: {response.status} {response.body[:200]!r}"
-        if kind == 1:
-            response = site.request("POST", f"/echo.ashx?n={number}", body=b"x" * (1 + number % 5000))
-            return None if response.status == 200 and f"n={number}".encode() in response.body else (
-                f"POST: {response.status} {response.body[:200]!r}")
-        response = site.request("GET", "/wait.ashx?ms=20")
-        return None if response.status == 200 else f"wait: {response.status} {response.body[:200]!r}"
-    return ask
 
 
 @pytest.mark.parametrize("server", ["lighttpd-socket", "nginx", "nginx-no-keep-conn", "apache-proxy", "haproxy"])

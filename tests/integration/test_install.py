@@ -15,7 +15,7 @@ import pytest
 
 import fcgi
 from conftest import new_run_dir
-from processes import Processes, free_port, wait_for
+from processes import free_port, wait_for
 from servers import ROOT
 
 CONSUMER = ROOT / "tests" / "consumer"

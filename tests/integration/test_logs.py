@@ -13,7 +13,7 @@ import pytest
 
 import servers
 from processes import lines_of, wait_for
-from test_troubles import modules, start_troubles  # noqa: F401, fixtures
+from test_troubles import start_troubles  # noqa: F401, a fixture
 
 LOGROTATE = "/usr/sbin/logrotate"
 

@@ -11,40 +11,28 @@ import pytest
 
 import fcgi
 import servers
+from controlled import Controlled, has_no_worker, in_state, left
 from host import says_hello
+from load import Load
+from mapping_files import mapping
 from processes import lines_of, wait_for
 from test_figures import families, get, value
-from test_generations import Controlled, mapping
 
 # Of each web server under load; a release is tried with more.
 SECONDS = float(os.environ.get("TEST_SECONDS", "4"))
-CLIENTS = int(os.environ.get("TEST_CLIENTS", "6"))
 
 NOTHING_ELSE = ["--reload-interval", "0s"]
 
 
 @pytest.fixture
-def start_model(start, run_dir):
+def start_model(start_controlled, control):
     """Starts a host with a control socket: (host, controlled). Its first worker is ready."""
     def start_with_control(*options, **more):
-        host = start("--control", run_dir / "control.sock", *options, **more)
-        controlled = Controlled(host.installation.weft, run_dir / "control.sock", host.process)
+        host = start_controlled(*options, **more)
+        controlled = Controlled(host.installation.weft, control, host.process)
         controlled.wait_for("a worker", lambda now: in_state(now, "ready"))
         return host, controlled
     return start_with_control
-
-
-def in_state(now, state):
-    return [worker["pid"] for worker in now["workers"] if worker["state"] == state]
-
-
-def left(now):
-    """How many workers left that were well: {reason: count}."""
-    return {leave["reason"]: leave["count"] for leave in now["figures"]["workerLeaves"]}
-
-
-def has_no_worker(now):
-    return not [worker for worker in now["workers"] if worker["state"] != "vacant"]
 
 
 @pytest.fixture
@@ -74,39 +62,8 @@ class Kept:
         return self.connection.read_response()[1]
 
 
-class Load:
-    """Clients that ask all the time, and count what they got."""
-
-    def __init__(self, ask, clients=CLIENTS):
-        self.right, self.wrong = 0, []
-        self._ask, self._stop, self._lock = ask, threading.Event(), threading.Lock()
-        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
-
-    def _run(self):
-        while not self._stop.is_set():
-            try:
-                problem = self._ask()
-            except Exception as error:  # whatever it is, a request was lost
-                problem = repr(error)
-            with self._lock:
-                if problem:
-                    self.wrong.append(problem)
-                else:
-                    self.right += 1
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exception):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-
 def hello_of(site):
-    def ask():
+    def ask(client, number):
         response = site.request("GET", "/hello.ashx")
         return None if says_hello(response) else f"{response.status}: {response.body[:200]!r}"
     return ask
@@ -195,20 +152,20 @@ def test_kept_connections_outlive_a_reload_while_nobody_serves(start_on_demand):
 
 def test_requests_that_come_while_the_worker_leaves_are_answered(start_on_demand):
     host, controlled = start_on_demand("--recycle-requests", "7", idle="100ms")
-    thread_local = threading.local()
+    kept = {}
 
-    def ask():
+    def ask(client, number):
         # With pauses as long as a worker stays, so that many come in the moment when it leaves.
-        if not hasattr(thread_local, "kept"):
-            thread_local.kept = Kept(host)
+        if number == 0:
+            kept[client] = Kept(host)
         time.sleep(threading.get_ident() % 7 * 0.03 + 1.05)
-        return None if says_hello(thread_local.kept.ask()) and says_hello(host.get("/hello.ashx")) else "no hello"
+        return None if says_hello(kept[client].ask()) and says_hello(host.get("/hello.ashx")) else "no hello"
 
     with Load(ask, clients=3) as load:
         time.sleep(3 * SECONDS)
-    assert load.wrong == []
+    assert load.failures == []
     now = controlled.status()
-    assert now["figures"]["requests"]["endedBy"]["success"] == 2 * load.right
+    assert now["figures"]["requests"]["endedBy"]["success"] == 2 * load.count()
     assert now["figures"]["workerDemandStarts"] > 1
 
 
@@ -319,12 +276,11 @@ def test_a_worker_is_recycled_at_an_age_one_at_a_time(start_model):
             waiting -= 1
 
 
-def test_a_worker_is_recycled_for_its_memory(start_model, installation, run_dir):
+def test_a_worker_is_recycled_for_its_memory(start_model, modules, run_dir):
     folder = run_dir / "mappings" / "default"
     folder.mkdir(parents=True)
     (folder / "mapping.json").write_text(mapping(hoard="troubles::Hoard, troubles"))
-    built = installation.weft.parents[1] / "tests" / "integration" / "modules"
-    host, controlled = start_model("--recycle-memory", "100M", "--modules", built, workers=1, mappings=folder.parent)
+    host, controlled = start_model("--recycle-memory", "100M", "--modules", modules, workers=1, mappings=folder.parent)
     [first] = host.workers()
     for _ in range(3):
         assert host.get("/hoard?mb=50", SCRIPT_NAME="/hoard").status == 200
@@ -357,21 +313,21 @@ def test_a_request_that_is_longer_than_the_drain_time_ends_well(start_model):
 
 def test_a_reload_while_workers_are_recycled_loses_nothing(start_model):
     host, controlled = start_model("--recycle-requests", "30", workers=2)
-    thread_local = threading.local()
+    kept = {}
 
-    def ask():
-        if not hasattr(thread_local, "kept"):
-            thread_local.kept = Kept(host)
-        return None if says_hello(thread_local.kept.ask()) else "no hello"
+    def ask(client, number):
+        if number == 0:
+            kept[client] = Kept(host)
+        return None if says_hello(kept[client].ask()) else "no hello"
 
     with Load(ask) as load:
         for generation in range(2, 5):
             recycled = left(controlled.status()).get("requests", 0)
             assert controlled.reload().stdout == f"generation {generation} serves\n"
             controlled.wait_for("recycling", lambda now: left(now).get("requests", 0) > recycled)
-    assert load.wrong == []
+    assert load.failures == []
     now = controlled.wait_for("all requests", lambda now: now["figures"]["requests"]["inFlight"] == 0)
-    assert now["figures"]["requests"]["endedBy"]["success"] == load.right
+    assert now["figures"]["requests"]["endedBy"]["success"] == load.count()
     assert now["figures"]["workerEnds"] == []
     assert host.stop() == 0
 
@@ -393,7 +349,7 @@ def test_recycling_behind_a_web_server_loses_nothing(processes, installation, ru
     for _ in range(2):
         with Load(hello_of(site)) as load:
             time.sleep(SECONDS / 2)
-        assert load.wrong == [] and load.right > 40
+        assert load.failures == [] and load.count() > 40
         if model == "ondemand":
             controlled.wait_for("no worker", has_no_worker)
     now = controlled.wait_for("rest", lambda now: now["figures"]["requests"]["inFlight"] == 0)

@@ -11,33 +11,12 @@ import pytest
 
 import fcgi
 from host import Host, says_hello
+from mapping_files import ECHO, HELLO, mapping
 from processes import lines_of, unprivileged_account, wait_for
 
-HELLO = "samples::Hello, hello"
-ECHO = "samples::Echo, echo"
 REFUSED = "the mappings were not reloaded"
 
 both = pytest.mark.parametrize("workers", [0, 2])
-
-
-def mapping(**paths):
-    """The text of a mapping file: the type for each path, whose slash is left out."""
-    return json.dumps({"httpHandlers": [{"add": {"verb": "*", "path": f"/{path}", "type": type_text}}
-                                        for path, type_text in paths.items()]})
-
-
-@pytest.fixture
-def mappings(run_dir):
-    """A folder of mappings of this test's own, with /a mapped."""
-    folder = run_dir / "mappings"
-    (folder / "default").mkdir(parents=True)
-    (folder / "default" / "mapping.json").write_text(mapping(a=HELLO))
-    return folder
-
-
-@pytest.fixture
-def file(mappings):
-    return mappings / "default" / "mapping.json"
 
 
 def status(host, path, **more):

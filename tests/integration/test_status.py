@@ -14,28 +14,11 @@ import threading
 import pytest
 
 import fcgi
+from mapping_files import HELLO, mapping
 from processes import cpu_seconds_of, processes_that_mention, wait_for
 from servers import LighttpdSocket
 
-HELLO = "samples::Hello, hello"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-
-
-def mapping(type_text=HELLO):
-    return json.dumps({"httpHandlers": [{"add": {"verb": "*", "path": "/a", "type": type_text}}]})
-
-
-@pytest.fixture
-def mappings(run_dir):
-    folder = run_dir / "mappings"
-    (folder / "default").mkdir(parents=True)
-    (folder / "default" / "mapping.json").write_text(mapping())
-    return folder
-
-
-@pytest.fixture
-def file(mappings):
-    return mappings / "default" / "mapping.json"
 
 
 @pytest.fixture
@@ -143,7 +126,7 @@ def test_wrong_mappings_are_told_until_they_are_put_right(start_controlled, ask,
         assert f"{file}:{problem['line']}:{problem['column']}: error: {problem['message']}\n" in text
     assert host.get("/a", SCRIPT_NAME="/a").status == 200
 
-    replace(file, mapping("samples::Hello,hello"))
+    replace(file, mapping(a="samples::Hello,hello"))
     loaded = status("the mended files everywhere", lambda now: outcome_is("loaded")(now) and all(
         worker["newestMappings"] for worker in now["workers"]))
     assert (loaded["mappings"]["tables"], loaded["mappings"]["problems"]) == (2, [])
@@ -154,7 +137,7 @@ def test_wrong_mappings_are_told_until_they_are_put_right(start_controlled, ask,
 def test_an_unknown_class_is_told(start_controlled, status, mappings, file):
     start_controlled(mappings=mappings)
     status("ready workers", all_ready)
-    replace(file, mapping("samples::Helo, hello"))
+    replace(file, mapping(a="samples::Helo, hello"))
     state = status("the refusal", outcome_is("refused"))["mappings"]
     assert state["problemCount"] == 1
     assert state["problems"][0]["line"] == 1 and "samples::Helo" in state["problems"][0]["message"]
@@ -180,7 +163,7 @@ def test_where_nobody_looks_for_changes_sighup_is_told(start_controlled, status,
     # Nobody has read them since.
     now = status("the successor", lambda now: all_ready(now) and any(w["starts"] == 2 for w in now["workers"]))
     assert now["mappings"] == refused["mappings"]
-    replace(file, mapping())
+    replace(file, mapping(a=HELLO))
     host.process.send_signal(signal.SIGHUP)
     status("the mended files", outcome_is("loaded"))
 
@@ -190,7 +173,7 @@ def test_a_worker_that_starts_while_the_files_are_wrong(start_controlled, status
     first = status("a ready worker", all_ready)["workers"][0]["pid"]
     # Nobody reports the change: the only worker that could does not run any more.
     os.kill(first, signal.SIGSTOP)
-    replace(file, mapping("samples::Helo, hello"))
+    replace(file, mapping(a="samples::Helo, hello"))
     os.kill(first, signal.SIGKILL)
     now = status("the successor", lambda now: all_ready(now) and outcome_is("refused")(now))
     assert now["mappings"]["reportedBy"] == now["workers"][0]["pid"] != first
@@ -199,7 +182,7 @@ def test_a_worker_that_starts_while_the_files_are_wrong(start_controlled, status
     # And one that starts when they are right again, before anybody reloads them.
     second = now["workers"][0]["pid"]
     os.kill(second, signal.SIGSTOP)
-    replace(file, mapping())
+    replace(file, mapping(a=HELLO))
     os.kill(second, signal.SIGKILL)
     now = status("its successor", lambda now: all_ready(now) and outcome_is("loaded")(now))
     assert now["mappings"]["problems"] == []

@@ -28,11 +28,6 @@ def mappings(run_dir, entries, name="mappings", **more):
 
 
 @pytest.fixture
-def modules(pytestconfig):
-    return pathlib.Path(pytestconfig.getoption("--build-dir")).resolve() / "tests" / "integration" / "modules"
-
-
-@pytest.fixture
 def start_troubles(start, run_dir, modules):
     def start_host(entries, *options, more=None, **start_options):
         return start("--modules", modules, *options, mappings=mappings(run_dir, entries, **(more or {})),
