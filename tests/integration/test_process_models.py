@@ -1,10 +1,10 @@
 """How many workers there are, those that are recycled, and crashes that end a host: none of the first two costs a request."""
 
+import concurrent.futures
 import contextlib
 import os
 import signal
 import subprocess
-import threading
 import time
 
 import pytest
@@ -152,21 +152,30 @@ def test_kept_connections_outlive_a_reload_while_nobody_serves(start_on_demand):
 
 def test_requests_that_come_while_the_worker_leaves_are_answered(start_on_demand):
     host, controlled = start_on_demand("--recycle-requests", "7", idle="100ms")
-    kept = {}
+    kept = [Kept(host) for _ in range(8)]
 
-    def ask(client, number):
-        # With pauses as long as a worker stays, so that many come in the moment when it leaves.
-        if number == 0:
-            kept[client] = Kept(host)
-        time.sleep(threading.get_ident() % 7 * 0.03 + 1.05)
-        return None if says_hello(kept[client].ask()) and says_hello(host.get("/hello.ashx")) else "no hello"
+    def leaves():
+        return len([line for line in lines_of(host.log) if line.endswith(" is not needed: it leaves")])
 
-    with Load(ask, clients=3) as load:
-        time.sleep(3 * SECONDS)
-    assert load.failures == []
-    now = controlled.status()
-    assert now["figures"]["requests"]["endedBy"]["success"] == 2 * load.count()
-    assert now["figures"]["workerDemandStarts"] > 1
+    def ask(client):
+        time.sleep(client * 0.003)
+        return says_hello(kept[client].ask()) and says_hello(host.get("/hello.ashx"))
+
+    asked = rounds = 0
+    with concurrent.futures.ThreadPoolExecutor(len(kept)) as clients:
+        # A worker leaves in one of its supervisor's looks, of which there is one a second: what is asked comes right after.
+        while rounds < 3 or controlled.status()["figures"]["workerDemandStarts"] < 2:
+            assert rounds < 20
+            rounds += 1
+            before = leaves()
+            assert says_hello(host.get("/hello.ashx"))
+            wait_for("the worker's leave", lambda: leaves() > before, interval=0.001)
+            assert all(clients.map(ask, range(len(kept))))
+            asked += 1 + 2 * len(kept)
+    now = controlled.wait_for("all requests", lambda now: now["figures"]["requests"]["inFlight"] == 0)
+    assert now["figures"]["requests"]["endedBy"]["success"] == asked
+    for connection in kept:
+        connection.connection.close()
 
 
 def test_sighup_without_a_worker_starts_one_that_reads_the_mappings(start_on_demand, run_dir):
