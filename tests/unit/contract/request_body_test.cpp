@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
 #include <filesystem>
 #include <functional>
 #include <initializer_list>
@@ -23,6 +22,7 @@
 #include <weft/http_worker_request.hpp>
 #include <weft/multipart_reader.hpp>
 #include "tests/support/as_nobody.hpp"
+#include "tests/support/file_size_limit.hpp"
 #include "tests/support/in_place_runtime.hpp"
 #include "tests/support/server_variables.hpp"
 #include "tests/support/temporary_folder.hpp"
@@ -293,32 +293,12 @@ TEST_CASE("HttpRequest: a folder that cannot take the file is 500, and the log s
   std::filesystem::permissions(folder.Path(), std::filesystem::perms::all);
 }
 
-/// While it lives no file of this process becomes longer.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  FileSizeLimit(const FileSizeLimit&) = delete;
-  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
-  ~FileSizeLimit() {
-    setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  void (*handler_)(int);
-  rlimit before_{};
-};
-
 TEST_CASE("HttpRequest: a file that may not grow is 507, wherever it stops") {
   HttpRequestSettings settings;
   settings.body_memory_bytes = 10;
   for (const rlim_t bytes : {rlim_t{0}, rlim_t{100}, rlim_t{300'000}, rlim_t{900'001}}) {
     CAPTURE(bytes);
-    const FileSizeLimit limit(bytes);
+    const test::FileSizeLimit limit(bytes);
     Subject subject(Pattern(1'000'000), {}, settings);
     CHECK(Refusal([&] { subject.request.ReadBodyAhead(); }) == "507 body_storage_full");
     CHECK(Refusal([&] { static_cast<void>(subject.request.Form()); }) == "507 body_storage_full");
@@ -326,7 +306,7 @@ TEST_CASE("HttpRequest: a file that may not grow is 507, wherever it stops") {
     auto& stream = streamed.request.GetBufferedInputStream();
     CHECK(Refusal([&] { ReadWhole(stream, 10'000); }) == "507 body_storage_full");
   }
-  const FileSizeLimit limit(1'000'000);
+  const test::FileSizeLimit limit(1'000'000);
   Subject subject(Pattern(1'000'000), {}, settings);
   CHECK(subject.request.TotalBytes() == 1'000'000);
 }
@@ -561,7 +541,7 @@ TEST_CASE("HttpPostedFile: SaveAs writes the file, and nothing beside it") {
     std::filesystem::create_directory(folder / "d");
     CHECK_THROWS_AS(files.Get(0).SaveAs(folder / "d"), std::system_error);
     {
-      const FileSizeLimit limit(100'000);
+      const test::FileSizeLimit limit(100'000);
       CHECK_THROWS_AS(files.Get(0).SaveAs(folder / "e"), std::system_error);
     }
     std::vector<std::string> names;

@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
@@ -20,6 +19,7 @@
 
 #include "tests/support/captured_stderr.hpp"
 #include "tests/support/doctest_values.hpp"
+#include "tests/support/file_size_limit.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 namespace weft::host::observe {
@@ -373,29 +373,6 @@ TEST_CASE("LineWriter: loss after loss is told of at once, and then now and then
         "weft: 4 lines of the log of the test could not be written: No space left on device\n");
 }
 
-/// While it lives, this process's files take no byte beyond `bytes`: they are full for it, as a disk is for all.
-class FullAt {
- public:
-  explicit FullAt(rlim_t bytes) {
-    struct sigaction ignore {};
-    ignore.sa_handler = SIG_IGN;
-    REQUIRE(sigaction(SIGXFSZ, &ignore, &signal_before_) == 0);
-    REQUIRE(getrlimit(RLIMIT_FSIZE, &limit_before_) == 0);
-    const rlimit limit{bytes, limit_before_.rlim_max};
-    REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-  }
-  FullAt(const FullAt&) = delete;
-  FullAt& operator=(const FullAt&) = delete;
-  ~FullAt() {
-    setrlimit(RLIMIT_FSIZE, &limit_before_);
-    sigaction(SIGXFSZ, &signal_before_, nullptr);
-  }
-
- private:
-  struct sigaction signal_before_ {};
-  rlimit limit_before_{};
-};
-
 TEST_CASE(
     "LineWriter: after a line that a full disk has cut, the next begins on a line of its own") {
   const test::TemporaryFolder folder;
@@ -408,7 +385,7 @@ TEST_CASE(
     writer.Write("whole");
     FlushAll(writer);
     {
-      const FullAt limit(8);
+      const test::FileSizeLimit limit(8);
       writer.Write("cut");
       FlushAll(writer);
       writer.Write("lost");
