@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -109,6 +110,8 @@ int New(const options::Settings& settings, const std::vector<std::string>& argum
     return Refuse(error.what(), options::kExitUsage);
   }
   const auto kind = settings.new_async ? HandlerKind::kAsync : HandlerKind::kPlain;
+  // A file that may not become so long (ulimit -f) is an error as any other, and what was begun is removed.
+  std::signal(SIGXFSZ, SIG_IGN);
   const std::string shown = settings.output.empty() ? name.module : settings.output.string();
   try {
     fs::path place = fs::absolute(shown).lexically_normal();
@@ -123,7 +126,10 @@ int New(const options::Settings& settings, const std::vector<std::string>& argum
                         "with --output",
                     options::kExitUsage);
     }
-    return Refuse(std::string(error.what()) + ": name a folder with --output",
+    const std::string what_to_do = error.code() == std::errc::file_too_large
+                                       ? "raise the limit of a file's size (ulimit -f)"
+                                       : "name a folder with --output";
+    return Refuse(std::string(error.what()) + ": " + what_to_do,
                   options::ExitCodeFor(error.code()));
   }
   std::cout << "Made " << shown << ": class " << name.qualified << " in module " << name.module
