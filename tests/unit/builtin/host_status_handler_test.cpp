@@ -7,8 +7,8 @@
 #include <optional>
 #include <string>
 
-#include <weft/detail/config_sections.hpp>
 #include <weft/http_exception.hpp>
+#include "tests/support/config_section.hpp"
 #include "tests/support/memory_exchange.hpp"
 #include "tests/support/server_variables.hpp"
 
@@ -16,17 +16,6 @@ namespace weft::builtin {
 namespace {
 
 using test::MemoryExchange;
-
-class Section final : public detail::IConfigSections {
- public:
-  explicit Section(std::string text) : text_(std::move(text)) {}
-  std::optional<std::string_view> Find(std::string_view name) const noexcept override {
-    return name == "weft.status" ? std::optional<std::string_view>(text_) : std::nullopt;
-  }
-
- private:
-  std::string text_;
-};
 
 struct Ask {
   std::string query{};
@@ -50,9 +39,9 @@ std::string Serve(const Ask& ask, MemoryExchange& exchange) {
                                            {"REMOTE_ADDR", ask.remote},
                                            {"HTTP_ACCEPT", ask.accept}}),
                       exchange, {}, 1024);
-  std::optional<Section> section;
+  std::optional<test::ConfigSection> section;
   if (ask.section) {
-    section.emplace(*ask.section);
+    section.emplace("weft.status", *ask.section);
     context.SetSections(&*section);
   }
   handler.ProcessRequest(context);

@@ -6,8 +6,8 @@
 #include <optional>
 #include <string>
 
-#include <weft/detail/config_sections.hpp>
 #include <weft/http_exception.hpp>
+#include "tests/support/config_section.hpp"
 #include "tests/support/memory_exchange.hpp"
 #include "tests/support/server_variables.hpp"
 
@@ -15,17 +15,6 @@ namespace weft::builtin {
 namespace {
 
 using test::MemoryExchange;
-
-class Section final : public detail::IConfigSections {
- public:
-  explicit Section(std::string text) : text_(std::move(text)) {}
-  std::optional<std::string_view> Find(std::string_view name) const noexcept override {
-    return name == "weft.trace" ? std::optional<std::string_view>(text_) : std::nullopt;
-  }
-
- private:
-  std::string text_;
-};
 
 struct Ask {
   std::string method = "GET";
@@ -66,9 +55,9 @@ Answer Serve(const Ask& ask) {
                                {"SCRIPT_NAME", ask.script}};
   variables.insert(variables.end(), ask.more.begin(), ask.more.end());
   HttpContext context(test::MakeVariables(variables), exchange, {}, 1024);
-  std::optional<Section> section;
+  std::optional<test::ConfigSection> section;
   if (ask.section) {
-    section.emplace(*ask.section);
+    section.emplace("weft.trace", *ask.section);
     context.SetSections(&*section);
   }
   try {
