@@ -12,32 +12,26 @@
 #include <weft/http_date.hpp>
 #include "tests/support/doctest_values.hpp"
 #include "tests/support/in_place_runtime.hpp"
-#include "tests/support/memory_exchange.hpp"
-#include "tests/support/server_variables.hpp"
+#include "tests/support/response_subject.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 namespace weft {
 namespace {
 
 using namespace std::chrono_literals;
-using test::MemoryExchange;
 
 constexpr std::chrono::sys_seconds kDate =
     std::chrono::sys_days(2026y / std::chrono::November / 1) + 12h;
 
 /// A GET, and its answer once it is sent.
-struct Subject {
-  Subject() : request(test::MakeVariables({{"REQUEST_METHOD", "GET"}}), exchange) {}
+struct Subject : test::ResponseSubject {
+  Subject() : ResponseSubject("GET", 1024) {}
 
   HttpCachePolicy& Cache() { return response.Cache(); }
   std::string Sent(std::string_view field) {
     response.Complete();
     return exchange.Header(field);
   }
-
-  MemoryExchange exchange;
-  HttpRequest request;
-  HttpResponse response{exchange, request, 1024};
 };
 
 TEST_CASE("HttpCachePolicy: a response without one says nothing of caches") {

@@ -8,28 +8,17 @@
 #include <vector>
 
 #include <weft/cancellation.hpp>
-#include <weft/http_request.hpp>
 #include "tests/support/doctest_values.hpp"
 #include "tests/support/memory_exchange.hpp"
-#include "tests/support/server_variables.hpp"
+#include "tests/support/response_subject.hpp"
 
 namespace weft {
 namespace {
 
 using test::MemoryExchange;
+using Subject = test::ResponseSubject;
 using Call = MemoryExchange::Call;
 using Calls = std::vector<Call>;
-
-/// A response and the peer that it goes to. The buffer is small, so that it is soon outgrown.
-struct Subject {
-  explicit Subject(std::string_view method = "GET", std::size_t buffer_bytes = 16)
-      : request(test::MakeVariables({{"REQUEST_METHOD", method}}), exchange),
-        response(exchange, request, buffer_bytes) {}
-
-  MemoryExchange exchange;
-  HttpRequest request;
-  HttpResponse response;
-};
 
 HttpCookie MakeCookie(std::string name, std::string value) {
   HttpCookie cookie;

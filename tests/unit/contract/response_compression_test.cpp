@@ -10,6 +10,7 @@
 #include "tests/support/doctest_values.hpp"
 #include "tests/support/in_place_runtime.hpp"
 #include "tests/support/memory_exchange.hpp"
+#include "tests/support/response_subject.hpp"
 #include "tests/support/server_variables.hpp"
 #include "tests/support/temporary_folder.hpp"
 
@@ -18,26 +19,24 @@ namespace {
 
 using test::MemoryExchange;
 
+struct WithRuntime {
+  test::InPlaceRuntime runtime;
+};
+
 /// A response to a client that accepts these, of a host that offers all.
-struct Subject {
+struct Subject : WithRuntime, test::ResponseSubject {
   explicit Subject(std::string_view accept = "gzip", std::string_view method = "GET",
                    std::size_t buffer_bytes = 64 * 1024, std::string_view if_none_match = {})
-      : request(test::MakeVariables(
-                    {{"REQUEST_METHOD", method},
-                     {"HTTP_ACCEPT_ENCODING", accept},
-                     {if_none_match.empty() ? "UNUSED" : "HTTP_IF_NONE_MATCH", if_none_match}}),
-                exchange),
-        response(exchange, request, buffer_bytes) {
+      : ResponseSubject(
+            method, buffer_bytes,
+            {{"HTTP_ACCEPT_ENCODING", accept},
+             {if_none_match.empty() ? "UNUSED" : "HTTP_IF_NONE_MATCH", if_none_match}}) {
     settings.compression = {ContentCoding::kBrotli, ContentCoding::kZstd, ContentCoding::kGzip};
     response.SetSettings(&settings);
   }
 
   std::string Coding() const { return exchange.Header("Content-Encoding"); }
 
-  test::InPlaceRuntime runtime;
-  MemoryExchange exchange;
-  HttpRequest request;
-  HttpResponse response;
   HttpResponseSettings settings;
 };
 

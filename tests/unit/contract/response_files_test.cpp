@@ -17,12 +17,11 @@
 
 #include <weft/detail/regular_file.hpp>
 #include <weft/http_exception.hpp>
-#include <weft/http_request.hpp>
 #include "tests/support/as_nobody.hpp"
 #include "tests/support/doctest_values.hpp"
 #include "tests/support/in_place_runtime.hpp"
 #include "tests/support/memory_exchange.hpp"
-#include "tests/support/server_variables.hpp"
+#include "tests/support/response_subject.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 namespace weft {
@@ -35,21 +34,19 @@ using Calls = std::vector<Call>;
 
 constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
 
+/// What a response has around it.
+struct Surroundings {
+  TemporaryFolder folder;
+  test::InPlaceRuntime runtime;
+};
+
 /// A response, the peer that it goes to, and a folder with files.
-struct Subject {
-  explicit Subject(std::string_view method = "GET", std::size_t buffer_bytes = 16)
-      : request(test::MakeVariables({{"REQUEST_METHOD", method}}), exchange),
-        response(exchange, request, buffer_bytes) {}
+struct Subject : Surroundings, test::ResponseSubject {
+  using test::ResponseSubject::ResponseSubject;
 
   std::string Write(std::string_view name, std::string_view text) const {
     return folder.Write(name, text).string();
   }
-
-  TemporaryFolder folder;
-  test::InPlaceRuntime runtime;
-  MemoryExchange exchange;
-  HttpRequest request;
-  HttpResponse response;
 };
 
 std::string Pattern(std::size_t size) {
