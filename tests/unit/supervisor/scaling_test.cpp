@@ -17,7 +17,30 @@ using Time = Scaling::Clock::time_point;
 
 constexpr Time kStart{1h};
 
-Scaling Dynamic(std::size_t most, std::size_t least = 1, std::size_t least_free = 1,
+/// What is looked at once a second, and the time that goes by with it.
+struct Watched {
+  Watched(const Settings& settings, std::size_t most)
+      : scaling(Scaling::Bounds::Of(settings, most)) {}
+
+  std::size_t Look(const Scaling::Seen& seen) {
+    now += Scaling::kInterval;
+    return scaling.Wanted(seen, now);
+  }
+
+  /// What there is after `looks` looks at a load that stays, shared by the workers that there are.
+  std::size_t After(std::size_t workers, double load, int looks) {
+    for (int i = 0; i < looks; ++i) {
+      const double borne = std::min(load, static_cast<double>(workers));
+      workers = Look({.workers = workers, .load = borne, .has_worked = load > 0});
+    }
+    return workers;
+  }
+
+  Scaling scaling;
+  Time now = kStart;
+};
+
+Watched Dynamic(std::size_t most, std::size_t least = 1, std::size_t least_free = 1,
                 std::size_t most_free = 2) {
   Settings settings;
   settings.process_model = ProcessModel::kDynamic;
@@ -25,70 +48,57 @@ Scaling Dynamic(std::size_t most, std::size_t least = 1, std::size_t least_free 
   settings.min_spare_workers = least_free;
   settings.max_spare_workers = most_free;
   settings.worker_idle_timeout = 10s;
-  return Scaling(Scaling::Bounds::Of(settings, most));
+  return {settings, most};
 }
 
-Scaling OnDemand(std::size_t most) {
+Watched OnDemand(std::size_t most) {
   Settings settings;
   settings.process_model = ProcessModel::kOnDemand;
   settings.worker_idle_timeout = 10s;
-  return Scaling(Scaling::Bounds::Of(settings, most));
-}
-
-/// What there is after `looks` looks, one a second, at a load that stays, shared by the workers that there are.
-std::size_t After(Scaling& scaling, std::size_t workers, double load, int looks, Time& now) {
-  for (int i = 0; i < looks; ++i) {
-    now += Scaling::kInterval;
-    const double borne = std::min(load, static_cast<double>(workers));
-    workers = scaling.Wanted({.workers = workers, .load = borne, .has_worked = load > 0}, now);
-  }
-  return workers;
+  return {settings, most};
 }
 
 TEST_CASE("Scaling: begins with what must be free, or with as many as served before") {
-  CHECK(Dynamic(8).AtStart(0) == 1);
-  CHECK(Dynamic(8, 3).AtStart(0) == 3);
-  CHECK(Dynamic(8, 1, 2, 3).AtStart(0) == 2);
-  CHECK(Dynamic(8).AtStart(5) == 5);
-  CHECK(Dynamic(4).AtStart(5) == 4);
+  CHECK(Dynamic(8).scaling.AtStart(0) == 1);
+  CHECK(Dynamic(8, 3).scaling.AtStart(0) == 3);
+  CHECK(Dynamic(8, 1, 2, 3).scaling.AtStart(0) == 2);
+  CHECK(Dynamic(8).scaling.AtStart(5) == 5);
+  CHECK(Dynamic(4).scaling.AtStart(5) == 4);
   // To find out whether it can serve at all.
-  CHECK(OnDemand(8).AtStart(0) == 1);
-  CHECK(OnDemand(8).AtStart(3) == 3);
+  CHECK(OnDemand(8).scaling.AtStart(0) == 1);
+  CHECK(OnDemand(8).scaling.AtStart(3) == 3);
 }
 
 TEST_CASE("Scaling: a load makes as many as it needs, at once, and no more than there may be") {
-  Time now = kStart;
-  Scaling scaling = Dynamic(4);
-  CHECK(After(scaling, 1, 0.0, 1, now) == 1);
-  CHECK(After(scaling, 1, 0.2, 100, now) == 1);  // hardly anything
-  CHECK(After(scaling, 1, 0.5, 1, now) == 2);
-  CHECK(After(scaling, 2, 1.5, 1, now) == 3);
-  CHECK_FALSE(scaling.IsAtLimit());
-  CHECK(After(scaling, 3, 4.0, 5, now) == 4);
-  CHECK(scaling.IsAtLimit());
-  CHECK(After(scaling, 4, 2.0, 1, now) == 4);
-  CHECK_FALSE(scaling.IsAtLimit());
+  Watched host = Dynamic(4);
+  CHECK(host.After(1, 0.0, 1) == 1);
+  CHECK(host.After(1, 0.2, 100) == 1);  // hardly anything
+  CHECK(host.After(1, 0.5, 1) == 2);
+  CHECK(host.After(2, 1.5, 1) == 3);
+  CHECK_FALSE(host.scaling.IsAtLimit());
+  CHECK(host.After(3, 4.0, 5) == 4);
+  CHECK(host.scaling.IsAtLimit());
+  CHECK(host.After(4, 2.0, 1) == 4);
+  CHECK_FALSE(host.scaling.IsAtLimit());
 }
 
 TEST_CASE("Scaling: what is free for long is given back, one after the other, down to the least") {
-  Time now = kStart;
-  Scaling scaling = Dynamic(8);
-  CHECK(After(scaling, 6, 0.0, 10, now) == 6);  // since the first look it is not 10 s yet
-  CHECK(After(scaling, 6, 0.0, 1, now) == 5);
-  CHECK(After(scaling, 5, 0.0, 3, now) == 2);
-  CHECK(After(scaling, 2, 0.0, 100, now) == 2);  // no more than 2 are free
+  Watched host = Dynamic(8);
+  CHECK(host.After(6, 0.0, 10) == 6);  // since the first look it is not 10 s yet
+  CHECK(host.After(6, 0.0, 1) == 5);
+  CHECK(host.After(5, 0.0, 3) == 2);
+  CHECK(host.After(2, 0.0, 100) == 2);  // no more than 2 are free
 
-  Scaling least = Dynamic(8, 4);
-  CHECK(After(least, 6, 0.0, 100, now) == 4);
+  Watched least = Dynamic(8, 4);
+  CHECK(least.After(6, 0.0, 100) == 4);
 }
 
 TEST_CASE("Scaling: a burst of load begins the time anew") {
-  Time now = kStart;
-  Scaling scaling = Dynamic(8);
-  CHECK(After(scaling, 4, 0.0, 10, now) == 4);
-  CHECK(After(scaling, 4, 2.5, 1, now) == 4);
-  CHECK(After(scaling, 4, 0.0, 10, now) == 4);
-  CHECK(After(scaling, 4, 0.0, 1, now) == 3);
+  Watched host = Dynamic(8);
+  CHECK(host.After(4, 0.0, 10) == 4);
+  CHECK(host.After(4, 2.5, 1) == 4);
+  CHECK(host.After(4, 0.0, 10) == 4);
+  CHECK(host.After(4, 0.0, 1) == 3);
 }
 
 TEST_CASE("Scaling: a load that stays comes to rest, whatever it is") {
@@ -96,13 +106,12 @@ TEST_CASE("Scaling: a load that stays comes to rest, whatever it is") {
     for (double load = 0.05; load < 6; load += 0.05) {
       CAPTURE(on_demand);
       CAPTURE(load);
-      Time now = kStart;
-      Scaling scaling = on_demand ? OnDemand(8) : Dynamic(8);
+      Watched host = on_demand ? OnDemand(8) : Dynamic(8);
       for (const std::size_t begin : {std::size_t{1}, std::size_t{8}}) {
-        const std::size_t settled = After(scaling, begin, load, 100, now);
+        const std::size_t settled = host.After(begin, load, 100);
         std::size_t workers = settled;
         for (int look = 0; look < 100; ++look) {
-          workers = After(scaling, workers, load, 1, now);
+          workers = host.After(workers, load, 1);
           REQUIRE(workers == settled);
         }
         CHECK(static_cast<double>(settled) >= load);
@@ -112,47 +121,40 @@ TEST_CASE("Scaling: a load that stays comes to rest, whatever it is") {
 }
 
 TEST_CASE("Scaling: on demand one is enough until it is nearly busy") {
-  Time now = kStart;
-  Scaling scaling = OnDemand(4);
-  CHECK(After(scaling, 1, 0.7, 20, now) == 1);
-  CHECK(After(scaling, 1, 0.8, 1, now) == 2);
-  CHECK(After(scaling, 2, 0.8, 20, now) == 2);
-  CHECK(After(scaling, 2, 0.7, 12, now) == 1);
+  Watched host = OnDemand(4);
+  CHECK(host.After(1, 0.7, 20) == 1);
+  CHECK(host.After(1, 0.8, 1) == 2);
+  CHECK(host.After(2, 0.8, 20) == 2);
+  CHECK(host.After(2, 0.7, 12) == 1);
 }
 
 TEST_CASE("Scaling: on demand all leave when nothing was asked for so long") {
-  Time now = kStart;
-  Scaling scaling = OnDemand(4);
-  CHECK(After(scaling, 1, 0.1, 1, now) == 1);
-  CHECK(After(scaling, 1, 0.0, 9, now) == 1);
-  CHECK(After(scaling, 1, 0.0, 1, now) == 0);
-  CHECK(After(scaling, 0, 0.0, 5, now) == 0);
+  Watched host = OnDemand(4);
+  CHECK(host.After(1, 0.1, 1) == 1);
+  CHECK(host.After(1, 0.0, 9) == 1);
+  CHECK(host.After(1, 0.0, 1) == 0);
+  CHECK(host.After(0, 0.0, 5) == 0);
 
   // One that was started because somebody asked stays as long, though nothing was seen of it yet.
-  now += 1h;
-  scaling.OnDemand(now);
-  CHECK(After(scaling, 1, 0.0, 9, now) == 1);
-  CHECK(After(scaling, 1, 0.0, 1, now) == 0);
+  host.now += 1h;
+  host.scaling.OnDemand(host.now);
+  CHECK(host.After(1, 0.0, 9) == 1);
+  CHECK(host.After(1, 0.0, 1) == 0);
 }
 
 TEST_CASE("Scaling: requests that wait without any load keep a worker") {
-  Time now = kStart;
-  Scaling scaling = OnDemand(4);
+  Watched host = OnDemand(4);
   for (int look = 0; look < 100; ++look) {
-    now += Scaling::kInterval;
-    REQUIRE(scaling.Wanted({.workers = 1, .load = 0, .has_worked = true}, now) == 1);
+    REQUIRE(host.Look({.workers = 1, .load = 0, .has_worked = true}) == 1);
   }
 }
 
 TEST_CASE("Scaling: the last one stays while nobody can hold its connections") {
-  Time now = kStart;
-  Scaling scaling = OnDemand(4);
+  Watched host = OnDemand(4);
   for (int look = 0; look < 100; ++look) {
-    now += Scaling::kInterval;
-    REQUIRE(scaling.Wanted({.workers = 1, .may_all_leave = false}, now) == 1);
+    REQUIRE(host.Look({.workers = 1, .may_all_leave = false}) == 1);
   }
-  now += Scaling::kInterval;
-  CHECK(scaling.Wanted({.workers = 1}, now) == 0);
+  CHECK(host.Look({.workers = 1}) == 0);
 }
 
 TEST_CASE("CrashWindow: only those within the time count, and without a limit none") {
