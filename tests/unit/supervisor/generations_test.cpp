@@ -2,7 +2,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
@@ -36,45 +35,19 @@ struct Behaviour {
   int cannot_take_over = 0;
 };
 
-/// A supervisor in a process of its own that becomes the next one by starting over in the same process, with what it hands
-/// over encoded and decoded. What it logs, and its workers say, arrives in `events`.
+/// A host that becomes the next one by starting over in the same process, with what it hands over encoded and decoded.
 ///
 /// Not imitated: execve(2), the real worker, and the program around them.
-class ReloadedHost {
+class ReloadedHost : public HostProcess {
  public:
   ReloadedHost(const Settings& settings, Behaviour behaviour)
       : settings_(settings), behaviour_(std::move(behaviour)) {
-    pid_ = ForkWithoutOutput();
-    if (pid_ == 0) {
-      events.BecomeWriter();
-      ::_exit(Run({}, 1));
-    }
-    events.BecomeReader();
+    Start([this] { return Run({}, 1); });
   }
-  ReloadedHost(const ReloadedHost&) = delete;
-  ReloadedHost& operator=(const ReloadedHost&) = delete;
-  ~ReloadedHost() {
-    if (pid_ > 0) {
-      ::kill(pid_, SIGKILL);
-      ::waitpid(pid_, nullptr, 0);
-    }
-  }
-
-  void Signal(int signal) const { ::kill(pid_, signal); }
-
-  int AwaitExit() {
-    rest_ = events.AwaitEnd();
-    int status = 0;
-    ::waitpid(std::exchange(pid_, -1), &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  }
-  [[nodiscard]] const std::string& Rest() const { return rest_; }
-
-  EventPipe events;
 
  private:
   int Run(std::optional<Handover> taken_over, int number) {
-    try {
+    return Supervised([&] {
       Generations generations;
       generations.taken_over = std::move(taken_over);
       generations.become_trial = [this](const Handover& handover) {
@@ -88,33 +61,16 @@ class ReloadedHost {
       generations.output = [this](std::string_view lines) {
         events.Say("trial: " + std::string(lines.substr(0, lines.size() - 1)));
       };
-      const int exit_code = Supervise(
+      return Supervise(
           settings_, ListeningSockets{},
           [&](const WorkerStart& start) { return behaviour_.worker(start, events, number); },
-          [&](options::LogLevel, std::string_view line) {
-            events.Say("log: " + std::string(line));
-          },
-          {}, std::move(generations));
-      const bool is_childless = ::waitpid(-1, nullptr, WNOHANG) == -1 && errno == ECHILD;
-      return is_childless ? exit_code : 97;
-    } catch (const std::exception& error) {
-      events.Say(std::string("exception: ") + error.what());
-      return 98;
-    }
+          [&](options::LogLevel, std::string_view line) { Log(line); }, {}, std::move(generations));
+    });
   }
 
   Settings settings_;
   Behaviour behaviour_;
-  pid_t pid_ = -1;
-  std::string rest_;
 };
-
-Settings Workers(std::size_t count) {
-  Settings settings;
-  settings.workers = count;
-  settings.drain_timeout = milliseconds{600'000};  // none of the waits may be for this
-  return settings;
-}
 
 /// Serves until SIGTERM, and says what came with it.
 int ServingWorker(const WorkerStart& start, EventPipe& events, int generation) {

@@ -46,81 +46,33 @@ using worker::WorkerStart;
 
 using TestWorker = std::function<int(const WorkerStart&, EventPipe&)>;
 
-/// A supervisor in a process of its own. Everything that it logs and its workers say arrives in
-/// `events`, in order, and ends when the last of these processes is gone.
-///
 /// Not imitated: the real worker, main(), and the web server around them.
-class SupervisedHost {
+class SupervisedHost : public HostProcess {
  public:
   SupervisedHost(
       const Settings& settings, const TestWorker& worker, bool spawned = false,
       const std::function<void(EventPipe&)>& before = [](EventPipe&) {}) {
-    pid_ = ForkWithoutOutput();
-    if (pid_ == 0) {
-      events.BecomeWriter();
+    Start([&] {
       before(events);
-      ::_exit(Run(settings, worker, spawned));
-    }
-    events.BecomeReader();
+      return Supervised([&] { return Run(settings, worker, spawned); });
+    });
   }
-  SupervisedHost(const SupervisedHost&) = delete;
-  SupervisedHost& operator=(const SupervisedHost&) = delete;
-  ~SupervisedHost() {
-    if (pid_ > 0) {
-      ::kill(pid_, SIGKILL);
-      ::waitpid(pid_, nullptr, 0);
-    }
-  }
-
-  void Signal(int signal) const { ::kill(pid_, signal); }
-
-  /// The exit code of the supervisor, once all its processes are gone; -1: it was killed.
-  int AwaitExit() {
-    rest_ = events.AwaitEnd();
-    int status = 0;
-    ::waitpid(std::exchange(pid_, -1), &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  }
-
-  /// What came before the end, and nobody awaited.
-  [[nodiscard]] const std::string& Rest() const { return rest_; }
-
-  EventPipe events;
 
  private:
   int Run(const Settings& settings, const TestWorker& worker, bool spawned) {
-    try {
-      ListeningSockets sockets =
-          settings.listen.empty() ? ListeningSockets{} : OpenListeners(settings);
-      sockets.spawned = spawned;
-      if (!settings.control.empty()) sockets.control.emplace(OpenControl(settings.control));
-      const int exit_code = Supervise(
-          settings, std::move(sockets),
-          [&](const WorkerStart& start) { return worker(start, events); },
-          [&](options::LogLevel, std::string_view line) {
-            events.Say("log: " + std::string(line));
-          },
-          [&](std::uint64_t fingerprint) {
-            events.Say("new mappings " + std::to_string(fingerprint));
-          });
-      const bool is_childless = ::waitpid(-1, nullptr, WNOHANG) == -1 && errno == ECHILD;
-      return is_childless ? exit_code : 97;
-    } catch (const std::exception& error) {
-      events.Say(std::string("exception: ") + error.what());
-      return 98;
-    }
+    ListeningSockets sockets =
+        settings.listen.empty() ? ListeningSockets{} : OpenListeners(settings);
+    sockets.spawned = spawned;
+    if (!settings.control.empty()) sockets.control.emplace(OpenControl(settings.control));
+    return Supervise(
+        settings, std::move(sockets),
+        [&](const WorkerStart& start) { return worker(start, events); },
+        [&](options::LogLevel, std::string_view line) { Log(line); },
+        [&](std::uint64_t fingerprint) {
+          events.Say("new mappings " + std::to_string(fingerprint));
+        });
   }
-
-  pid_t pid_ = -1;
-  std::string rest_;
 };
-
-Settings Workers(std::size_t count) {
-  Settings settings;
-  settings.workers = count;
-  settings.drain_timeout = milliseconds{600'000};  // none of the waits may be for this
-  return settings;
-}
 
 /// The last word of an event: its process id.
 pid_t ProcessOf(const std::string& event) {

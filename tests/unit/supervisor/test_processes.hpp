@@ -8,6 +8,8 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <functional>
@@ -19,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "host/options/settings.hpp"
 #include "host/supervisor/file_descriptor.hpp"
 
 namespace weft::host::supervisor {
@@ -149,6 +152,75 @@ inline pid_t ForkWithoutOutput() {
   std::fflush(nullptr);
   return ::fork();
 }
+
+/// So many workers.
+inline options::Settings Workers(std::size_t count) {
+  options::Settings settings;
+  settings.workers = count;
+  settings.drain_timeout = std::chrono::milliseconds{600'000};  // none of the waits may be for this
+  return settings;
+}
+
+/// A supervisor in a process of its own. What it logs, and its workers say, arrives in `events`, in order, and ends when the
+/// last of these processes is gone.
+class HostProcess {
+ public:
+  HostProcess(const HostProcess&) = delete;
+  HostProcess& operator=(const HostProcess&) = delete;
+
+  void Signal(int signal) const { ::kill(pid_, signal); }
+
+  /// The exit code of the supervisor, once all its processes are gone; -1: it was killed.
+  int AwaitExit() {
+    rest_ = events.AwaitEnd();
+    int status = 0;
+    ::waitpid(std::exchange(pid_, -1), &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+  /// What came before the end, and nobody awaited.
+  [[nodiscard]] const std::string& Rest() const { return rest_; }
+
+  EventPipe events;
+
+ protected:
+  HostProcess() = default;
+  ~HostProcess() {
+    if (pid_ > 0) {
+      ::kill(pid_, SIGKILL);
+      ::waitpid(pid_, nullptr, 0);
+    }
+  }
+
+  /// What `run` returns is the exit code of the process.
+  void Start(const std::function<int()>& run) {
+    pid_ = ForkWithoutOutput();
+    if (pid_ == 0) {
+      events.BecomeWriter();
+      ::_exit(run());
+    }
+    events.BecomeReader();
+  }
+
+  /// In the process: what `supervise` returns, 97 when it leaves a child behind, 98 for an exception, which is told.
+  int Supervised(const std::function<int()>& supervise) {
+    try {
+      const int exit_code = supervise();
+      const bool is_childless = ::waitpid(-1, nullptr, WNOHANG) == -1 && errno == ECHILD;
+      return is_childless ? exit_code : 97;
+    } catch (const std::exception& error) {
+      events.Say(std::string("exception: ") + error.what());
+      return 98;
+    }
+  }
+
+  /// For Supervise().
+  void Log(std::string_view line) { events.Say("log: " + std::string(line)); }
+
+ private:
+  pid_t pid_ = -1;
+  std::string rest_;
+};
 
 /// What `report` returns in a child process of its own: for what changes the process (descriptors
 /// with fixed numbers, the environment, the user).
