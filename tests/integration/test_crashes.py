@@ -12,6 +12,7 @@ import subprocess
 import pytest
 
 import fcgi
+from memory_group import MemoryGroup, NoGroup
 from processes import wait_for
 
 ENTRIES = [("/plain", "Plain"), ("/async", "Async"), ("/hold", "Hold")]
@@ -149,6 +150,39 @@ def test_memory_that_runs_out_uncaught_is_told(start_crashes, without_asan):
     report = report_of(host)
     assert report["cause"] == "out_of_memory"
     assert report["explanation"] == "out of memory: nobody caught std::bad_alloc"
+
+
+@pytest.fixture
+def memory_group():
+    """Room for a host, and for a handler that takes all the memory there is."""
+    try:
+        group = MemoryGroup(limit=512 << 20)
+    except NoGroup as reason:
+        pytest.skip(str(reason))
+    with group:
+        yield group
+
+
+def test_what_the_kernel_kills_for_want_of_memory_is_told(memory_group, start_crashes):
+    host = start_crashes(preexec_fn=memory_group.enter)
+    held = host.begin("/hold")
+    assert held.read_record().type == fcgi.STDOUT
+    [worker] = host.workers()
+    crash(host, "/plain?how=memory")
+    report = report_of(host)
+    assert (report["pid"], report["signal"], report["cause"]) == (worker, "SIGKILL", "oom_kill")
+    assert "the kernel has killed it for want of memory" in report["explanation"]
+    assert sorted(request["path"] for request in report["held_requests"]) == ["/hold", "/plain"]
+    assert memory_group.kills() == 1
+    held.close()
+    wait_for("another process", lambda: set(host.workers()) - {worker})
+    # One that is killed by somebody else meanwhile is not told so.
+    with host.begin("/hold") as held:
+        assert held.read_record().type == fcgi.STDOUT
+        os.kill(host.workers()[0], signal.SIGKILL)
+        report = report_of(host, 2)
+    assert (report["signal"], report["cause"]) == ("SIGKILL", "SIGKILL")
+    assert memory_group.kills() == 1
 
 
 @pytest.mark.parametrize("number, explanation", [
