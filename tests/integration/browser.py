@@ -1,5 +1,6 @@
 """A real browser, headless, without a driver: what it is to do stands in the page that it opens."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -9,7 +10,7 @@ from processes import processes_that_mention, wait_for
 PROGRAM = "/usr/bin/chromium"
 
 
-class Browser:
+class Chromium:
     """Debian's Chromium, which shows one page. Use it as a context manager: at its end no process of it is left."""
 
     OPTIONS = [
@@ -33,24 +34,23 @@ class Browser:
         "--disable-breakpad",
     ]
 
-    def __init__(self, processes, url):
+    def __init__(self, processes, *arguments, started_by=(), **options):
+        """`started_by`: a command that becomes the program which its last arguments name."""
         assert os.path.exists(PROGRAM), f"{PROGRAM} is not there: scripts/setup --test installs it"
         self.profile = profile = processes.run_dir / "browser"
-        profile.mkdir()
+        profile.mkdir(exist_ok=True)
         # All that it writes is below the profile.
         environment = {**os.environ, "HOME": str(profile), "TMPDIR": str(profile),
                        "XDG_CONFIG_HOME": str(profile / "config"), "XDG_CACHE_HOME": str(profile / "cache"),
                        "DBUS_SESSION_BUS_ADDRESS": "disabled:", "CHROMIUM_FLAGS": ""}
         self.process = processes.start(
-            "browser", [PROGRAM, *self.OPTIONS, f"--user-data-dir={profile / 'data'}", url], env=environment)
-
-    def has_ended(self):
-        """Whether it has ended by itself. It is not yet waited for: until close() its group keeps its number."""
-        return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+            "browser", [*started_by, PROGRAM, *self.OPTIONS, f"--user-data-dir={profile / 'data'}", *arguments],
+            env=environment, **options)
 
     def close(self):
         group = self.process.pid  # it began a session
-        os.killpg(group, signal.SIGKILL)  # there is nothing that it should keep
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)  # there is nothing that it should keep
         self.process.wait()
         # The handler of crashes is a session of its own, and ends when it has nothing left to watch.
         wait_for("the browser's processes to be gone",
@@ -61,6 +61,14 @@ class Browser:
 
     def __exit__(self, *exception):
         self.close()
+
+
+class Browser(Chromium):
+    """One that shows a page of the tests', and is left to itself."""
+
+    def has_ended(self):
+        """Whether it has ended by itself. It is not yet waited for: until close() its group keeps its number."""
+        return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def members_of(group):

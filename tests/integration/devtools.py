@@ -4,34 +4,25 @@ import base64
 import json
 import os
 import select
-import signal
 import time
 
-from browser import PROGRAM, Browser, members_of
-from processes import processes_that_mention, wait_for
+from browser import Chromium
 
 
-class DevTools:
-    """A headless Chromium with one page. Use it as a context manager: at its end no process of it is left.
+class DevTools(Chromium):
+    """One whose page does what it is told.
 
     What the page's console has, and what its Content-Security-Policy refused, is in `complaints`.
     """
 
     def __init__(self, processes, timeout=120):
-        assert os.path.exists(PROGRAM), f"{PROGRAM} is not there: scripts/setup --test installs it"
         self.timeout = timeout
-        self.profile = profile = processes.run_dir / "browser"
-        profile.mkdir(exist_ok=True)
-        environment = {**os.environ, "HOME": str(profile), "TMPDIR": str(profile),
-                       "XDG_CONFIG_HOME": str(profile / "config"), "XDG_CACHE_HOME": str(profile / "cache"),
-                       "DBUS_SESSION_BUS_ADDRESS": "disabled:", "CHROMIUM_FLAGS": ""}
         commands, self.write_end = os.pipe()
         self.read_end, answers = os.pipe()
         # It reads from descriptor 3, and writes to 4.
-        self.process = processes.start(
-            "browser", ["/bin/bash", "-c", f'exec 3<&{commands} 4>&{answers} "$@"', "browser", PROGRAM, *Browser.OPTIONS,
-                        "--remote-debugging-pipe", "--hide-scrollbars", f"--user-data-dir={profile / 'data'}", "about:blank"],
-            env=environment, pass_fds=(commands, answers))
+        super().__init__(processes, "--remote-debugging-pipe", "--hide-scrollbars", "about:blank",
+                         started_by=["/bin/bash", "-c", f'exec 3<&{commands} 4>&{answers} "$@"', "browser"],
+                         pass_fds=(commands, answers))
         os.close(commands)
         os.close(answers)
         self.buffer = b""
@@ -110,17 +101,4 @@ class DevTools:
     def close(self):
         os.close(self.write_end)
         os.close(self.read_end)
-        group = self.process.pid  # it began a session
-        try:
-            os.killpg(group, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.process.wait()
-        wait_for("the browser's processes to be gone",
-                 lambda: not members_of(group) and not processes_that_mention(str(self.profile)))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self.close()
+        super().close()
