@@ -559,6 +559,10 @@ void LogProblems(const std::vector<mappings::Problem>& problems) {
   }
 }
 
+void LogWarnings(const std::vector<std::string>& warnings) noexcept {
+  for (const std::string& warning : warnings) Log(Level::kWarning, warning);
+}
+
 void LogTextOfOther(std::string_view lines, std::string_view event) {
   if (g_set_up.format == options::LogFormat::kText && !g_set_up.sink) {
     WriteUntil(Clock::now(), StandardErrorOfLog(), lines);

@@ -28,6 +28,8 @@ void WriteToStandardError(std::string_view text, std::chrono::milliseconds patie
 void WriteProblems(const std::vector<mappings::Problem>& problems);
 /// The same for a host: where its log is text on standard error; else an event of the log each.
 void LogProblems(const std::vector<mappings::Problem>& problems);
+/// A warning each. Throws nothing.
+void LogWarnings(const std::vector<std::string>& warnings) noexcept;
 /// Whole lines that another process of Weft has written whose log is text on its standard error: as they are, where this one's is
 /// so; else an event of the log each, with the level that the line has. Throws std::bad_alloc.
 void LogTextOfOther(std::string_view lines, std::string_view event);

@@ -199,6 +199,21 @@ bool IsStillWanted(const Settings& settings, const ListeningSockets& sockets) {
   return false;
 }
 
+/// False: the log cannot be opened, which is said, and the host does not start.
+bool OpenLog(const Settings& settings, bool serves_already) {
+  try {
+    observe::SetUpLog(settings);
+  } catch (const std::system_error& error) {
+    observe::Log(LogLevel::kError, std::string(error.what()) + ": name another file with --log");
+    // A host that serves already goes on, and its log is where it is at first; SIGUSR1 does not bring the file back.
+    if (!serves_already) return false;
+    Settings plain = settings;
+    plain.log = {};
+    observe::SetUpLog(plain);
+  }
+  return true;
+}
+
 int ServeChecked(const Settings& settings, const Invocation& invocation,
                  std::optional<Handover>&& taken_over) {
   if (!taken_over && !(SocketsAreApart(settings) && CrashFolderIsSound(settings))) {
@@ -294,11 +309,16 @@ int ServeChecked(const Settings& settings, const Invocation& invocation,
 
 }  // namespace
 
-int Serve(const Settings& settings, const Invocation& invocation,
+int Serve(const options::ParseResult& parsed, const Invocation& invocation,
           std::optional<Handover> taken_over) {
-  // First of all: a signal that ended the process once the sockets are open would leave their files.
-  worker::BlockSignals();
+  const Settings& settings = *parsed.settings;
   try {
+    // A host that serves already is inside.
+    if (!taken_over) ChangeRoot(settings);
+    if (!OpenLog(settings, taken_over.has_value())) return options::kExitConfiguration;
+    observe::LogWarnings(parsed.warnings);
+    // Before there is a socket: a signal that ended the process once the sockets are open would leave their files.
+    worker::BlockSignals();
     return ServeChecked(settings, invocation, std::move(taken_over));
   } catch (const ListenError& error) {
     observe::Log(LogLevel::kError, error.what());

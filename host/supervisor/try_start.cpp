@@ -275,16 +275,19 @@ ListeningSockets OpenSockets(const Settings& settings, std::vector<Listener>& kn
   return sockets;
 }
 
-int TryStart(const Settings& settings, const std::optional<options::ConfigText>& config,
-             const std::optional<Handover>& running) {
-  ::signal(SIGPIPE, SIG_IGN);
+int TryStart(const options::ParseResult& parsed, const std::optional<Handover>& running) {
+  const Settings& settings = *parsed.settings;
   try {
+    // The host that wants to know is inside already.
+    if (!running) ChangeRoot(settings);
+    observe::LogWarnings(parsed.warnings);
+    ::signal(SIGPIPE, SIG_IGN);
     if (!SocketsAreApart(settings)) return options::kExitConfiguration;
     if (!LogIsSound(settings)) return options::kExitConfiguration;
     if (!CrashFolderIsSound(settings)) return options::kExitConfiguration;
     const std::optional<Identity> identity = FindIdentity(settings);
     if (!SoundMappings(settings, identity)) return options::kExitConfiguration;
-    if (running) return TryForHost(settings, identity, config, *running);
+    if (running) return TryForHost(settings, identity, parsed.config, *running);
     if (!HasWhoAnswers(settings)) return options::kExitConfiguration;
     GiveUpPrivileges(settings, identity, /*spawned=*/false);
     return worker::TryWorker({.settings = settings});

@@ -38,8 +38,7 @@ namespace weft::host::supervisor {
 /// started by hand, and no socket is opened.
 ///
 /// Threads: call while there is only one. Throws std::bad_alloc alone.
-[[nodiscard]] int TryStart(const options::Settings& settings,
-                           const std::optional<options::ConfigText>& config,
+[[nodiscard]] int TryStart(const options::ParseResult& parsed,
                            const std::optional<Handover>& running);
 
 }  // namespace weft::host::supervisor
