@@ -690,6 +690,22 @@ std::vector<Listener> OpenMetrics(const Settings& settings, std::vector<Listener
   return listeners;
 }
 
+ListeningSockets OpenSockets(const Settings& settings, std::vector<Listener>& known) {
+  ListeningSockets sockets = OpenListeners(settings, known);
+  sockets.metrics = OpenMetrics(settings, known);
+  if (settings.control.empty()) return sockets;
+  const auto at = std::find_if(known.begin(), known.end(), [&](const Listener& listener) {
+    return listener.Source() == ControlSource(settings.control);
+  });
+  if (at == known.end()) {
+    sockets.control.emplace(OpenControl(settings.control));
+  } else {
+    sockets.control.emplace(std::move(*at));
+    known.erase(at);
+  }
+  return sockets;
+}
+
 void EnsureStandardDescriptors() {
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (::fcntl(descriptor, F_GETFD) != -1 || errno != EBADF) continue;

@@ -149,6 +149,13 @@ struct ListeningSockets {
 /// What their Source() is; empty: there are none.
 [[nodiscard]] std::string MetricsSource(const options::Settings& settings);
 
+/// All sockets of `settings`, those of --control and --metrics-listen among them: those of `known` that are wanted still, out of
+/// there, and new ones.
+///
+/// Throws ListenError. Threads: as OpenListeners().
+[[nodiscard]] ListeningSockets OpenSockets(const options::Settings& settings,
+                                           std::vector<Listener>& known);
+
 /// Opens /dev/null on each of descriptors 0, 1 and 2 that is closed, as FastCGI allows a web server
 /// to leave 1 and 2. Else the next socket becomes descriptor 2, and log lines go to a client.
 void EnsureStandardDescriptors();

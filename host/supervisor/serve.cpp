@@ -26,8 +26,8 @@
 #include "host/supervisor/privileges.hpp"
 #include "host/supervisor/service_manager.hpp"
 #include "host/supervisor/spawner.hpp"
+#include "host/supervisor/start_checks.hpp"
 #include "host/supervisor/supervisor.hpp"
-#include "host/supervisor/try_start.hpp"
 #include "host/worker/worker.hpp"
 #include "mappings/fingerprint.hpp"
 #include "mappings/loader.hpp"
@@ -320,21 +320,8 @@ int Serve(const options::ParseResult& parsed, const Invocation& invocation,
     // Before there is a socket: a signal that ended the process once the sockets are open would leave their files.
     worker::BlockSignals();
     return ServeChecked(settings, invocation, std::move(taken_over));
-  } catch (const ListenError& error) {
-    observe::Log(LogLevel::kError, error.what());
-    return error.ExitCode();
-  } catch (const PrivilegeError& error) {
-    observe::Log(LogLevel::kError, error.what());
-    return error.ExitCode();
-  } catch (const std::system_error& error) {
-    observe::Log(LogLevel::kError, std::string("cannot serve: ") + error.what());
-    return options::ExitCodeFor(error.code());
-  } catch (const std::bad_alloc&) {
-    observe::Log(LogLevel::kError, "cannot serve: there is no memory: free some, or grant more");
-    return options::kExitSystem;
-  } catch (const std::exception& error) {
-    observe::Log(LogLevel::kError, std::string("cannot serve, a fault of Weft: ") + error.what());
-    return options::kExitSoftware;
+  } catch (const std::exception&) {
+    return TellFailure("cannot serve");
   }
 }
 

@@ -21,7 +21,7 @@ namespace weft::host::supervisor {
 ///
 /// Every problem is a line on standard error.
 /// Takes over the process's signals and never gives them back.
-/// Threads: call while there is only one. Throws nothing but std::bad_alloc.
+/// Threads: call while there is only one. Throws nothing.
 [[nodiscard]] int Serve(const options::ParseResult& parsed, const Invocation& invocation,
                         std::optional<Handover> taken_over);
 

@@ -1,6 +1,5 @@
 #include "host/supervisor/try_start.hpp"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -8,13 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <exception>
-#include <filesystem>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -22,48 +19,21 @@
 #include <variant>
 #include <vector>
 
-#include "host/observe/access_log.hpp"
-#include "host/observe/line_sink.hpp"
 #include "host/observe/log.hpp"
 #include "host/options/exit_code.hpp"
+#include "host/supervisor/file_descriptor.hpp"
+#include "host/supervisor/listener.hpp"
+#include "host/supervisor/privileges.hpp"
+#include "host/supervisor/start_checks.hpp"
 #include "host/supervisor/trial.hpp"
 #include "host/worker/message.hpp"
 #include "host/worker/worker.hpp"
-#include "mappings/loader.hpp"
 
 namespace weft::host::supervisor {
 namespace {
 
 using options::LogLevel;
 using options::Settings;
-
-bool LogIsSound(const Settings& settings) {
-  try {
-    observe::CheckLog(settings);
-    return true;
-  } catch (const std::system_error& error) {
-    observe::Log(LogLevel::kError, std::string(error.what()) + ": name another file with --log");
-    return false;
-  }
-}
-
-bool LogsAreSound(const Settings& settings) {
-  try {
-    observe::AccessLog::Check(settings.access_log);
-    if (!settings.slow_log.empty()) observe::LineSink::CheckFile(settings.slow_log, "slow log");
-    return true;
-  } catch (const std::system_error& error) {
-    observe::Log(LogLevel::kError, std::string(error.what()) +
-                                       ": name another file with --access-log, or --slow-log");
-    return false;
-  }
-}
-
-std::filesystem::path UnixPath(const options::ListenAddress& address) {
-  const auto* const unix_address = std::get_if<options::UnixAddress>(&address);
-  return unix_address == nullptr ? std::filesystem::path()
-                                 : std::filesystem::path(unix_address->path).lexically_normal();
-}
 
 /// What it came to that the modules were loaded and started by a process with a worker's rights.
 struct WorkersTrial {
@@ -90,11 +60,8 @@ constexpr std::string_view kDone = "done";
     if (exit_code == options::kExitOk) {
       static_cast<void>(::send(channel, kDone.data(), kDone.size(), MSG_NOSIGNAL));
     }
-  } catch (const PrivilegeError& error) {
-    observe::Log(LogLevel::kError, error.what());
-    exit_code = error.ExitCode();
-  } catch (const std::exception& error) {
-    observe::Log(LogLevel::kError, std::string("cannot be tried: ") + error.what());
+  } catch (const std::exception&) {
+    exit_code = TellFailure("cannot be tried");
   }
   std::fflush(nullptr);
   ::_exit(exit_code);
@@ -200,81 +167,6 @@ int TryForHost(const Settings& settings, const std::optional<Identity>& identity
 
 }  // namespace
 
-bool SocketsAreApart(const Settings& settings) {
-  const std::filesystem::path control = std::filesystem::path(settings.control).lexically_normal();
-  const std::filesystem::path metrics =
-      settings.metrics_listen ? UnixPath(*settings.metrics_listen) : std::filesystem::path();
-  const auto refuse = [](const std::string& one, const char* other) {
-    observe::Log(LogLevel::kError,
-                 one + " is the path of " + other + ", too: give it one of its own");
-    return false;
-  };
-  for (const options::ListenAddress& address : settings.listen) {
-    const std::filesystem::path path = UnixPath(address);
-    if (path.empty()) continue;
-    if (path == control) return refuse("--control " + settings.control, "--listen");
-    if (path == metrics) {
-      return refuse("--metrics-listen " + options::ToString(*settings.metrics_listen), "--listen");
-    }
-  }
-  if (!metrics.empty() && metrics == control) {
-    return refuse("--metrics-listen " + options::ToString(*settings.metrics_listen), "--control");
-  }
-  return true;
-}
-
-bool CrashFolderIsSound(const Settings& settings) {
-  const std::string& folder = settings.crash_dir;
-  if (folder.empty()) return true;
-  std::error_code error;
-  const bool is_folder = std::filesystem::is_directory(folder, error);
-  if (is_folder && ::faccessat(AT_FDCWD, folder.c_str(), W_OK | X_OK, AT_EACCESS) == 0) return true;
-  observe::Log(LogLevel::kError,
-               "--crash-dir " + folder + ": " +
-                   (is_folder ? std::generic_category().message(errno) +
-                                    ": let the user write there who starts the host"
-                              : std::string("there is no such folder: make it")) +
-                   ", or name another folder");
-  return false;
-}
-
-bool HasWhoAnswers(const Settings& settings) {
-  if (settings.WorkerCount(/*spawned=*/false) != 0) return true;
-  const char* const option = !settings.control.empty() ? "--control"
-                             : settings.metrics_listen ? "--metrics-listen"
-                                                       : nullptr;
-  if (option == nullptr) return true;
-  observe::Log(LogLevel::kError, std::string(option) +
-                                     " needs a supervisor to answer on it, and there is none: give "
-                                     "--workers 1 or more, or leave " +
-                                     option + " out");
-  return false;
-}
-
-std::shared_ptr<const mappings::MappingTable> SoundMappings(
-    const Settings& settings, const std::optional<Identity>& identity) {
-  const ActingAs as_handlers(identity);
-  mappings::LoadResult loaded = mappings::Load(settings.Mappings());
-  observe::LogProblems(loaded.problems);
-  return loaded.table && LogsAreSound(settings) ? std::move(loaded.table) : nullptr;
-}
-
-ListeningSockets OpenSockets(const Settings& settings, std::vector<Listener>& known) {
-  ListeningSockets sockets = OpenListeners(settings, known);
-  sockets.metrics = OpenMetrics(settings, known);
-  if (settings.control.empty()) return sockets;
-  const auto at = std::find_if(known.begin(), known.end(), [&](const Listener& listener) {
-    return listener.Source() == ControlSource(settings.control);
-  });
-  if (at == known.end()) {
-    sockets.control.emplace(OpenControl(settings.control));
-  } else {
-    sockets.control.emplace(std::move(*at));
-    known.erase(at);
-  }
-  return sockets;
-}
-
 int TryStart(const options::ParseResult& parsed, const std::optional<Handover>& running) {
   const Settings& settings = *parsed.settings;
   try {
@@ -291,15 +183,8 @@ int TryStart(const options::ParseResult& parsed, const std::optional<Handover>& 
     if (!HasWhoAnswers(settings)) return options::kExitConfiguration;
     GiveUpPrivileges(settings, identity, /*spawned=*/false);
     return worker::TryWorker({.settings = settings});
-  } catch (const ListenError& error) {
-    observe::Log(LogLevel::kError, error.what());
-    return error.ExitCode();
-  } catch (const PrivilegeError& error) {
-    observe::Log(LogLevel::kError, error.what());
-    return error.ExitCode();
-  } catch (const std::system_error& error) {
-    observe::Log(LogLevel::kError, std::string("cannot be tried: ") + error.what());
-    return options::ExitCodeFor(error.code());
+  } catch (const std::exception&) {
+    return TellFailure("cannot be tried");
   }
 }
 
