@@ -907,7 +907,8 @@ void AppendLogging(std::vector<Option>& table) {
       kGroup, "crash-dir", "none|DIR", "none",
       "Folder for the reports of workers' crashes, a JSON file each that the supervisor's user "
       "alone "
-      "may read; the last 100 are kept. The log has them in any case.",
+      "may read; the last 100 are kept. The log has them in any case. A process without a "
+      "supervisor writes none, and does not start.",
       [](Settings& settings, std::string_view text) {
         if (text != "none" && (text.empty() || text.front() != '/')) {
           throw BadValue(Quoted(text) + " is no absolute path: give the folder from the root on");

@@ -78,6 +78,7 @@ std::string_view Settings::NeedsSupervisor() const {
   if (recycle_age.count() != 0) return "--recycle-age";
   if (recycle_memory != 0) return "--recycle-memory";
   if (max_crashes) return "--max-crashes";
+  if (!crash_dir.empty()) return "--crash-dir";
   return {};
 }
 

@@ -402,6 +402,7 @@ def test_workers_that_are_asked_to_end_are_no_crashes(start_model):
     (["--worker-idle-timeout", "3s"], "give --process-model dynamic or ondemand"),
     (["--process-model", "dynamic", "--workers", "0"], "a process that serves itself (--workers 0)"),
     (["--recycle-age", "1h", "--workers", "0"], "--recycle-age: a process that serves itself (--workers 0)"),
+    (["--crash-dir", "/tmp", "--workers", "0"], "--crash-dir: a process that serves itself (--workers 0)"),
     (["--process-model", "dynamic", "--workers", "2", "--min-workers", "3"], "3 is more than --workers, 2"),
     (["--process-model", "dynamic", "--min-spare-workers", "2", "--max-spare-workers", "2"], "is not more than"),
     (["--max-crashes", "3"], "has no time"),

@@ -506,6 +506,8 @@ TEST_CASE("Parse: process models and what goes with them") {
   CHECK(on_demand.WorkerIdleTimeout() == std::chrono::seconds(10));
   CHECK(Settings{}.MinWorkers() == 1);
   CHECK(Settings{}.NeedsSupervisor().empty());
+  CHECK(ParseServe({"--crash-dir", "/a"}).settings->NeedsSupervisor() == "--crash-dir");
+  CHECK(ParseServe({"--crash-dir", "none", "--workers", "0"}).settings.has_value());
   // One more than what is told.
   CHECK(ParseServe({"--process-model", "dynamic", "--min-spare-workers", "3"})
             .settings->MaxSpareWorkers() == 4);
@@ -531,6 +533,9 @@ TEST_CASE("Parse: what a process model has no use for, or cannot be, is refused"
        "that: give --workers 1 or more"},
       {{"--workers", "0", "--recycle-memory", "1G"},
        "weft: --recycle-memory: a process that serves itself (--workers 0) has nobody who could do "
+       "that: give --workers 1 or more"},
+      {{"--workers", "0", "--crash-dir", "/var/lib/weft"},
+       "weft: --crash-dir: a process that serves itself (--workers 0) has nobody who could do "
        "that: give --workers 1 or more"},
       {{"--process-model", "dynamic", "--workers", "2", "--min-workers", "3"},
        "weft: --min-workers: 3 is more than --workers, 2: lower the one or raise the other"},
