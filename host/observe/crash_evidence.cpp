@@ -7,6 +7,8 @@
 #include <memory>
 #include <type_traits>
 
+#include "host/observe/secret_fields.hpp"
+
 namespace weft::host::observe {
 
 namespace {
@@ -120,7 +122,8 @@ CrashFacts ReadEvidence(const CrashEvidence& evidence, std::chrono::steady_clock
   facts.role = Bounded(copy->role, CrashRole::kPool);
   facts.overflow = TextOf(copy->overflow);
   facts.advice = TextOf(copy->advice);
-  facts.work = TextOf(copy->work);
+  // The worker could not: a signal's handler takes no memory.
+  facts.work = WithoutSecrets(copy->work.View());
   facts.message = TextOf(copy->message);
   const auto modules = std::min<std::size_t>(copy->modules, CrashEvidence::kModules);
   const auto frames = std::min<std::size_t>(copy->frames, CrashEvidence::kFrames);

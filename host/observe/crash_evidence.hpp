@@ -178,7 +178,7 @@ struct CrashFacts {
   std::int64_t thread = 0;
   std::string thread_name{};
   CrashRole role = CrashRole::kOther;
-  std::string work{};
+  std::string work{};  ///< without the secrets in its query
   std::string overflow{};
   std::string advice{};
   std::string message{};

@@ -102,6 +102,7 @@ def test_a_crash_is_told_with_its_cause_its_request_and_its_stack(start_crashes,
     assert (report["request"], report["handler"]) == (held["id"], class_name)
     assert report["message"].startswith(f"crash of worker {report['pid']}: {ended_by} after ")
     assert "secret" not in json.dumps(report["held_requests"])
+    assert "&secret=(masked)" in report["work"] and "secret=1" not in json.dumps(report)
     wait_for("another process", lambda: set(host.workers()) - {report["pid"]})
     assert host.begin("/hold").read_record().type == fcgi.STDOUT
 

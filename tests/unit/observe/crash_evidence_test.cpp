@@ -45,7 +45,9 @@ TEST_CASE("CrashEvidence: what is held is read, the one that crashed first and t
   evidence->step = CrashStep::kWork;
   evidence->signal = SIGSEGV;
   evidence->request = 2;
+  evidence->work.Set("request 1-2 GET /a?y=2&token=abc&z=3: shop::Report");
   const auto facts = ReadEvidence(*evidence, now);
+  CHECK(facts.work == "request 1-2 GET /a?y=2&token=(masked)&z=3: shop::Report");
   REQUIRE(facts.requests.size() == 3);
   CHECK(facts.requests[0].number == 2);
   CHECK(facts.requests[0].has_crashed);
