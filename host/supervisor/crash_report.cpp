@@ -293,6 +293,35 @@ std::string EndWords(const CrashReport& report) {
                          : " before it was ready" + AsItLoads(exit.loading));
 }
 
+constexpr std::string_view kFilePrefix = "weft-crash-";
+constexpr std::string_view kFileSuffix = ".json";
+constexpr std::string_view kUnfinished = ".new";  ///< behind the suffix, until it is whole
+
+/// Reports beyond kMaxCrashFiles, and what is not whole and never will be. What cannot be looked at or removed stays.
+void RemoveOldFiles(const std::filesystem::path& directory) {
+  namespace fs = std::filesystem;
+  const auto now = fs::file_time_type::clock::now();
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
+    std::error_code ignored;
+    // Whatever else has such a name is not ours.
+    if (at->symlink_status(ignored).type() != fs::file_type::regular) continue;
+    auto name = at->path().filename().string();
+    const bool is_whole = !name.ends_with(kUnfinished);
+    if (!is_whole) name.resize(name.size() - kUnfinished.size());
+    if (!name.starts_with(kFilePrefix) || !name.ends_with(kFileSuffix)) continue;
+    if (is_whole) {
+      files.push_back(at->path());
+    } else if (const auto written = at->last_write_time(ignored);
+               !ignored && now - written > kLeftOverAfter) {
+      ::unlink(at->path().c_str());
+    }
+  }
+  std::ranges::sort(files);
+  for (std::size_t i = 0; i + kMaxCrashFiles < files.size(); ++i) ::unlink(files[i].c_str());
+}
+
 const CrashFacts::Request* Culprit(const CrashFacts& facts) {
   return !facts.requests.empty() && facts.requests.front().has_crashed ? &facts.requests.front()
                                                                        : nullptr;
@@ -480,12 +509,10 @@ std::string WriteCrashFile(const std::string& folder, const CrashReport& report,
   // Their order by name is that by time.
   std::string time = observe::Timestamp(report.at);
   std::erase_if(time, [](char c) { return c == ':' || c == '-'; });
-  constexpr std::string_view kPrefix = "weft-crash-";
-  constexpr std::string_view kSuffix = ".json";
   const std::filesystem::path directory(folder);
-  const auto path = directory / (std::string(kPrefix) + time + "-" + std::to_string(report.pid) +
-                                 std::string(kSuffix));
-  auto temporary = path.string() + ".new";
+  const auto path = directory / (std::string(kFilePrefix) + time + "-" +
+                                 std::to_string(report.pid) + std::string(kFileSuffix));
+  const auto temporary = path.string() + std::string(kUnfinished);
   const int descriptor =
       ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (descriptor < 0) throw std::system_error(errno, std::generic_category(), temporary);
@@ -505,16 +532,7 @@ std::string WriteCrashFile(const std::string& folder, const CrashReport& report,
     ::unlink(temporary.c_str());
     throw std::system_error(error, std::generic_category(), path.string());
   }
-  std::vector<std::filesystem::path> files;
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
-    const auto name = entry.path().filename().string();
-    if (name.starts_with(kPrefix) && name.ends_with(kSuffix)) files.push_back(entry.path());
-  }
-  std::ranges::sort(files);
-  for (std::size_t i = 0; i + kMaxCrashFiles < files.size(); ++i) {
-    std::filesystem::remove(files[i], ignored);
-  }
+  RemoveOldFiles(directory);
   return path.string();
 }
 

@@ -61,8 +61,11 @@ void LogCrash(const CrashReport& report, const std::vector<NamedFrame>& frames,
 
 /// Files of reports that are kept in a folder. 100: weeks of a host that crashes daily, and a hundred times 100 KB at most.
 inline constexpr std::size_t kMaxCrashFiles = 100;
-/// Writes it whole or not at all, readable by this user alone, and removes the oldest beyond kMaxCrashFiles. Returns its path. Throws
-/// std::system_error.
+/// How old a file must be that is not whole, for who has begun it to have ended. 1h: who writes one has some seconds, and the
+/// clock of a file server may be wrong by some minutes.
+inline constexpr std::chrono::hours kLeftOverAfter{1};
+/// Writes it whole or not at all, readable by this user alone, and removes the oldest beyond kMaxCrashFiles, and what others
+/// have left that were killed as they wrote. Returns its path. Throws std::system_error.
 [[nodiscard]] std::string WriteCrashFile(const std::string& folder, const CrashReport& report,
                                          const std::string& json);
 

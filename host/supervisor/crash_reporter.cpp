@@ -11,6 +11,8 @@
 #include <chrono>
 #include <csignal>
 #include <exception>
+#include <new>
+#include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -111,40 +113,99 @@ std::string ReadUntil(Clock::time_point until, int descriptor) {
 
 }  // namespace
 
-CrashReporter::CrashReporter(std::string folder, std::function<void()> be_worker)
-    : folder_(std::move(folder)), be_worker_(std::move(be_worker)) {
-  processes_.reserve(kMaxAtOnce);
+CrashReporter::CrashReporter(std::string folder, std::function<void()> be_worker,
+                             std::function<void()> close)
+    : folder_(std::move(folder)), be_worker_(std::move(be_worker)), close_(std::move(close)) {
+  processes_.reserve(kMaxAtOnce + kMaxWaiting);
 }
 
-void CrashReporter::Tell(const CrashReport& report, const std::function<void()>& close) noexcept {
-  try {
-    const pid_t pid = processes_.size() < kMaxAtOnce ? ::fork() : -1;
-    if (pid > 0) {
-      processes_.push_back(pid);
-      return;
-    }
-    if (pid < 0) {
-      Write(report, FramesWithoutNames(report.facts));
-      return;
-    }
+void CrashReporter::Tell(const CrashReport& report) noexcept {
+  if (processes_.size() < kMaxAtOnce) {
+    Begin(report);
+  } else if (waiting_.size() < kMaxWaiting) {
     try {
-      close();
-      ::alarm(kReportSeconds);
-      Write(report, NamedElsewhere(report));
-    } catch (...) {
-      // No memory.
+      waiting_.push_back(report);
+    } catch (const std::bad_alloc&) {
+      // The supervisor's line has the signal.
     }
-    ::_exit(0);
+  } else {
+    TellInShort(report);
+  }
+}
+
+void CrashReporter::Begin(const CrashReport& report) noexcept {
+  const pid_t pid = ::fork();
+  if (pid > 0) {
+    processes_.push_back(pid);  // it has room
+    return;
+  }
+  if (pid < 0) {
+    TellInShort(report);
+    if (waiting_.empty()) TellOfShort();
+    return;
+  }
+  try {
+    close_();
+    ::alarm(kReportSeconds);
+    Write(report, NamedElsewhere(report));
   } catch (...) {
     // No memory to tell of it; the supervisor's line has the signal.
+  }
+  ::_exit(0);
+}
+
+/// Not with a file: its folder may not answer, and the supervisor is not to wait for it.
+void CrashReporter::TellInShort(const CrashReport& report) noexcept {
+  ++in_short_;
+  try {
+    LogCrash(report, FramesWithoutNames(report.facts), {});
+  } catch (...) {
+    // As above.
+  }
+}
+
+void CrashReporter::TellOfShort() noexcept {
+  if (in_short_ == 0) return;
+  try {
+    const std::string count = in_short_ == 1
+                                  ? "1 report of a crash has"
+                                  : std::to_string(in_short_) + " reports of crashes have";
+    observe::LogAll({.level = observe::Level::kWarning,
+                     .message = count + " no names of functions" +
+                                (folder_.empty() ? "" : ", and no file in --crash-dir") +
+                                ": too many workers crashed at once, or the system had no process "
+                                "for it",
+                     .event = "worker_crash_short",
+                     .is_about_no_request = true});
+    in_short_ = 0;
+  } catch (const std::bad_alloc&) {
+    // Later.
   }
 }
 
 void CrashReporter::Reap() noexcept {
   std::erase_if(processes_, [](pid_t pid) { return ::waitpid(pid, nullptr, WNOHANG) != 0; });
+  while (!waiting_.empty() && processes_.size() < kMaxAtOnce) {
+    Begin(waiting_.front());
+    waiting_.pop_front();
+  }
+  if (waiting_.empty()) TellOfShort();
+}
+
+void CrashReporter::BeginAll() noexcept {
+  for (; !waiting_.empty(); waiting_.pop_front()) {
+    // Some of an attempt that came to nothing may be at work still.
+    if (processes_.size() < processes_.capacity()) {
+      Begin(waiting_.front());
+    } else {
+      TellInShort(waiting_.front());
+    }
+  }
+  TellOfShort();
 }
 
 void CrashReporter::Finish() noexcept {
+  BeginAll();
   for (const pid_t pid : processes_) {
     while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
     }

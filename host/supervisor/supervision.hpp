@@ -108,8 +108,9 @@ class Supervisor {
   void AskForReload();
   void OnDeath(Place& place, int status);
   void OnRetired(Place& place, int status);
-  /// What is known of a worker that has ended, before its part of the figures goes.
+  /// Who has sent a SIGKILL, if one has ended a worker.
   enum class Killer { kOthers, kSupervisor };
+  /// What is known of a worker that has ended, before its part of the figures goes.
   [[nodiscard]] CrashReport ReportOf(const Place& place, pid_t pid, const WorkerExit& exit,
                                      Killer killer);
   /// Tells of it, if it was not to end so.

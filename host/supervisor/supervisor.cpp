@@ -81,7 +81,7 @@ Supervisor::Supervisor(const options::Settings& settings, ListeningSockets socke
       sockets_(std::move(sockets)),
       queues_(QueuesOf(sockets_)),
       service_manager_(spawned_, log_, ServiceOf(generations_.taken_over)),
-      crash_reporter_(settings.crash_dir, generations_.be_worker),
+      crash_reporter_(settings.crash_dir, generations_.be_worker, [this] { CloseDescriptors(); }),
       places_(std::max<std::size_t>(1, settings.WorkerCount(spawned_))),
       scaling_(Scaling::Bounds::Of(settings, places_.size())),
       parked_(settings.process_model == options::ProcessModel::kOnDemand ? ParkedConnections::Room()

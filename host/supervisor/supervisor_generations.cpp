@@ -160,6 +160,7 @@ void Supervisor::BecomeNextWhenIdle() {
     handover.identity = passed_->identity;
     log_(LogLevel::kInfo, "reload " + std::to_string(reload_.number) +
                               ": the new generation can start: it takes over");
+    crash_reporter_.BeginAll();
     problem = std::system_category().message(generations_.take_over(handover));
   } catch (const std::exception& error) {  // no memory, no descriptor
     problem = error.what();

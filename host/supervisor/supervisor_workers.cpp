@@ -345,7 +345,7 @@ CrashReport Supervisor::ReportOf(const Place& place, pid_t pid, const WorkerExit
 }
 
 void Supervisor::TellCrash(const CrashReport& report) {
-  if (IsWorthAReport(report)) crash_reporter_.Tell(report, [this] { CloseDescriptors(); });
+  if (IsWorthAReport(report)) crash_reporter_.Tell(report);
 }
 
 void Supervisor::CloseDescriptors() noexcept {

@@ -147,6 +147,34 @@ TEST_CASE("CrashReport: its file is JSON whatever the names are, and the oldest 
   CHECK_THROWS(static_cast<void>(WriteCrashFile("/nowhere/at/all", report, "{}")));
 }
 
+TEST_CASE("CrashReport: what a writer has left that was killed goes, and nothing else") {
+  namespace fs = std::filesystem;
+  const test::TemporaryFolder folder;
+  const auto old = fs::file_time_type::clock::now() - 2 * kLeftOverAfter;
+  const auto make = [&](const char* name, bool is_old) {
+    std::ofstream(folder.Path() / name) << "{";
+    if (is_old) fs::last_write_time(folder.Path() / name, old);
+  };
+  make("weft-crash-19700101T000000.000Z-1.json.new", true);
+  make("weft-crash-19700101T000000.000Z-2.json.new", false);  // it is being written
+  make("weft-crash-19700101T000000.000Z-3.json", true);
+  make("weft-crash-notes.new", true);
+  make("mine.json.new", true);
+  fs::create_directory(folder.Path() / "weft-crash-4.json.new");
+  fs::last_write_time(folder.Path() / "weft-crash-4.json.new", old);
+  fs::create_symlink("mine.json.new", folder.Path() / "weft-crash-5.json.new");
+  const auto report = Recorded(SIGSEGV);
+  const auto file = WriteCrashFile(folder.Path().string(), report, "{}");
+  CHECK_FALSE(fs::exists(folder.Path() / "weft-crash-19700101T000000.000Z-1.json.new"));
+  for (const auto* const kept :
+       {"weft-crash-19700101T000000.000Z-2.json.new", "weft-crash-19700101T000000.000Z-3.json",
+        "weft-crash-notes.new", "mine.json.new", "weft-crash-4.json.new",
+        "weft-crash-5.json.new"}) {
+    CHECK_MESSAGE(fs::exists(folder.Path() / kept), kept);
+  }
+  CHECK(fs::exists(file));
+}
+
 TEST_CASE("MemoryKills: the count of the group's own file rises, or it does not") {
   const test::TemporaryFolder folder;
   const auto write = [&](const char* name, const std::string& text) {
