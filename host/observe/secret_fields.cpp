@@ -27,10 +27,32 @@ constexpr std::array<std::string_view, 15> kSecretFields{"authorization",
                                                          "x-forwarded-access-token"};
 
 /// The same, the words joined by `_`.
-constexpr std::array<std::string_view, 18> kSecretParameters{
-    "password", "passwd",       "pwd",       "passphrase",    "secret",     "client_secret",
-    "token",    "access_token", "id_token",  "refresh_token", "csrf_token", "api_key",
-    "apikey",   "access_key",   "signature", "sig",           "session_id", "sessionid"};
+constexpr std::array<std::string_view, 26> kSecretParameters{"password",
+                                                             "passwd",
+                                                             "pwd",
+                                                             "passphrase",
+                                                             "secret",
+                                                             "client_secret",
+                                                             "token",
+                                                             "access_token",
+                                                             "id_token",
+                                                             "refresh_token",
+                                                             "csrf_token",
+                                                             "api_key",
+                                                             "apikey",
+                                                             "access_key",
+                                                             "signature",
+                                                             "sig",
+                                                             "session_id",
+                                                             "sessionid",
+                                                             "jwt",
+                                                             "assertion",
+                                                             "client_assertion",
+                                                             "x_amz_signature",
+                                                             "x_amz_credential",
+                                                             "x_amz_security_token",
+                                                             "x_goog_signature",
+                                                             "x_goog_credential"};
 
 constexpr char Lowered(char c, char joiner) noexcept {
   return c == '-' || c == '_' ? joiner : mappings::ToLower(c);

@@ -113,6 +113,14 @@ TEST_CASE("Secrets: are masked in whatever has URLs or parameters in it") {
   CHECK(shown("/a?%=a&%5D=a&%p=a&[]=a&password%=a") == "/a?%=a&%5D=a&%p=a&[]=a&password%=a");
   CHECK(shown("/a?my_password=abc") == "/a?my_password=abc");  // another name
   CHECK(shown("/a?password=") == "/a?password=");
+  // Of URLs that are signed, and of tokens that stand for a password.
+  for (const char* const name :
+       {"X-Amz-Signature", "x-amz-credential", "X-Amz-Security-Token", "X-Goog-Signature",
+        "X-Goog-Credential", "sig", "jwt", "assertion", "client_assertion"}) {
+    const std::string url = std::string("/a?X-Amz-Date=1&") + name + "=";
+    CHECK_MESSAGE(WithoutSecrets(url + "abc%2F1&x=1") == url + "(masked)&x=1", name);
+  }
+  CHECK(shown("/a?X-Amz-SignedHeaders=host") == "/a?X-Amz-SignedHeaders=host");
   CHECK(shown("https://joe:pw@example.com/?a=b@c") == "https://joe:(masked)@example.com/?a=b@c");
   CHECK(shown("joe@example.com and a:b@c") == "joe@example.com and a:b@c");
   CHECK(shown("==@=@:@//") == "==@=@:@//");
