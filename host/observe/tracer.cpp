@@ -56,7 +56,8 @@ void RequestTrace::SetError(std::string_view error) noexcept {
   }
 }
 
-Tracer::Tracer(TraceRing& ring, TraceRing::Part part) : ring_(ring), part_(part) {
+Tracer::Tracer(TraceRing& ring, TraceRing::Part part, std::string_view viewer)
+    : ring_(ring), part_(part), viewer_(viewer) {
   spare_.reserve(kSpares);
   SetLogListener(this);
 }
@@ -91,7 +92,7 @@ RequestTrace* Tracer::Begin(const HttpContext& context,
 }
 
 void Tracer::Write(RequestTrace* trace, const RequestRecord& record) noexcept {
-  if (record.type == kViewer && (record.status < 400 || record.status == 404)) {
+  if (!viewer_.empty() && record.type == viewer_ && (record.status < 400 || record.status == 404)) {
     return;
   }
   if (trace != nullptr) {

@@ -56,10 +56,9 @@ class RequestTrace {
 /// Threads: the reactor's. Lifetime: `ring` must outlive it; and it what logs.
 class Tracer final : private ILogListener {
  public:
-  /// The class whose requests have no trace where all went well: who looks at traces is not to see himself.
-  static constexpr std::string_view kViewer = "weft::builtin::TraceHandler";
-
-  Tracer(TraceRing& ring, TraceRing::Part part);
+  /// `viewer`: the class, by RequestRecord::type, whose requests have no trace where all went well: who looks at traces is not to
+  /// see himself. Of static storage; empty: there is none.
+  Tracer(TraceRing& ring, TraceRing::Part part, std::string_view viewer);
   Tracer(const Tracer&) = delete;
   Tracer& operator=(const Tracer&) = delete;
   ~Tracer() override;
@@ -81,6 +80,7 @@ class Tracer final : private ILogListener {
 
   TraceRing& ring_;
   const TraceRing::Part part_;
+  const std::string_view viewer_;
   std::uint64_t mappings_ = 0;
   std::mutex mutex_;  // what follows, and the lines of those in flight
   std::vector<std::unique_ptr<RequestTrace>> in_flight_;

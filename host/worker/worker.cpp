@@ -28,6 +28,7 @@
 #include <string_view>
 #include <system_error>
 #include <thread>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -270,7 +271,8 @@ class Worker {
 
   int Run() {
     if (traces_ != nullptr) {
-      tracer_.emplace(*traces_, own_traces_ ? kOwnPart : start_.part);
+      tracer_.emplace(*traces_, own_traces_ ? kOwnPart : start_.part,
+                      handling::NameOf(typeid(builtin::TraceHandler)));
       pipeline_.SetTracer(&*tracer_);
     }
     SayLoading({});

@@ -27,7 +27,7 @@ std::vector<TraceRecord> Traced(const std::function<void(PipelineHost&)>& test) 
   TraceRing ring(1, 16, 16'384);
   std::vector<TraceRecord> records;
   const auto lines = PipelineHost::Run([&](PipelineHost& host) {
-    Tracer tracer(ring, 0);
+    Tracer tracer(ring, 0, {});
     tracer.SetMappings(4711);
     host.Pipeline().SetTracer(&tracer);
     test(host);
@@ -135,9 +135,9 @@ TEST_CASE("Trace: has one record of a request whose client leaves, or that finis
 TEST_CASE("Trace: who looks at traces leaves none where all went well, and one where not") {
   TraceRing ring(1, 16, 16'384);
   PipelineHost::Run([&](PipelineHost&) {
-    Tracer tracer(ring, 0);
+    Tracer tracer(ring, 0, "shop::Viewer");
     host::observe::RequestRecord record;
-    record.type = Tracer::kViewer;
+    record.type = "shop::Viewer";
     record.status = 200;
     tracer.Write(nullptr, record);
     CHECK(ring.Last().empty());
