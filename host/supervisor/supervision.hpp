@@ -186,6 +186,9 @@ class Supervisor {
   const milliseconds drain_timeout_;
   const bool spawned_;
   const pid_t own_pid_ = ::getpid();
+  /// Children that are not known by number: as process 1 those that others have left, and after a takeover those that write
+  /// reports of crashes for the supervisor of before.
+  const bool has_unknown_children_ = own_pid_ == 1 || generations_.taken_over.has_value();
 
   SystemClock::time_point since_ = SystemClock::now();
 

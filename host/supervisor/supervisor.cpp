@@ -329,8 +329,7 @@ void Supervisor::OnSignal(int signal, pid_t sender) {
 }
 
 /// Collects our own children one by one: a wait for any child could take another's, once the
-/// process has some. As process 1 of a container it also inherits orphans of the workers, which
-/// nobody else would collect.
+/// process has some. But there may be some that nobody else would collect.
 void Supervisor::Reap() {
   const auto collect_if_ended = [this](const Place& place) {
     siginfo_t ended{};
@@ -348,7 +347,7 @@ void Supervisor::Reap() {
     OnTrialEnd(status);
   }
   crash_reporter_.Reap();
-  if (own_pid_ != 1) return;
+  if (!has_unknown_children_) return;
   siginfo_t ended{};
   while (::waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid > 0) {
     Collect(std::exchange(ended.si_pid, 0));
@@ -358,7 +357,7 @@ void Supervisor::Reap() {
 /// Of a child that has ended; 0: none has.
 void Supervisor::Collect(pid_t pid) {
   if (pid <= 0) return;
-  Place* found = nullptr;  // none: an orphan that process 1 inherited
+  Place* found = nullptr;  // none: has_unknown_children_
   ForEachProcess([&](Place& place) {
     if (place.pid == pid) found = &place;
   });

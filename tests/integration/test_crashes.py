@@ -12,8 +12,9 @@ import subprocess
 import pytest
 
 import fcgi
+from controlled import Controlled
 from memory_group import MemoryGroup, NoGroup
-from processes import wait_for
+from processes import children_of, wait_for
 
 ENTRIES = [("/plain", "Plain"), ("/async", "Async"), ("/hold", "Hold")]
 
@@ -306,6 +307,40 @@ def test_reports_are_kept_as_files(start_crashes, without_asan, run_dir):
     assert any(frame.get("function", "").startswith("crashes::Crash(") for frame in told["stack"])
     assert len(list(folder.glob("weft-crash-*.json"))) == 100
     assert (folder / "mine.json").exists() and not list(folder.glob("*.new"))
+
+
+def stop_what_is_no_worker(controlled, children):
+    """Stops the one of a supervisor's children that is none of its workers; nothing: there was none, or it has ended."""
+    for child in children:
+        os.kill(child, signal.SIGSTOP)
+    workers = {worker["pid"] for worker in controlled.status()["workers"]} if children else set()
+    for child in children & workers:
+        os.kill(child, signal.SIGCONT)
+    return next(iter(children - workers), None)
+
+
+def test_a_report_that_is_written_across_a_reload_is_kept_and_its_process_collected(start_crashes, without_asan, run_dir, control,
+                                                                                   installation):
+    folder = run_dir / "crashes"
+    folder.mkdir()
+    host = start_crashes("--crash-dir", folder, "--control", control)
+    controlled = Controlled(installation.weft, control, host.process)
+    controlled.is_alone(1)
+    supervisor = host.process.pid
+    reporter = None
+    while reporter is None:  # one that is quicker than this loop is let go
+        controlled.is_alone(1)
+        before = set(host.workers())
+        reports = len(events(host, "worker_crash"))
+        crash(host, "/plain?how=abort")
+        while reporter is None and len(events(host, "worker_crash")) == reports:
+            reporter = stop_what_is_no_worker(controlled, set(host.workers()) - before)
+    os.kill(supervisor, signal.SIGUSR2)
+    controlled.is_alone(2)
+    assert reporter in children_of(supervisor)
+    os.kill(reporter, signal.SIGCONT)
+    wait_for("its end", lambda: reporter not in children_of(supervisor))
+    assert len(list(folder.glob("weft-crash-*.json"))) == len(events(host, "worker_crash"))
 
 
 def test_a_folder_that_is_not_there_refuses_the_start(installation, run_dir, mappings, modules):
