@@ -223,7 +223,9 @@ int ServeChecked(const Settings& settings, const Invocation& invocation,
   // Before the sockets: a server that cannot serve must not accept. Of a host that does already all of that was tried.
   Mappings mappings =
       taken_over ? MappingsOfTakeover(settings, identity) : SoundMappings(settings, identity);
-  if (!taken_over && (!mappings || !HasWhoAnswers(settings))) return options::kExitConfiguration;
+  if (!taken_over && (!mappings || !HasWhoAnswers(settings, /*spawned=*/false))) {
+    return options::kExitConfiguration;
+  }
   std::vector<Listener> known;
   if (taken_over) {
     for (const PassedSocket& socket : taken_over->sockets) known.push_back(ToListener(socket));
@@ -233,6 +235,8 @@ int ServeChecked(const Settings& settings, const Invocation& invocation,
   std::erase_if(known,
                 [](const Listener& listener) { return listener.Source().starts_with("--"); });
   if (taken_over) sockets.spawned = taken_over->spawned;
+  // What the sockets tell of who has started this process.
+  if (!taken_over && !HasWhoAnswers(settings, sockets.spawned)) return options::kExitConfiguration;
   const std::size_t workers = settings.WorkerCount(sockets.spawned);
   if (const auto option = settings.NeedsSupervisor(); workers == 0 && !option.empty()) {
     observe::Log(LogLevel::kError,

@@ -94,8 +94,8 @@ bool CrashFolderIsSound(const Settings& settings) {
   return false;
 }
 
-bool HasWhoAnswers(const Settings& settings) {
-  if (settings.WorkerCount(/*spawned=*/false) != 0) return true;
+bool HasWhoAnswers(const Settings& settings, bool spawned) {
+  if (settings.WorkerCount(spawned) != 0) return true;
   const char* const option = !settings.control.empty() ? "--control"
                              : settings.metrics_listen ? "--metrics-listen"
                                                        : nullptr;

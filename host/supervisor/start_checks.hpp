@@ -20,8 +20,9 @@ namespace weft::host::supervisor {
 /// Whether this process may write reports where --crash-dir says, if it says so. Says why where it may not.
 [[nodiscard]] bool CrashFolderIsSound(const options::Settings& settings);
 
-/// Whether there is a supervisor, if it is to answer on sockets. Says so where there is none.
-[[nodiscard]] bool HasWhoAnswers(const options::Settings& settings);
+/// Whether there is a supervisor, if it is to answer on sockets. Says so where there is none. `spawned`: whether a web server has
+/// started this process, as far as that is known.
+[[nodiscard]] bool HasWhoAnswers(const options::Settings& settings, bool spawned);
 
 /// The table of the mapping files, with the rights of `identity`, if the files of the logs can be written, too. Null: something is
 /// wrong, and was said. Throws PrivilegeError, std::bad_alloc.

@@ -180,7 +180,7 @@ int TryStart(const options::ParseResult& parsed, const std::optional<Handover>& 
     const std::optional<Identity> identity = FindIdentity(settings);
     if (!SoundMappings(settings, identity)) return options::kExitConfiguration;
     if (running) return TryForHost(settings, identity, parsed.config, *running);
-    if (!HasWhoAnswers(settings)) return options::kExitConfiguration;
+    if (!HasWhoAnswers(settings, /*spawned=*/false)) return options::kExitConfiguration;
     GiveUpPrivileges(settings, identity, /*spawned=*/false);
     return worker::TryWorker({.settings = settings});
   } catch (const std::exception&) {

@@ -59,6 +59,18 @@ def test_what_needs_a_supervisor_is_refused(installation, listening, option, wor
     assert f"{option.partition('=')[0]}: {words}" in line
 
 
+@pytest.mark.parametrize("option", ["--control={run_dir}/c", "--metrics-listen=unix:{run_dir}/m", "--metrics-listen=tcp:127.0.0.1:0"])
+@pytest.mark.parametrize("workers", [[], ["--workers", "0"]], ids=["default", "0"])
+def test_what_a_supervisor_is_to_answer_is_refused(installation, listening, run_dir, option, workers):
+    result = subprocess.run([installation.weft, "serve", option.format(run_dir=run_dir), *workers, "--mappings",
+                             installation.mappings, "--modules", installation.modules],
+                            stdin=listening, capture_output=True, text=True, timeout=20)
+    assert (result.returncode, result.stdout) == (78, "")
+    [line] = result.stderr.splitlines()
+    assert f"{option.partition('=')[0]} needs a supervisor to answer on it, and there is none: give --workers 1 or more" in line
+    assert not (run_dir / "c").exists() and not (run_dir / "m").exists()
+
+
 @pytest.mark.parametrize("option", ["process-model = ondemand", "recycle-requests = 10"])
 @pytest.mark.parametrize("kind", [lighttpd(min_procs=0), apache()], ids=["lighttpd", "apache"])
 def test_a_web_server_logs_why_its_host_is_refused(processes, installation, kind, option):
