@@ -9,10 +9,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
+#include <span>
 #include <system_error>
 #include <utility>
 
+#include "host/observe/descriptor_packet.hpp"
 #include "host/observe/write_piece.hpp"
 
 namespace weft::host::observe {
@@ -65,19 +66,6 @@ int Sealed(std::string_view record) noexcept {
     return -1;
   }
   return file;
-}
-
-ssize_t SendDescriptor(int socket, int passed) noexcept {
-  msghdr message{};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof passed)] = {};
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  cmsghdr* const header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof passed);
-  std::memcpy(CMSG_DATA(header), &passed, sizeof passed);
-  return ::sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 bool IsDown(int error) noexcept {
@@ -214,7 +202,7 @@ ssize_t LineSink::SendRecord(std::string_view lines) noexcept {
     auto count = ::send(descriptor_, record.data(), record.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (count < 0 && (errno == EMSGSIZE || errno == ENOBUFS)) {
       if (const int file = Sealed(record); file >= 0) {
-        count = SendDescriptor(descriptor_, file);
+        count = SendWithDescriptors(descriptor_, {}, std::span(&file, 1), MSG_DONTWAIT);
         const int error = errno;
         ::close(file);
         errno = error;

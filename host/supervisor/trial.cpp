@@ -10,12 +10,13 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <exception>
+#include <span>
 #include <system_error>
 #include <utility>
 #include <variant>
 
+#include "host/observe/descriptor_packet.hpp"
 #include "host/options/exit_code.hpp"
 #include "host/options/values.hpp"
 #include "host/supervisor/worker_exit.hpp"
@@ -30,9 +31,6 @@ using std::chrono::milliseconds;
 constexpr int kMaxPieces = 64;
 /// A packet of that and descriptors: a file in memory with the verdict, then its sockets in their order.
 constexpr std::string_view kVerdict = "verdict";
-/// SCM_MAX_FD of Linux: the most descriptors of one packet.
-constexpr std::size_t kMaxDescriptors = 253;
-using DescriptorSpace = std::array<char, CMSG_SPACE(kMaxDescriptors * sizeof(int))>;
 
 /// The exit code of the child that could not execute the program is not seen by anybody but Trial.
 constexpr int kNotExecuted = 127;
@@ -60,22 +58,6 @@ std::system_error SystemError(const char* what) {
     static_cast<void>(!::write(STDERR_FILENO, line.data(), line.size()));
   }
   ::_exit(kNotExecuted);
-}
-
-/// Takes them out of the message, so that none stays open that nobody wants.
-std::vector<FileDescriptor> DescriptorsIn(const msghdr& message) {
-  std::vector<FileDescriptor> descriptors;
-  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
-       header = CMSG_NXTHDR(const_cast<msghdr*>(&message), header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      int number = -1;
-      std::memcpy(&number, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
-      descriptors.emplace_back(number);
-    }
-  }
-  return descriptors;
 }
 
 }  // namespace
@@ -145,14 +127,9 @@ void Trial::CloseDescriptors() noexcept {
 void Trial::ReadChannel() {
   std::vector<char> packet(worker::kMaxMessageBytes);
   for (int i = 0; i < kMaxPieces && channel_.IsOpen(); ++i) {
-    alignas(cmsghdr) DescriptorSpace space{};
-    iovec part{.iov_base = packet.data(), .iov_len = packet.size()};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = space.data();
-    message.msg_controllen = space.size();
-    const ssize_t count = ::recvmsg(channel_.Number(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    std::array<FileDescriptor, observe::kMaxPassedDescriptors> descriptors;
+    const auto received = observe::ReceiveWithDescriptors(channel_.Number(), packet, descriptors);
+    const ssize_t count = received.bytes;
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && errno == EAGAIN) return;
     if (count <= 0) {
@@ -161,10 +138,9 @@ void Trial::ReadChannel() {
     }
     const std::string_view text(packet.data(), static_cast<std::size_t>(count));
     if (text == kVerdict) {
-      OnVerdict(message);
+      OnVerdict(std::span(descriptors).first(received.descriptors));
       continue;
     }
-    static_cast<void>(DescriptorsIn(message));
     if (auto told = worker::Decode(text)) {
       if (auto* const loading = std::get_if<worker::Loading>(&*told)) {
         loading_ = std::move(loading->module);
@@ -173,8 +149,7 @@ void Trial::ReadChannel() {
   }
 }
 
-void Trial::OnVerdict(const msghdr& message) {
-  std::vector<FileDescriptor> descriptors = DescriptorsIn(message);
+void Trial::OnVerdict(std::span<FileDescriptor> descriptors) {
   if (descriptors.empty()) return;
   const auto text = TextOf(descriptors.front().Number());
   auto verdict = text ? DecodeVerdict(*text) : std::nullopt;
@@ -262,22 +237,9 @@ bool SendVerdict(int channel, const std::vector<Listener>& sockets,
   const FileDescriptor text = TextInMemory(Encode(verdict));
   std::vector<int> numbers{text.Number()};
   for (const Listener& socket : sockets) numbers.push_back(socket.Descriptor());
-  if (numbers.size() > kMaxDescriptors) {
-    throw std::system_error(E2BIG, std::system_category(), "new sockets");
-  }
-  alignas(cmsghdr) DescriptorSpace space{};
-  iovec part{.iov_base = const_cast<char*>(kVerdict.data()), .iov_len = kVerdict.size()};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = space.data();
-  message.msg_controllen = CMSG_SPACE(numbers.size() * sizeof(int));
-  cmsghdr* const header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(numbers.size() * sizeof(int));
-  std::memcpy(CMSG_DATA(header), numbers.data(), numbers.size() * sizeof(int));
-  return ::sendmsg(channel, &message, MSG_NOSIGNAL) >= 0;
+  if (observe::SendWithDescriptors(channel, kVerdict, numbers, 0) >= 0) return true;
+  if (errno == E2BIG) throw SystemError("new sockets");
+  return false;
 }
 
 }  // namespace weft::host::supervisor

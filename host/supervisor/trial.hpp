@@ -1,7 +1,6 @@
 #pragma once
 
 #include <poll.h>
-#include <sys/socket.h>
 #include <sys/types.h>
 
 #include <chrono>
@@ -70,7 +69,7 @@ class Trial {
 
  private:
   void ReadChannel();
-  void OnVerdict(const msghdr& message);
+  void OnVerdict(std::span<FileDescriptor> descriptors);
   void ReadOutput();
   void KeepLine(std::string_view line);
 

@@ -1,6 +1,7 @@
 #include "host/observe/line_sink.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -9,9 +10,11 @@
 #include <array>
 #include <cerrno>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <utility>
 
+#include "host/observe/descriptor_packet.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 namespace weft::host::observe {
@@ -35,6 +38,13 @@ class Journal {
     std::array<char, 4096> room{};
     const auto count = recv(socket_, room.data(), room.size(), MSG_DONTWAIT);
     return {room.data(), count > 0 ? static_cast<std::size_t>(count) : 0};
+  }
+  /// Of a record that came as a file.
+  FileDescriptor ReceiveFile() const {
+    std::array<char, 16> room{};
+    FileDescriptor file;
+    CHECK(ReceiveWithDescriptors(socket_, room, std::span(&file, 1)).bytes == 0);
+    return file;
   }
 
  private:
@@ -88,6 +98,22 @@ TEST_CASE("LineSink: journald gets a record a datagram, and finds its way back a
   CHECK(sink.Write("A=5\n\n") == 5);
   CHECK(again.Receive() == "A=5\n");
   CHECK(sink.Count("A=1\nB=2\n\nA=3\n\n") == 2);
+}
+
+TEST_CASE("LineSink: journald gets a record that no datagram holds as a sealed file") {
+  const test::TemporaryFolder folder;
+  const auto path = (folder / "journal").string();
+  const Journal journal(path);
+  auto sink = LineSink::ToJournal(path);
+  const std::string record = "A=" + std::string(4'000'000, 'x') + "\n";
+  CHECK(sink.Write(record + "\nB=2\n\n") == static_cast<ssize_t>(record.size() + 1));
+  const FileDescriptor file = journal.ReceiveFile();
+  REQUIRE(file.IsOpen());
+  std::string text(record.size() + 1, '\0');
+  CHECK(pread(file.Number(), text.data(), text.size(), 0) == static_cast<ssize_t>(record.size()));
+  text.pop_back();
+  CHECK((text == record));
+  CHECK((fcntl(file.Number(), F_GET_SEALS) & F_SEAL_WRITE) != 0);
 }
 
 TEST_CASE("LineSink: a journald that does not read holds nobody up") {
