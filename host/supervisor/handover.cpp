@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <climits>
@@ -13,15 +14,13 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 namespace weft::host::supervisor {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using std::chrono::milliseconds;
-using Steady = std::chrono::steady_clock::time_point;
-using System = std::chrono::system_clock::time_point;
 
 /// `PROCESS:DESCRIPTOR`: as LISTEN_PID says for LISTEN_FDS, another process that inherits it is not meant. Not WEFT_...,
 /// which are options.
@@ -57,204 +56,243 @@ std::string BytesOf(const Json& json) {
   return text;
 }
 
-template <typename Time>
-Json TimeToJson(Time time) {
-  return time.time_since_epoch().count();
+// --- What there is of each: every member is named once, for writing and for reading -------------
+
+template <typename T, typename Of>
+concept MaybeConst = std::is_same_v<std::remove_const_t<T>, Of>;
+
+/// Of a member that a program of before does not hand over.
+struct AddedLater {};
+
+template <MaybeConst<PassedSocket> T, typename F>
+void ForEachMember(T& socket, F f) {
+  f("descriptor", socket.descriptor);
+  f("address", socket.address);
+  f("source", socket.source);
+  f("file", socket.file);
+  f("fileDescriptor", socket.file_descriptor);
 }
 
-template <typename Time>
-Time TimeOf(const Json& json) {
-  return Time(typename Time::duration(json.get<typename Time::rep>()));
+template <MaybeConst<observe::OutputReader::Unfinished> T, typename F>
+void ForEachMember(T& line, F f) {
+  f("of", line.of);
+  f("text", line.text);
+  f("leftOut", line.left_out);
 }
 
-Json ToJson(const PassedSocket& socket) {
-  return {{"descriptor", socket.descriptor},
-          {"address", Bytes(socket.address)},
-          {"source", Bytes(socket.source)},
-          {"file", Bytes(socket.file)},
-          {"fileDescriptor", socket.file_descriptor}};
+template <MaybeConst<WorkerOutput::Line> T, typename F>
+void ForEachMember(T& line, F f) {
+  f("at", line.at);
+  f("text", line.text);
 }
 
-PassedSocket SocketOf(const Json& json) {
-  return {.descriptor = json.at("descriptor").get<int>(),
-          .address = BytesOf(json.at("address")),
-          .source = BytesOf(json.at("source")),
-          .file = BytesOf(json.at("file")),
-          .file_descriptor = json.at("fileDescriptor").get<int>()};
+template <MaybeConst<WorkerOutput::State> T, typename F>
+void ForEachMember(T& written, F f) {
+  f("process", written.process);
+  f("packet", written.reader.packet);
+  f("unfinished", written.reader.unfinished);
+  f("last", written.last);
 }
 
-Json ToJson(const std::vector<PassedSocket>& sockets) {
-  Json json = Json::array();
-  for (const PassedSocket& socket : sockets) json.push_back(ToJson(socket));
-  return json;
+template <MaybeConst<PassedWorker> T, typename F>
+void ForEachMember(T& worker, F f) {
+  auto& kept = worker.kept;
+  f("pid", kept.pid);
+  f("generation", kept.generation);
+  f("started", kept.started);
+  f("since", kept.since);
+  f("wasReady", kept.was_ready);
+  f("tookTooLong", kept.took_too_long);
+  f("retires", kept.retires);
+  f("leaves", kept.leaves);
+  f("drainMs", kept.drain_timeout);
+  f("killAt", kept.kill_at);
+  f("starts", kept.starts);
+  f("loading", kept.loading);
+  f("part", kept.part);
+  f("channel", worker.channel);
+  f("output", worker.output);
+  f("written", worker.written);
 }
 
-std::vector<PassedSocket> SocketsOf(const Json& json) {
-  std::vector<PassedSocket> sockets;
-  for (const Json& socket : json.get_ref<const Json::array_t&>())
-    sockets.push_back(SocketOf(socket));
-  return sockets;
+template <MaybeConst<WorkerEnd> T, typename F>
+void ForEachMember(T& end, F f) {
+  f("pid", end.pid);
+  f("at", end.at);
+  f("status", end.status);
+  f("reason", end.reason);
 }
 
-Json ToJson(const WorkerOutput::State& written) {
-  Json json = {{"process", Bytes(written.process)},
-               {"packet", Bytes(written.reader.packet)},
-               {"unfinished", Json::array()},
-               {"last", Json::array()}};
-  for (const auto& line : written.reader.unfinished) {
-    json["unfinished"].push_back(
-        {{"of", Bytes(line.of)}, {"text", Bytes(line.text)}, {"leftOut", line.left_out}});
+template <MaybeConst<PassedPlace> T, typename F>
+void ForEachMember(T& place, F f) {
+  f("starts", place.starts);
+  f("lastEnd", place.last_end);
+}
+
+template <MaybeConst<ReloadState> T, typename F>
+void ForEachMember(T& reload, F f) {
+  f("number", reload.number);
+  f("outcome", reload.outcome);
+  f("at", reload.at);
+  f("reasons", reload.reasons);
+  f("isQueued", reload.is_queued);
+}
+
+template <MaybeConst<PassedService> T, typename F>
+void ForEachMember(T& service, F f) {
+  f("variables", service.variables);
+  f("told", service.told);
+}
+
+template <MaybeConst<Identity> T, typename F>
+void ForEachMember(T& identity, F f) {
+  f("user", identity.user);
+  f("group", identity.group);
+  f("groups", identity.groups);
+  f("name", identity.name);
+}
+
+template <MaybeConst<options::ConfigText> T, typename F>
+void ForEachMember(T& config, F f) {
+  f("path", config.path);
+  f("text", config.text);
+}
+
+template <MaybeConst<Handover> T, typename F>
+void ForEachMember(T& handover, F f) {
+  f("generation", handover.generation);
+  f("since", handover.since);
+  f("spawned", handover.spawned);
+  f("sockets", handover.sockets);
+  f("passingIn", handover.passing_in);
+  f("passingOut", handover.passing_out);
+  f("parked", handover.parked, AddedLater{});
+  f("workers", handover.workers);
+  f("places", handover.places);
+  f("reload", handover.reload);
+  f("figures", handover.figures);
+  f("logLevel", handover.log_level);
+  f("identity", handover.identity);
+  f("service", handover.service);
+  f("config", handover.config);
+  f("root", handover.root);
+  f("trialChannel", handover.trial_channel);
+}
+
+template <MaybeConst<Verdict> T, typename F>
+void ForEachMember(T& verdict, F f) {
+  f("sockets", verdict.sockets);
+  f("config", verdict.config);
+  f("identity", verdict.identity);
+}
+
+// --- JSON ----------------------------------------------------------------------------------------
+
+template <typename T>
+inline constexpr T kLast{};
+template <>
+inline constexpr ReloadState::Outcome kLast<ReloadState::Outcome> = ReloadState::Outcome::kRefused;
+template <>
+inline constexpr ServiceStage kLast<ServiceStage> = ServiceStage::kStopping;
+
+template <typename T>
+concept TimePoint = requires(T time) {
+  time.time_since_epoch();
+};
+template <typename T>
+concept Duration = requires(T time) {
+  time.count();
+};
+template <typename T>
+concept Optional = requires(T value) {
+  value.has_value();
+};
+template <typename T>
+concept List = requires(T list) {
+  list.emplace_back();
+};
+
+template <typename T>
+Json ToJson(const T& value) {
+  if constexpr (std::is_enum_v<T>) {
+    return static_cast<int>(value);
+  } else if constexpr (std::is_arithmetic_v<T>) {
+    return value;
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return Bytes(value);
+  } else if constexpr (TimePoint<T>) {
+    return value.time_since_epoch().count();
+  } else if constexpr (Duration<T>) {
+    return value.count();
+  } else if constexpr (Optional<T>) {
+    return value ? ToJson(*value) : Json(nullptr);
+  } else if constexpr (List<T>) {
+    Json json = Json::array();
+    for (const auto& element : value) json.push_back(ToJson(element));
+    return json;
+  } else {
+    Json json;
+    ForEachMember(value, [&json](const char* name, const auto& member, auto...) {
+      json[name] = ToJson(member);
+    });
+    return json;
   }
-  for (const auto& line : written.last) {
-    json["last"].push_back({{"at", TimeToJson(line.at)}, {"text", Bytes(line.text)}});
+}
+
+/// Throws where it is not what ToJson() makes.
+template <typename T>
+void FromJson(const Json& json, T& value) {
+  if constexpr (std::is_enum_v<T>) {
+    const int number = json.get<int>();
+    if (number < 0 || number > static_cast<int>(kLast<T>)) {
+      throw std::invalid_argument("no value of these");
+    }
+    value = static_cast<T>(number);
+  } else if constexpr (std::is_arithmetic_v<T>) {
+    value = json.get<T>();
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    value = BytesOf(json);
+  } else if constexpr (TimePoint<T>) {
+    value = T(typename T::duration(json.get<typename T::rep>()));
+  } else if constexpr (Duration<T>) {
+    value = T(json.get<typename T::rep>());
+  } else if constexpr (Optional<T>) {
+    if (!json.is_null()) FromJson(json, value.emplace());
+  } else if constexpr (List<T>) {
+    for (const Json& element : json.get_ref<const Json::array_t&>()) {
+      FromJson(element, value.emplace_back());
+    }
+  } else {
+    ForEachMember(value, [&json](const char* name, auto& member, auto... added_later) {
+      if (sizeof...(added_later) == 0 || json.contains(name)) FromJson(json.at(name), member);
+    });
   }
-  return json;
 }
 
-WorkerOutput::State WrittenOf(const Json& json) {
-  WorkerOutput::State written;
-  written.process = BytesOf(json.at("process"));
-  written.reader.packet = BytesOf(json.at("packet"));
-  for (const Json& line : json.at("unfinished").get_ref<const Json::array_t&>()) {
-    written.reader.unfinished.push_back({.of = BytesOf(line.at("of")),
-                                         .text = BytesOf(line.at("text")),
-                                         .left_out = line.at("leftOut").get<std::uint64_t>()});
-  }
-  for (const Json& line : json.at("last").get_ref<const Json::array_t&>()) {
-    written.last.push_back({.at = TimeOf<Steady>(line.at("at")), .text = BytesOf(line.at("text"))});
-  }
-  return written;
+template <typename T>
+std::string EncodeAny(const T& value) {
+  Json json = ToJson(value);
+  json["format"] = Handover::kFormat;
+  return json.dump();
 }
 
-Json ToJson(const std::optional<Identity>& identity) {
-  if (!identity) return nullptr;
-  return {{"user", identity->user},
-          {"group", identity->group},
-          {"groups", identity->groups},
-          {"name", Bytes(identity->name)}};
-}
-
-std::optional<Identity> IdentityOf(const Json& json) {
-  if (json.is_null()) return std::nullopt;
-  return Identity{.user = json.at("user").get<uid_t>(),
-                  .group = json.at("group").get<gid_t>(),
-                  .groups = json.at("groups").get<std::vector<gid_t>>(),
-                  .name = BytesOf(json.at("name"))};
-}
-
-Json ToJson(const PassedWorker& worker) {
-  return {{"pid", worker.pid},
-          {"channel", worker.channel},
-          {"generation", worker.generation},
-          {"started", TimeToJson(worker.started)},
-          {"since", TimeToJson(worker.since)},
-          {"wasReady", worker.was_ready},
-          {"tookTooLong", worker.took_too_long},
-          {"retires", worker.retires},
-          {"leaves", worker.leaves},
-          {"drainMs", worker.drain_timeout.count()},
-          {"killAt", TimeToJson(worker.kill_at)},
-          {"starts", worker.starts},
-          {"loading", Bytes(worker.loading)},
-          {"part", worker.part ? Json(*worker.part) : Json(nullptr)},
-          {"output", worker.output},
-          {"written", ToJson(worker.written)}};
-}
-
-PassedWorker WorkerOf(const Json& json) {
-  PassedWorker worker;
-  worker.pid = json.at("pid").get<pid_t>();
-  worker.channel = json.at("channel").get<int>();
-  worker.generation = json.at("generation").get<std::uint64_t>();
-  worker.started = TimeOf<Steady>(json.at("started"));
-  worker.since = TimeOf<System>(json.at("since"));
-  worker.was_ready = json.at("wasReady").get<bool>();
-  worker.took_too_long = json.at("tookTooLong").get<bool>();
-  worker.retires = json.at("retires").get<bool>();
-  worker.leaves = json.at("leaves").get<bool>();
-  worker.drain_timeout = milliseconds(json.at("drainMs").get<milliseconds::rep>());
-  worker.kill_at = TimeOf<Steady>(json.at("killAt"));
-  worker.starts = json.at("starts").get<std::size_t>();
-  worker.loading = BytesOf(json.at("loading"));
-  if (const Json& part = json.at("part"); !part.is_null()) worker.part = part.get<std::size_t>();
-  worker.output = json.at("output").get<int>();
-  worker.written = WrittenOf(json.at("written"));
-  // kill(2) means others by 0 and by negative numbers.
-  if (worker.pid <= 0) throw std::invalid_argument("no process");
-  return worker;
-}
-
-Json ToJson(const PassedPlace& place) {
-  Json json = {{"starts", place.starts}, {"lastEnd", nullptr}};
-  if (const auto& end = place.last_end) {
-    json["lastEnd"] = {{"pid", end->pid},
-                       {"at", TimeToJson(end->at)},
-                       {"status", end->status},
-                       {"reason", Bytes(end->reason)}};
-  }
-  return json;
-}
-
-PassedPlace PlaceOf(const Json& json) {
-  PassedPlace place{.starts = json.at("starts").get<std::size_t>()};
-  if (const Json& end = json.at("lastEnd"); !end.is_null()) {
-    place.last_end = {.pid = end.at("pid").get<pid_t>(),
-                      .at = TimeOf<System>(end.at("at")),
-                      .status = end.at("status").get<int>(),
-                      .reason = BytesOf(end.at("reason"))};
-  }
-  return place;
-}
-
-Json ToJson(const ReloadState& reload) {
-  Json json = {{"number", reload.number},
-               {"outcome", static_cast<int>(reload.outcome)},
-               {"at", reload.at ? TimeToJson(*reload.at) : Json(nullptr)},
-               {"reasons", Json::array()},
-               {"isQueued", reload.is_queued}};
-  for (const std::string& reason : reload.reasons) json["reasons"].push_back(Bytes(reason));
-  return json;
-}
-
-ReloadState ReloadOf(const Json& json) {
-  ReloadState reload;
-  reload.number = json.at("number").get<std::uint64_t>();
-  const int outcome = json.at("outcome").get<int>();
-  if (outcome < 0 || outcome > static_cast<int>(ReloadState::Outcome::kRefused)) {
-    throw std::invalid_argument("no outcome");
-  }
-  reload.outcome = static_cast<ReloadState::Outcome>(outcome);
-  if (!json.at("at").is_null()) reload.at = TimeOf<System>(json.at("at"));
-  for (const Json& reason : json.at("reasons").get_ref<const Json::array_t&>()) {
-    reload.reasons.push_back(BytesOf(reason));
-  }
-  reload.is_queued = json.at("isQueued").get<bool>();
-  return reload;
-}
-
-Json ToJson(const std::optional<options::ConfigText>& config) {
-  return config ? Json{{"path", Bytes(config->path)}, {"text", Bytes(config->text)}}
-                : Json(nullptr);
-}
-
-std::optional<options::ConfigText> ConfigOf(const Json& json) {
-  if (json.is_null()) return std::nullopt;
-  return options::ConfigText{BytesOf(json.at("path")), BytesOf(json.at("text"))};
-}
-
-/// What `read` makes of the object in the text, if it is one of this format.
-template <typename F>
-auto Read(std::string_view text, F read) -> std::optional<decltype(read(Json()))> {
+/// Nothing, where the text is not what EncodeAny() makes.
+template <typename T>
+std::optional<T> DecodeAny(std::string_view text) {
   try {
     const Json json = Json::parse(text);
     if (json.at("format").get<int>() != Handover::kFormat) return std::nullopt;
-    return read(json);
+    T value;
+    FromJson(json, value);
+    return value;
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception&) {
     return std::nullopt;
   }
 }
+
+// -------------------------------------------------------------------------------------------------
 
 template <typename F>
 void ForEachDescriptor(const Handover& handover, F function) {
@@ -298,85 +336,22 @@ std::string Found(const std::string& name) {
 
 }  // namespace
 
-std::string Encode(const Handover& handover) {
-  Json json = {{"format", Handover::kFormat},
-               {"generation", handover.generation},
-               {"since", TimeToJson(handover.since)},
-               {"spawned", handover.spawned},
-               {"sockets", ToJson(handover.sockets)},
-               {"passingIn", handover.passing_in},
-               {"passingOut", handover.passing_out},
-               {"parked", handover.parked},
-               {"workers", Json::array()},
-               {"places", Json::array()},
-               {"reload", ToJson(handover.reload)},
-               {"figures", handover.figures},
-               {"logLevel", handover.log_level},
-               {"identity", ToJson(handover.identity)},
-               {"service",
-                {{"variables", Json::array()}, {"told", static_cast<int>(handover.service_told)}}},
-               {"config", ToJson(handover.config)},
-               {"root", Bytes(handover.root)},
-               {"trialChannel", handover.trial_channel}};
-  for (const std::string& variable : handover.service_variables) {
-    json["service"]["variables"].push_back(Bytes(variable));
-  }
-  for (const PassedWorker& worker : handover.workers) json["workers"].push_back(ToJson(worker));
-  for (const PassedPlace& place : handover.places) json["places"].push_back(ToJson(place));
-  return json.dump();
-}
+std::string Encode(const Handover& handover) { return EncodeAny(handover); }
 
 std::optional<Handover> Decode(std::string_view text) {
-  return Read(text, [](const Json& json) {
-    Handover handover;
-    handover.generation = json.at("generation").get<std::uint64_t>();
-    handover.since = TimeOf<System>(json.at("since"));
-    handover.spawned = json.at("spawned").get<bool>();
-    handover.sockets = SocketsOf(json.at("sockets"));
-    handover.passing_in = json.at("passingIn").get<int>();
-    handover.passing_out = json.at("passingOut").get<int>();
-    handover.parked = json.value("parked", std::vector<int>());  // a version before had none
-    for (const Json& worker : json.at("workers").get_ref<const Json::array_t&>()) {
-      handover.workers.push_back(WorkerOf(worker));
-    }
-    for (const Json& place : json.at("places").get_ref<const Json::array_t&>()) {
-      handover.places.push_back(PlaceOf(place));
-    }
-    handover.reload = ReloadOf(json.at("reload"));
-    handover.figures = json.at("figures").get<int>();
-    handover.log_level = json.at("logLevel").get<int>();
-    const Json& service = json.at("service");
-    for (const Json& variable : service.at("variables").get_ref<const Json::array_t&>()) {
-      handover.service_variables.push_back(BytesOf(variable));
-    }
-    const int told = service.at("told").get<int>();
-    if (told < 0 || told > static_cast<int>(ServiceStage::kStopping)) {
-      throw std::invalid_argument("no stage");
-    }
-    handover.service_told = static_cast<ServiceStage>(told);
-    handover.identity = IdentityOf(json.at("identity"));
-    handover.config = ConfigOf(json.at("config"));
-    handover.root = BytesOf(json.at("root"));
-    handover.trial_channel = json.at("trialChannel").get<int>();
-    return handover;
-  });
+  auto handover = DecodeAny<Handover>(text);
+  // kill(2) means others by 0 and by negative numbers.
+  if (handover && std::ranges::any_of(handover->workers, [](const PassedWorker& worker) {
+        return worker.kept.pid <= 0;
+      })) {
+    return std::nullopt;
+  }
+  return handover;
 }
 
-std::string Encode(const Verdict& verdict) {
-  return Json({{"format", Handover::kFormat},
-               {"sockets", ToJson(verdict.sockets)},
-               {"config", ToJson(verdict.config)},
-               {"identity", ToJson(verdict.identity)}})
-      .dump();
-}
+std::string Encode(const Verdict& verdict) { return EncodeAny(verdict); }
 
-std::optional<Verdict> DecodeVerdict(std::string_view text) {
-  return Read(text, [](const Json& json) {
-    return Verdict{.sockets = SocketsOf(json.at("sockets")),
-                   .config = ConfigOf(json.at("config")),
-                   .identity = IdentityOf(json.at("identity"))};
-  });
-}
+std::optional<Verdict> DecodeVerdict(std::string_view text) { return DecodeAny<Verdict>(text); }
 
 PassedSocket ToPassed(const Listener& listener) {
   PassedSocket passed{.descriptor = listener.Descriptor(),

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "host/observe/scoreboard.hpp"
 #include "host/options/parse.hpp"
 #include "host/supervisor/file_descriptor.hpp"
 #include "host/supervisor/listener.hpp"
@@ -32,23 +33,32 @@ struct PassedSocket {
   friend bool operator==(const PassedSocket&, const PassedSocket&) = default;
 };
 
-/// A worker that goes on under the program that takes over.
-struct PassedWorker {
-  pid_t pid = -1;
-  int channel = -1;
+/// What stays true of a worker, whichever program supervises it.
+struct KeptWorker {
+  pid_t pid = -1;  ///< -1: there is none.
   std::uint64_t generation = 1;
   std::chrono::steady_clock::time_point started{};
-  std::chrono::system_clock::time_point since{};
+  /// The last change of what it does.
+  std::chrono::system_clock::time_point since = std::chrono::system_clock::now();
   bool was_ready = false;
-  bool took_too_long = false;
-  bool retires = false;
-  bool leaves = false;                         ///< It was told to end.
+  bool took_too_long = false;  ///< To be ready: it was killed.
+  bool retires = false;        ///< It takes no requests any more, by its own word.
+  // Of one of an earlier generation.
+  bool leaves = false;                         ///< It was told to end, for a newer one serves.
   std::chrono::milliseconds drain_timeout{0};  ///< What it has from then on.
   std::chrono::steady_clock::time_point kill_at{std::chrono::steady_clock::time_point::max()};
-  std::size_t starts = 0;
-  std::string loading{};
-  /// Where it counts what it does, of `Handover::figures`.
-  std::optional<std::size_t> part{};
+
+  std::size_t starts = 0;            ///< Of its place.
+  std::string loading{};             ///< The module that it loads, if it told, until it is ready.
+  observe::Scoreboard::Part part{};  ///< Where it counts what it does.
+
+  friend bool operator==(const KeptWorker&, const KeptWorker&) = default;
+};
+
+/// A worker that goes on under the program that takes over.
+struct PassedWorker {
+  KeptWorker kept{};
+  int channel = -1;
   int output = -1;  ///< The reading end of the pipe that it writes to; -1: nobody reads it.
   WorkerOutput::State written{};
 
@@ -59,6 +69,12 @@ struct PassedWorker {
 struct PassedPlace {
   std::size_t starts = 0;
   std::optional<WorkerEnd> last_end{};
+};
+
+/// Of the service manager.
+struct PassedService {
+  std::vector<std::string> variables{};         ///< Its own, `NAME=VALUE`.
+  ServiceStage told = ServiceStage::kStarting;  ///< What it has been told (ServiceManager).
 };
 
 /// What a supervisor leaves to the program that it becomes (execve(2)), or that tries out whether it could.
@@ -84,9 +100,7 @@ struct Handover {
   /// has no descriptor.
   int figures = -1;
   int log_level = -1;
-  /// Of the service manager: its variables, `NAME=VALUE`, and what it has been told (ServiceManager).
-  std::vector<std::string> service_variables{};
-  ServiceStage service_told = ServiceStage::kStarting;
+  PassedService service{};
   /// Whom workers are to be, as the trial has found it.
   std::optional<Identity> identity{};
   /// The options as they were tried; nothing: no file has any.

@@ -7,10 +7,9 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
 
-#include "host/observe/scoreboard.hpp"
 #include "host/supervisor/file_descriptor.hpp"
+#include "host/supervisor/handover.hpp"
 #include "host/supervisor/restart_delay.hpp"
 #include "host/supervisor/status.hpp"
 #include "host/supervisor/worker_output.hpp"
@@ -19,26 +18,18 @@
 namespace weft::host::supervisor {
 
 /// One place for a worker: the process that fills it, or the moment when it is filled again.
-struct Place {
+struct Place : KeptWorker {
   using Clock = std::chrono::steady_clock;
 
-  pid_t pid = -1;  ///< -1: empty
-  std::uint64_t generation = 1;
-  Clock::time_point started;
   FileDescriptor channel;  ///< its messages (worker/message.hpp), as long as it can send any
-  bool was_ready = false;
-  bool took_too_long = false;  ///< to be ready: it was killed
   /// Its end of the channel is closed: it has ended, or will be killed then, for it has closed what is not its handlers'. max(): it
   /// is not, or the worker was killed.
   Clock::time_point kill_cut_off_at = Clock::time_point::max();
   bool was_cut_off = false;                ///< it was killed for that
   std::unique_ptr<WorkerOutput> output{};  ///< what it writes; null: nobody reads it
-  std::string loading;         ///< the module that it loads, if it told, until it is ready
   std::uint64_t mappings = 0;  ///< those that it serves with, or began with (Supervisor::mappings_)
   RestartDelay delay;
   std::optional<Clock::time_point> start_at;
-  observe::Scoreboard::Part part;  ///< where it counts what it does
-  bool retires = false;            ///< it takes no requests any more, by its own word
   /// There were too many that retire, and it was told to end, or waits for another that was.
   bool told_to_hurry = false;
 
@@ -52,15 +43,7 @@ struct Place {
   std::chrono::nanoseconds processor{0};   ///< That it had used when it was last looked at.
   std::uint64_t requests = 0;              ///< That it had begun by then.
 
-  // Of one of an earlier generation.
-  bool leaves = false;                         ///< It was told to end, for a newer one serves.
-  std::chrono::milliseconds drain_timeout{0};  ///< What it has from then on.
-  Clock::time_point kill_at = Clock::time_point::max();
-
   // For the status.
-  std::size_t starts = 0;
-  /// The last change of what it does.
-  std::chrono::system_clock::time_point since = std::chrono::system_clock::now();
   std::optional<WorkerEnd> last_end;
   std::optional<worker::Figures> figures;  ///< of the worker that is there, as it told last
 };

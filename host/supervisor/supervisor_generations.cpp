@@ -173,17 +173,17 @@ void Supervisor::BecomeNextWhenIdle() {
 }
 
 Handover Supervisor::MakeHandover() const {
-  Handover handover{.generation = generation_,
-                    .since = since_,
-                    .spawned = spawned_,
-                    .passing_in = passing_in_.Number(),
-                    .passing_out = passing_out_.Number(),
-                    .reload = reload_,
-                    .figures = figures_->Descriptor(),
-                    .log_level = log_level_.Number(),
-                    .service_variables = service_manager_.Variables(),
-                    .service_told = service_manager_.Told(),
-                    .root = root_};
+  Handover handover{
+      .generation = generation_,
+      .since = since_,
+      .spawned = spawned_,
+      .passing_in = passing_in_.Number(),
+      .passing_out = passing_out_.Number(),
+      .reload = reload_,
+      .figures = figures_->Descriptor(),
+      .log_level = log_level_.Number(),
+      .service = {.variables = service_manager_.Variables(), .told = service_manager_.Told()},
+      .root = root_};
   for (const Listener& listener : sockets_.listeners) {
     handover.sockets.push_back(ToPassed(listener));
   }
@@ -194,22 +194,13 @@ Handover Supervisor::MakeHandover() const {
   }
   ForEachProcess([&](const Place& place) {
     handover.workers.push_back(
-        {.pid = place.pid,
+        {.kept = place,
          .channel = place.channel.Number(),
-         .generation = place.generation,
-         .started = place.started,
-         .since = place.since,
-         .was_ready = place.was_ready,
-         .took_too_long = place.took_too_long,
-         .retires = place.retires,
-         .leaves = place.leaves,
-         .drain_timeout = place.generation == generation_ ? drain_timeout_ : place.drain_timeout,
-         .kill_at = place.kill_at,
-         .starts = place.starts,
-         .loading = place.loading,
-         .part = place.part,
          .output = place.output ? place.output->Descriptor() : -1,
          .written = place.output ? place.output->Now() : WorkerOutput::State{}});
+    if (place.generation == generation_) {
+      handover.workers.back().kept.drain_timeout = drain_timeout_;
+    }
   });
   handover.parked = parked_.Descriptors();
   for (const Place& place : places_) {
@@ -221,12 +212,12 @@ Handover Supervisor::MakeHandover() const {
 /// Its variables are in the environment of who has them from it; what the program before has told stays told.
 ServiceStage Supervisor::ServiceOf(const std::optional<Handover>& taken_over) {
   if (!taken_over) return ServiceStage::kStarting;
-  for (const std::string& variable : taken_over->service_variables) {
+  for (const std::string& variable : taken_over->service.variables) {
     const auto equals = variable.find('=');
     if (equals == std::string::npos) continue;
     ::setenv(variable.substr(0, equals).c_str(), variable.c_str() + equals + 1, /*overwrite=*/1);
   }
-  return taken_over->service_told;
+  return taken_over->service.told;
 }
 
 /// What the program before this one has left.
@@ -240,22 +231,11 @@ void Supervisor::TakeOver(Handover&& handover) {
   if (are_counted) tables_before_ = figures_->Host().mapping_tables.Value();
   for (PassedWorker& worker : handover.workers) {
     Place place;
-    place.pid = worker.pid;
-    place.generation = worker.generation;
-    place.started = worker.started;
+    static_cast<KeptWorker&>(place) = std::move(worker.kept);
     place.channel = FileDescriptor(worker.channel);
-    place.was_ready = worker.was_ready;
-    place.took_too_long = worker.took_too_long;
-    place.loading = std::move(worker.loading);
-    place.retires = worker.retires;
-    place.leaves = worker.leaves;
-    place.drain_timeout = worker.drain_timeout;
-    place.kill_at = worker.kill_at;
-    place.starts = worker.starts;
-    place.since = worker.since;
-    if (are_counted) place.part = worker.part;
+    if (!are_counted) place.part.reset();
     if (worker.output >= 0) {
-      place.output = std::make_unique<WorkerOutput>(FileDescriptor(worker.output), worker.pid,
+      place.output = std::make_unique<WorkerOutput>(FileDescriptor(worker.output), place.pid,
                                                     std::move(worker.written), settings_.log_rate,
                                                     settings_.log_burst);
     }

@@ -36,19 +36,19 @@ Handover Example() {
           .passing_in = 9,
           .passing_out = 10,
           .parked = {19, 20},
-          .workers = {{.pid = 11,
+          .workers = {{.kept = {.pid = 11,
+                                .generation = 6,
+                                .started = std::chrono::steady_clock::time_point(3s),
+                                .since = kTime,
+                                .was_ready = true,
+                                .retires = true,
+                                .leaves = true,
+                                .drain_timeout = 30s,
+                                .kill_at = std::chrono::steady_clock::time_point(40s),
+                                .starts = 2,
+                                .loading = "a.so",
+                                .part = 3},
                        .channel = 12,
-                       .generation = 6,
-                       .started = std::chrono::steady_clock::time_point(3s),
-                       .since = kTime,
-                       .was_ready = true,
-                       .retires = true,
-                       .leaves = true,
-                       .drain_timeout = 30s,
-                       .kill_at = std::chrono::steady_clock::time_point(40s),
-                       .starts = 2,
-                       .loading = "a.so",
-                       .part = 3,
                        .output = 16,
                        .written = {.process = "worker 2",
                                    .reader = {.packet = "\x1e"
@@ -58,7 +58,7 @@ Handover Example() {
                                                               .left_out = 7}}},
                                    .last = {{.at = std::chrono::steady_clock::time_point(2s),
                                              .text = "said \xff"}}}},
-                      {.pid = 13}},
+                      {.kept = {.pid = 13}}},
           .places = {{.starts = 2, .last_end = WorkerEnd{14, kTime, 3 << 8, "exited"}}, {}},
           .reload = {.number = 5,
                      .outcome = ReloadState::Outcome::kRunning,
@@ -67,8 +67,7 @@ Handover Example() {
                      .is_queued = true},
           .figures = 17,
           .log_level = 18,
-          .service_variables = {"NOTIFY_SOCKET=/run/\xff"},
-          .service_told = ServiceStage::kReloading,
+          .service = {.variables = {"NOTIFY_SOCKET=/run/\xff"}, .told = ServiceStage::kReloading},
           .identity = Identity{.user = 65'534, .group = 1, .groups = {1, 2}, .name = "--user \xff"},
           .config = options::ConfigText{"/etc/weft.ini", "workers = 2\n\xff"},
           .root = "/jail\xff",
@@ -95,8 +94,8 @@ TEST_CASE("Handover: what is encoded is decoded, whatever bytes it has") {
   CHECK(decoded->reload == expected.reload);
   CHECK(decoded->figures == 17);
   CHECK(decoded->log_level == 18);
-  CHECK(decoded->service_variables == expected.service_variables);
-  CHECK(decoded->service_told == ServiceStage::kReloading);
+  CHECK(decoded->service.variables == expected.service.variables);
+  CHECK(decoded->service.told == ServiceStage::kReloading);
   REQUIRE(decoded->identity);
   CHECK(decoded->identity->user == 65'534);
   CHECK(decoded->identity->group == 1);
