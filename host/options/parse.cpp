@@ -275,7 +275,8 @@ cannot be written, 77 no permission.
                  .options = StacksOptions,
                  .arguments = " PID",
                  .least_arguments = 1,
-                 .most_arguments = 1},
+                 .most_arguments = 1,
+                 .verb = "look at"},
     CommandEntry{.command = Command::kPing,
                  .name = "ping",
                  .summary = "tell whether a host answers, for health checks",
@@ -321,7 +322,9 @@ system refuses, 74 what to do next cannot be printed, 77 no permission.
         .options = NewOptions,
         .arguments = " handler NAME",
         .least_arguments = 2,
-        .most_arguments = 2},
+        .most_arguments = 2,
+        .verb = "make",
+        .shares_options = false},
 };
 
 /// "see 'weft serve --help'"
@@ -332,11 +335,8 @@ std::string SeeHelpOf(const CommandEntry& command) {
 std::string HelpOf(const CommandEntry& command, const Table& table) {
   std::ostringstream help;
   help << "usage: weft " << command.name << " [OPTION...]" << command.arguments << "\n\n"
-       << command.introduction
-       << '\n'
-       // Its options are on the command line alone.
-       << (command.command == Command::kNew ? "\n" : kAboutValues) << Describe(table)
-       << command.epilogue;
+       << command.introduction << '\n'
+       << (command.shares_options ? kAboutValues : "\n") << Describe(table) << command.epilogue;
   return help.str();
 }
 
@@ -670,9 +670,9 @@ ParseResult ParseOptions(const CommandEntry& command, const std::vector<std::str
     return result;
   }
   if (command_line.arguments.size() < command.least_arguments) {
-    throw Refusal(
-        "nothing to " + std::string(command.command == Command::kNew ? "make" : command.name) +
-        ": write 'weft " + std::string(command.name) + std::string(command.arguments) + "'");
+    throw Refusal("nothing to " + std::string(command.verb.empty() ? command.name : command.verb) +
+                  ": write 'weft " + std::string(command.name) + std::string(command.arguments) +
+                  "'");
   }
   result.arguments = command_line.arguments;
   // The file and the environment are those of the server, whatever the command.

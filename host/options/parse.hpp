@@ -47,6 +47,10 @@ struct CommandEntry {
   std::string_view arguments = {};
   std::size_t least_arguments = 0;
   std::size_t most_arguments = 0;
+  /// What there is nothing to do with where these are missing; empty: `name` says it.
+  std::string_view verb = {};
+  /// Whether its options are those of the INI file and the environment, too; else they are on the command line alone.
+  bool shares_options = true;
 };
 
 /// Every command, in the order of the help. Its texts live as long as the program.

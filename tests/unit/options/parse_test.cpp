@@ -820,6 +820,12 @@ TEST_CASE("Parse: weft explain takes a URL, and a method before it") {
         "weft: unknown option '--document-root': did you mean '--document-root-mappings'?");
 }
 
+TEST_CASE("Parse: a command without its arguments says what it has nothing for") {
+  CHECK(Refusal(ParseArguments({"new", "handler"})) ==
+        "weft: nothing to make: write 'weft new handler NAME'");
+  CHECK(Refusal(ParseArguments({"stacks"})) == "weft: nothing to look at: write 'weft stacks PID'");
+}
+
 TEST_CASE("Parse: weft check is told whose files are where") {
   const auto settings =
       ParseArguments({"check", "--document-root", "/www", "--host", "example.org"}).settings;
