@@ -15,10 +15,12 @@ namespace {
 
 using std::chrono::nanoseconds;
 
-/// Of one request; a handler may log in a loop.
+/// Of one request; a handler may log in a loop. 64: what it says on its way, on a screen or two; more are counted, and the log has
+/// them. Of 2 KiB: a sentence with a path or an SQL statement, and with it the top of a stack. So no request's trace takes more
+/// than some 256 KiB.
 constexpr std::size_t kMaxLines = 64;
 constexpr std::size_t kLongestLine = 2048;
-/// Kept for reuse, with the memory of their texts.
+/// Kept for reuse, with the memory of their texts. 64: as many as plain handlers run at once by default.
 constexpr std::size_t kSpares = 64;
 
 }  // namespace
@@ -82,7 +84,7 @@ RequestTrace* Tracer::Begin(const HttpContext& context,
     trace.record_.began = std::chrono::system_clock::now() -
                           std::chrono::duration_cast<std::chrono::system_clock::duration>(
                               RequestTrace::Clock::now() - began);
-    in_flight_.push_back(std::move(spare_.back()));
+    in_flight_.emplace(trace.record_.request_id, std::move(spare_.back()));
     spare_.pop_back();
     trace.Note(TraceStep::kParsed);
     return &trace;
@@ -146,26 +148,26 @@ void Tracer::Write(RequestTrace* trace, const RequestRecord& record) noexcept {
 
 void Tracer::End(RequestTrace& trace) noexcept {
   const std::lock_guard lock(mutex_);
-  const auto found = std::ranges::find(in_flight_, &trace, &std::unique_ptr<RequestTrace>::get);
-  if (found == in_flight_.end()) {
+  const auto [begin, end] = in_flight_.equal_range(trace.record_.request_id);
+  const auto found = std::find_if(
+      begin, end, [&trace](const auto& other) { return other.second.get() == &trace; });
+  if (found == end) {
     return;
   }
-  std::swap(*found, in_flight_.back());
+  auto ended = in_flight_.extract(found);
   if (spare_.size() < kSpares && spare_.size() < spare_.capacity()) {
-    spare_.push_back(std::move(in_flight_.back()));
+    spare_.push_back(std::move(ended.mapped()));
   }
-  in_flight_.pop_back();
 }
 
 void Tracer::OnEvent(Level level, std::string_view request, std::string_view text,
                      std::string_view stack) noexcept {
   try {
     const std::lock_guard lock(mutex_);
-    for (const auto& trace : in_flight_) {
+    const auto [begin, end] = in_flight_.equal_range(request);
+    for (auto at = begin; at != end; ++at) {
+      const auto& trace = at->second;
       auto& of = trace->record_;
-      if (of.request_id != request) {
-        continue;
-      }
       if (of.lines.size() >= kMaxLines) {
         ++of.lines_omitted;
         continue;

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include <weft/http_context.hpp>
@@ -83,7 +84,8 @@ class Tracer final : private ILogListener {
   const std::string_view viewer_;
   std::uint64_t mappings_ = 0;
   std::mutex mutex_;  // what follows, and the lines of those in flight
-  std::vector<std::unique_ptr<RequestTrace>> in_flight_;
+  /// By the id in their records, which need not be theirs alone.
+  std::unordered_multimap<std::string_view, std::unique_ptr<RequestTrace>> in_flight_;
   std::vector<std::unique_ptr<RequestTrace>> spare_;
 };
 
