@@ -6,15 +6,16 @@ namespace weft::host::fastcgi {
 
 namespace {
 
-/// A difference by one in so many is none: where all have thousands, they would leave every connection to each other.
+/// A difference by one in so many is none: where all have thousands, they would leave every connection to each other. 8: an eighth
+/// of the load more than another is not felt, and the mean of kPeers others is surer than that.
 constexpr std::size_t kTolerance = 8;
 
 bool IsFree(const Sharing::Load& load) { return load.waits && load.queued == 0; }
 
 }  // namespace
 
-std::span<const Sharing::Load> Sharing::Peers() {
-  return std::span(loads_).first(std::min(peers_(loads_), loads_.size()));
+std::span<const Sharing::Load> Sharing::Peers(std::size_t& next) {
+  return std::span(loads_).first(std::min(peers_(next, loads_), loads_.size()));
 }
 
 bool Sharing::LeavesToOthers(const Own& own, Clock::time_point now) {
@@ -23,7 +24,7 @@ bool Sharing::LeavesToOthers(const Own& own, Clock::time_point now) {
     return false;
   }
   const auto tolerated = own.connections - own.connections / kTolerance;
-  return std::ranges::any_of(Peers(), [&](const Load& peer) {
+  return std::ranges::any_of(Peers(next_for_new_), [&](const Load& peer) {
     return IsFree(peer) && (is_busy || peer.connections < tolerated);
   });
 }
@@ -42,7 +43,7 @@ Sharing::PassOn Sharing::Look(const Own& own, Clock::time_point now) {
     return {};
   }
   const bool wants_threads = own.queued != 0;
-  const auto free = std::ranges::count_if(Peers(), [&](const Load& peer) {
+  const auto free = std::ranges::count_if(Peers(next_for_requests_), [&](const Load& peer) {
     return IsFree(peer) && (!wants_threads || peer.busy_threads < options_.threads);
   });
   // This one has its turn, and runs at once, unless it may be for a plain handler, who would wait in the queue.
@@ -53,7 +54,7 @@ std::size_t Sharing::Surplus(std::size_t connections, Clock::time_point now) {
   if (!options_.passes_on || now < even_at_ || now < distrusts_until_) {
     return 0;
   }
-  const auto peers = Peers();
+  const auto peers = Peers(next_for_evening_);
   std::size_t all = connections;
   std::size_t least = connections;
   for (const auto& peer : peers) {

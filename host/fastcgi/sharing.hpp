@@ -25,14 +25,19 @@ class Sharing {
  public:
   using Clock = std::chrono::steady_clock;
   using Load = observe::Scoreboard::Load;
-  /// Others that are looked at, at most.
+  /// Others that are looked at for one decision, at most; for the next one it is those after them. 64: some 6 µs, and enough to
+  /// tell from whether anybody is free, and what the mean is. Where there are more, all are looked at in turn.
   static constexpr std::size_t kPeers = 64;
-  /// Writes what the others are at, as many as there is room for, and returns how many. Must not throw.
-  using ReadPeers = std::function<std::size_t(std::span<Load>)>;
+  /// Writes what the others are at, from number `from` on and as many as there is room for, leaves in `from` where to go on, and
+  /// returns how many they are. Must not throw.
+  using ReadPeers = std::function<std::size_t(std::size_t& from, std::span<Load>)>;
 
-  /// How long a connection is left to others. A worker that waits for it needs some microseconds, and a processor.
+  /// How long a connection is left to others. A worker that waits for it needs some microseconds, and a processor: 1 ms is what that
+  /// takes where processors are short, and no time to a client.
   static constexpr std::chrono::milliseconds kPatience{1};
-  /// They did not take it, so many times in a row: so long nothing is left or passed to them. One time alone may have been another connection.
+  /// They did not take it, so many times in a row: so long nothing is left or passed to them. One time alone may have been another
+  /// connection. Both together: at most three times 1 ms in 100 are lost to workers that do not do their part, and they
+  /// are asked again before a person could tell.
   static constexpr int kTimesInVain = 3;
   static constexpr std::chrono::milliseconds kDistrust{100};
   /// A reactor that is busy for so long without rest lets requests wait. Many times what passing on costs (about 30 µs, of both).
@@ -40,10 +45,11 @@ class Sharing {
   /// The others are looked at that often at most while requests come: passing on takes a few hundredths of this worker's time, however
   /// much it is done.
   static constexpr std::chrono::milliseconds kLookInterval{1};
-  /// Between two times of evening out, doubled each time that the one before has not lasted.
+  /// Between two times of evening out, doubled each time that the one before has not lasted. 250 ms: what was passed on has
+  /// long been taken by then. 16 s: what cannot be evened out costs nothing that could be measured.
   static constexpr std::chrono::milliseconds kEvenInterval{250};
   static constexpr std::chrono::milliseconds kMostEvenInterval{16'000};
-  /// Connections that are passed on at once, at most.
+  /// Connections that are passed on at once, at most, for evening out. 32: a millisecond, for which requests wait.
   static constexpr std::size_t kAtOnce = 32;
 
   struct Options {
@@ -51,6 +57,8 @@ class Sharing {
     bool passes_on = true;
     /// Of plain handlers, as each worker may have.
     std::size_t threads = 64;
+    /// The first of the others to be looked at; another one for each worker, or all would see the same ones.
+    std::size_t first = 0;
   };
 
   /// What this worker is at.
@@ -60,7 +68,12 @@ class Sharing {
     std::uint64_t queued = 0;              ///< Plain handlers that wait for a thread.
   };
 
-  Sharing(const Options& options, ReadPeers peers) : options_(options), peers_(std::move(peers)) {}
+  Sharing(const Options& options, ReadPeers peers)
+      : options_(options),
+        peers_(std::move(peers)),
+        next_for_new_(options.first),
+        next_for_requests_(options.first),
+        next_for_evening_(options.first) {}
 
   /// A connection is there to be taken, by whoever takes it first: true, it is left to others for kPatience. Whoever was told so
   /// looks again then, says what it sees, and takes it if it is still there.
@@ -83,10 +96,14 @@ class Sharing {
 
  private:
   [[nodiscard]] PassOn Look(const Own& own, Clock::time_point now);
-  std::span<const Load> Peers();
+  std::span<const Load> Peers(std::size_t& next);
 
   const Options options_;
   const ReadPeers peers_;
+  // Whom the next decision looks at. For each kind its own: by turns, each kind might see the same ones every time.
+  std::size_t next_for_new_;
+  std::size_t next_for_requests_;
+  std::size_t next_for_evening_;
   std::array<Load, kPeers> loads_{};
   int in_vain_ = 0;
   Clock::time_point distrusts_until_{};

@@ -271,9 +271,12 @@ Scoreboard::AllFigures Scoreboard::ReadAll(std::chrono::steady_clock::time_point
   return all;
 }
 
-std::size_t Scoreboard::ReadLoads(Part but, std::span<Load> loads) const noexcept {
+std::size_t Scoreboard::ReadLoads(Part but, std::size_t& from,
+                                  std::span<Load> loads) const noexcept {
   std::size_t count = 0;
-  for (std::size_t i = 0; i < parts_ && count < loads.size(); ++i) {
+  for (std::size_t looks = 0; looks < parts_ && count < loads.size(); ++looks) {
+    const std::size_t i = from < parts_ ? from : 0;
+    from = i + 1;
     const auto& place = *PlaceOf(i);
     if (i == but || place.is_taken.Value() == 0 ||
         place.stage.Value() != static_cast<std::uint64_t>(WorkerStage::kReady)) {

@@ -132,8 +132,10 @@ class Scoreboard {
     std::uint64_t queued = 0;        ///< Plain handlers that wait for a thread.
     std::uint64_t busy_threads = 0;  ///< Of plain handlers.
   };
-  /// Of the workers that take requests but for one, as many as `loads` has room for. Returns how many there were.
-  [[nodiscard]] std::size_t ReadLoads(Part but, std::span<Load> loads) const noexcept;
+  /// Of the workers that take requests but for one, as many as `loads` has room for. Returns how many there were. Begins with
+  /// part `from`, and leaves in it where to go on: who asks again and again sees all of them, however many there are.
+  [[nodiscard]] std::size_t ReadLoads(Part but, std::size_t& from,
+                                      std::span<Load> loads) const noexcept;
   /// Whether any worker has one.
   [[nodiscard]] bool HasConnections() const noexcept;
   /// What there is now. Throws std::bad_alloc.

@@ -410,9 +410,10 @@ class Worker {
     const bool passes_on = settings_.share_connections == options::ShareConnections::kAll;
     server_.ShareWith(std::make_unique<fastcgi::Sharing>(
                           fastcgi::Sharing::Options{.passes_on = passes_on,
-                                                    .threads = settings_.blocking_threads},
-                          [this](std::span<fastcgi::Sharing::Load> loads) {
-                            return board_.ReadLoads(start_.part, loads);
+                                                    .threads = settings_.blocking_threads,
+                                                    .first = *start_.part + 1},
+                          [this](std::size_t& from, std::span<fastcgi::Sharing::Load> loads) {
+                            return board_.ReadLoads(start_.part, from, loads);
                           }),
                       start_.passed_out);
   }

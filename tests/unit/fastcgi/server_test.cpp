@@ -301,12 +301,13 @@ class SharingHost {
   /// `other` is what the worker sees of the other one.
   void Add(Listening& worker, const Sharing::Load& other) {
     worker.server.ListenForPassed(::dup(in_));
-    worker.server.ShareWith(std::make_unique<Sharing>(Sharing::Options{},
-                                                      [&other](std::span<Sharing::Load> loads) {
-                                                        loads[0] = other;
-                                                        return std::size_t{1};
-                                                      }),
-                            out);
+    worker.server.ShareWith(
+        std::make_unique<Sharing>(Sharing::Options{},
+                                  [&other](std::size_t&, std::span<Sharing::Load> loads) {
+                                    loads[0] = other;
+                                    return std::size_t{1};
+                                  }),
+        out);
   }
   static void Turn(std::initializer_list<Listening*> workers) {
     for (bool again = true; again;) {

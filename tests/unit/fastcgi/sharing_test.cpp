@@ -3,7 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <memory>
 #include <vector>
+
+#include "host/observe/scoreboard.hpp"
 
 namespace weft::host::fastcgi {
 
@@ -15,7 +18,7 @@ using Load = Sharing::Load;
 /// A worker's decisions beside others that are what a test says.
 struct Host {
   explicit Host(std::vector<Load> others, const Sharing::Options& options = {})
-      : peers(std::move(others)), sharing(options, [this](std::span<Load> loads) {
+      : peers(std::move(others)), sharing(options, [this](std::size_t&, std::span<Load> loads) {
           const auto count = std::min(loads.size(), peers.size());
           std::copy_n(peers.begin(), count, loads.begin());
           ++looks;
@@ -32,6 +35,39 @@ constexpr Load Free(std::uint64_t connections) {
   return {.connections = connections, .waits = true};
 }
 constexpr Load Busy(std::uint64_t connections) { return {.connections = connections}; }
+
+/// Workers of one host, each with its decisions, who see each other as they do in shared memory.
+class ManyWorkers {
+ public:
+  explicit ManyWorkers(std::size_t count) : board_(count) {
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto part = board_.Take();
+      board_.SetStage(part, observe::WorkerStage::kReady);
+      workers_.push_back(std::make_unique<Sharing>(
+          Sharing::Options{.first = i + 1}, [this, part](std::size_t& from, std::span<Load> loads) {
+            const auto read = board_.ReadLoads(part, from, loads);
+            most_read_ = std::max(most_read_, read);
+            return read;
+          }));
+    }
+  }
+
+  Sharing& operator[](std::size_t i) { return *workers_.at(i); }
+  observe::WorkerFigures& Figures(std::size_t i) { return board_.Of(i); }
+  std::size_t Connections(std::size_t i) {
+    return Figures(i)[observe::Count::kConnections].Value();
+  }
+  void SetConnections(std::size_t i, std::size_t connections) {
+    Figures(i)[observe::Count::kConnections].Set(connections);
+  }
+  std::size_t Count() const noexcept { return workers_.size(); }
+  std::size_t MostRead() const noexcept { return most_read_; }
+
+ private:
+  observe::Scoreboard board_;
+  std::vector<std::unique_ptr<Sharing>> workers_;
+  std::size_t most_read_ = 0;
+};
 
 }  // namespace
 
@@ -157,6 +193,63 @@ TEST_CASE("Sharing: evening out that does not last is done more and more rarely"
   CHECK(host.sharing.Surplus(1, host.now) == 0);
   CHECK(host.sharing.Surplus(9, host.now) != 0);
   CHECK(host.sharing.Surplus(9, host.now + Sharing::kEvenInterval) != 0);
+}
+
+TEST_CASE("Sharing: one that is free is found among more than are looked at for one decision") {
+  constexpr std::size_t kWorkers = 5 * Sharing::kPeers + 1;
+  const Sharing::Own own{.connections = 5, .busy_for = 5ms};
+  for (const std::size_t free :
+       {std::size_t{1}, Sharing::kPeers, 3 * Sharing::kPeers + 7, kWorkers - 1}) {
+    CAPTURE(free);
+    ManyWorkers host(kWorkers);
+    host.Figures(free).waits.Set(1);
+    Sharing::Clock::time_point now{1h};
+    int left = 0;
+    std::size_t passed_on = 0;
+    for (int i = 0; i < 5; ++i) {
+      left += host[0].LeavesToOthers(own, now) ? 1 : 0;
+      passed_on += host[0].OnRequest(own, now).connections;
+      now += Sharing::kLookInterval;
+    }
+    CHECK(left == 1);
+    CHECK(passed_on == 1);
+    CHECK(host.MostRead() == Sharing::kPeers);
+  }
+}
+
+TEST_CASE("Sharing: connections are evened out among more workers than are looked at at once") {
+  ManyWorkers host(3 * Sharing::kPeers);
+  // Half of them were there before the others, and have all.
+  constexpr std::size_t kEach = 100;
+  for (std::size_t i = 0; i < host.Count() / 2; ++i) {
+    host.SetConnections(i, kEach);
+  }
+  const auto fewest = [&] {
+    std::size_t found = 0;
+    for (std::size_t i = 1; i < host.Count(); ++i) {
+      found = host.Connections(i) < host.Connections(found) ? i : found;
+    }
+    return found;
+  };
+  Sharing::Clock::time_point now{1h};
+  for (const auto end = now + 2min; now < end; now += Sharing::kEvenInterval) {
+    for (std::size_t i = 0; i < host.Count(); ++i) {
+      const auto surplus = host[i].Surplus(host.Connections(i), now);
+      host.SetConnections(i, host.Connections(i) - surplus);
+      for (std::size_t passed = 0; passed < surplus; ++passed) {
+        const auto taker = fewest();
+        host.SetConnections(taker, host.Connections(taker) + 1);
+      }
+    }
+  }
+  std::size_t all = 0;
+  for (std::size_t i = 0; i < host.Count(); ++i) {
+    CAPTURE(i);
+    CHECK(host.Connections(i) >= kEach * 3 / 8);
+    CHECK(host.Connections(i) <= kEach * 5 / 8);
+    all += host.Connections(i);
+  }
+  CHECK(all == host.Count() / 2 * kEach);
 }
 
 TEST_CASE("Sharing: what is told of new connections alone passes none on") {

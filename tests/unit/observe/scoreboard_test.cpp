@@ -142,15 +142,41 @@ TEST_CASE("Scoreboard: the loads are of the others that take requests") {
   figures.handlers.idle.Set(2);
   figures.handlers.queued.Set(3);
   std::array<Scoreboard::Load, 4> loads;
-  REQUIRE(board.ReadLoads(own, loads) == 1);
+  std::size_t from = 0;
+  REQUIRE(board.ReadLoads(own, from, loads) == 1);
   CHECK(loads[0].connections == 7);
   CHECK(loads[0].waits);
   CHECK(loads[0].queued == 3);
   CHECK(loads[0].busy_threads == 3);
   figures.handlers.idle.Set(6);  // read in the middle of a change
-  CHECK(board.ReadLoads(std::nullopt, loads) == 2);
+  CHECK(board.ReadLoads(std::nullopt, from, loads) == 2);
   CHECK(loads[1].busy_threads == 0);
-  CHECK(board.ReadLoads(std::nullopt, std::span(loads).first(1)) == 1);
+  CHECK(board.ReadLoads(std::nullopt, from, std::span(loads).first(1)) == 1);
+}
+
+TEST_CASE(
+    "Scoreboard: who reads the loads of some again and again sees each other worker in turn") {
+  constexpr std::size_t kWorkers = 10;
+  Scoreboard board(kWorkers + 3);
+  for (std::size_t i = 0; i < kWorkers; ++i) {
+    const auto part = board.Take();
+    board.SetStage(part, WorkerStage::kReady);
+    board.Of(part)[Count::kConnections].Set(i);
+  }
+  constexpr std::size_t kOwn = 4;
+  std::array<Scoreboard::Load, 3> loads;
+  std::size_t from = kOwn + 1;
+  std::string seen;
+  for (int i = 0; i < 4; ++i) {
+    REQUIRE(board.ReadLoads(kOwn, from, loads) == loads.size());
+    for (const auto& load : loads) {
+      seen += std::to_string(load.connections);
+    }
+  }
+  CHECK(seen == "567890123567");
+  from = 1'000;  // of another board
+  CHECK(board.ReadLoads(kOwn, from, loads) == loads.size());
+  CHECK(loads[0].connections == 0);
 }
 
 TEST_CASE("Scoreboard: a worker cannot write to what is not its own") {
