@@ -326,8 +326,8 @@ class Server::Socket final : public IConnectionSocket, public std::enable_shared
       OnEnd(false);
       return;
     }
-    const auto now = Connection::Clock::now();
-    if (server_.sharing_ && connection_.IsAtRest() && server_.Share(*this, now)) {
+    if (server_.sharing_ && connection_.IsAtRest() &&
+        server_.Share(*this, Connection::Clock::now())) {
       return;
     }
     ReadOn();
