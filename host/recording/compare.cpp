@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "host/recording/encoding.hpp"
+
 namespace weft::host::recording {
 
 namespace {
@@ -19,15 +21,6 @@ constexpr std::size_t kExcerptAfter = 48;
 constexpr std::size_t kExcerptBytes = 16;
 /// nlohmann's diff is recursive: what is nested deeper is compared as text.
 constexpr int kMaxJsonDepth = 256;
-
-bool IsUtf8(std::string_view text) {
-  try {
-    static_cast<void>(json(text).dump());
-    return true;
-  } catch (const json::type_error&) {
-    return false;
-  }
-}
 
 /// The last offset up to `offset` at which a character begins, or the text ends.
 std::size_t CharacterBegin(std::string_view text, std::size_t offset) {

@@ -2,15 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/archive/iterators/binary_from_base64.hpp>
-#include <boost/archive/iterators/dataflow_exception.hpp>
-#include <boost/archive/iterators/transform_width.hpp>
 #include <charconv>
 #include <fstream>
 #include <stdexcept>
 #include <tuple>
 #include <utility>
 
+#include "host/recording/encoding.hpp"
 #include "host/recording/short_form.hpp"
 #include "mappings/json_document.hpp"
 #include "mappings/wording.hpp"
@@ -29,7 +27,10 @@ using mappings::Quoted;
 constexpr std::array<std::string_view, 7> kRecordingKeys = {
     "$schema", "version", "request", "params", "headers", "body", "response"};
 constexpr std::array<std::string_view, 3> kResponseKeys = {"status", "headers", "body"};
-constexpr std::array<std::string_view, 1> kBodyKeys = {"base64"};
+constexpr std::array<std::string_view, 2> kBodyKeys = {"base64", "file"};
+constexpr std::array<std::string_view, 1> kBytesKeys = {"base64"};
+/// Of the name of a body's file: what file systems take.
+constexpr std::size_t kMaxFileNameBytes = 255;
 
 /// Keys that a later version will know, and what to do until then.
 constexpr std::pair<std::string_view, std::string_view> kLaterKeys[] = {
@@ -37,46 +38,36 @@ constexpr std::pair<std::string_view, std::string_view> kLaterKeys[] = {
     {"match", "Delete it, and leave out of \"response\" what changes from run to run."},
     {"redactions", "Delete it, and write values that everybody may see."},
     {"clock", "Delete it: handlers see the time of the replay."},
-    {"file", "Write the body here, as a text or as {\"base64\": \"...\"}."},
-    {"log", "HAR files are not read; write the request and the response of an entry in here."},
+    {"log", "This is a HAR file: have 'weft recording import' write its recordings."},
 };
 
-/// Those of every registered method; the long form can have any other.
-constexpr std::string_view kMethodCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ-";
-
-bool IsTargetCharacter(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return byte > 0x20 && byte != 0x7f && c != '#';
-}
-
-// Boost.Serialization's dataflow iterators are documented, header-only, and the one public base64 in Debian's
-// libboost1.81-dev: Boost.Beast keeps its own in a detail namespace, and OpenSSL is not linked here. They know
-// digits only, so padding (RFC 4648, section 4) is dealt with here.
-std::optional<std::string> DecodeBase64(std::string text) {
-  using boost::archive::iterators::binary_from_base64;
-  using boost::archive::iterators::transform_width;
-  using Bytes = transform_width<binary_from_base64<std::string::const_iterator>, 8, 6>;
-  const auto digits = text.find_last_not_of('=') + 1;
-  const auto padding = text.size() - digits;
-  // They would take a '=' anywhere for an 'A', and read an unfinished group to beyond its end.
-  if (text.size() % 4 != 0 || padding > 2 || text.find('=') < digits) {
+/// At most `limit` bytes and one more; absent where they cannot be read.
+std::optional<std::string> ReadBytes(const std::filesystem::path& file, std::size_t limit) {
+  std::ifstream stream(file, std::ios::binary);
+  std::string text;
+  // Grown as the file goes on: most are far smaller than what they may be.
+  constexpr std::size_t kStep = 65'536;
+  while (stream && text.size() <= limit) {
+    const auto begin = text.size();
+    text.resize(std::min(begin + std::max(begin, kStep), limit + 1));
+    stream.read(text.data() + begin, static_cast<std::streamsize>(text.size() - begin));
+    text.resize(begin + static_cast<std::size_t>(stream.gcount()));
+  }
+  if (!stream && !stream.eof()) {
     return std::nullopt;
   }
-  text.replace(digits, padding, padding, 'A');
-  try {
-    std::string bytes(Bytes(text.cbegin()), Bytes(text.cend()));
-    bytes.resize(bytes.size() - padding);
-    return bytes;
-  } catch (const boost::archive::iterators::dataflow_exception&) {
-    return std::nullopt;
-  }
+  return text;
 }
 
 class Reader {
  public:
   Reader(const JsonDocument& document, const mappings::TextLocator& locator,
-         std::vector<Problem>& problems)
-      : document_(document), locator_(locator), problems_(problems) {}
+         std::filesystem::path folder, const ReadLimits& limits, std::vector<Problem>& problems)
+      : document_(document),
+        locator_(locator),
+        folder_(std::move(folder)),
+        limits_(limits),
+        problems_(problems) {}
 
   Recording Read() {
     Recording recording;
@@ -183,18 +174,15 @@ class Reader {
     if (!Is(JsonKind::kString, request, "\"request\"")) {
       return {};
     }
-    const std::string_view line = request.text;
-    const auto method = line.substr(0, line.find(' '));
-    const auto target = line.substr(std::min(method.size() + 1, line.size()));
-    if (method.empty() || method.find_first_not_of(kMethodCharacters) != std::string_view::npos ||
-        !target.starts_with('/') || !std::ranges::all_of(target, IsTargetCharacter)) {
+    const auto line = ParseRequestLine(request.text);
+    if (!line) {
       Error(request.offset,
             "\"request\" must be a method in capitals, one blank, and a path with or without a "
             "query, such as \"GET /hello.ashx?x=1\".");
       return {};
     }
     try {
-      return MakeParams(method, target, headers, body_bytes);
+      return MakeParams(*line, headers, body_bytes);
     } catch (const std::invalid_argument& error) {
       Error(request.offset, error.what());
       return {};
@@ -239,9 +227,21 @@ class Reader {
 
   struct Pair {
     std::size_t offset;
-    const std::string& name;
-    const std::string& value;
+    std::string name;
+    std::string value;
   };
+
+  /// A string, or {"base64": "..."} for bytes that none can hold; absent, and nothing told, for anything else.
+  std::optional<std::string> FindText(const JsonValue& value) {
+    if (value.kind == JsonKind::kString) {
+      return value.text;
+    }
+    const auto parts = document_.Children(value);
+    if (value.kind != JsonKind::kObject || parts.size() != 1 || parts[0]->key != kBytesKeys[0]) {
+      return std::nullopt;
+    }
+    return ReadBase64(*parts[0]);
+  }
 
   /// The members of an object, or the elements of an array of ["name", "value"].
   std::vector<Pair> ReadPairs(const JsonValue& list, const std::string& what,
@@ -249,15 +249,19 @@ class Reader {
     std::vector<Pair> pairs;
     for (const auto* const child : document_.Children(list)) {
       if (list.kind == JsonKind::kObject) {
-        if (Is(JsonKind::kString, *child, "The value of " + Quoted(child->key))) {
-          pairs.push_back({child->key_offset, child->key, child->text});
+        if (auto text = FindText(*child)) {
+          pairs.push_back({child->key_offset, child->key, std::move(*text)});
+        } else {
+          Is(JsonKind::kString, *child, "The value of " + Quoted(child->key));
         }
         continue;
       }
       const auto parts = document_.Children(*child);
-      if (child->kind == JsonKind::kArray && parts.size() == 2 &&
-          parts[0]->kind == JsonKind::kString && parts[1]->kind == JsonKind::kString) {
-        pairs.push_back({parts[0]->offset, parts[0]->text, parts[1]->text});
+      const bool is_pair = child->kind == JsonKind::kArray && parts.size() == 2;
+      auto name = is_pair ? FindText(*parts[0]) : std::nullopt;
+      auto text = is_pair ? FindText(*parts[1]) : std::nullopt;
+      if (name && text) {
+        pairs.push_back({parts[0]->offset, std::move(*name), std::move(*text)});
       } else {
         auto sentence = what;
         Error(child->offset,
@@ -275,23 +279,61 @@ class Reader {
       ReportKind(value, "\"body\"", "a string or {\"base64\": \"...\"}");
       return {};
     }
-    const auto [base64] = Members(value, "\"body\"", kBodyKeys);
-    if (base64 == nullptr) {
-      if (document_.Children(value).empty()) {
-        Error(value.offset, "\"body\" has no \"base64\". Write {\"base64\": \"...\"}, or a text.");
-      }
+    const auto [base64, file] = Members(value, "\"body\"", kBodyKeys);
+    if (base64 != nullptr && file != nullptr) {
+      Error(std::max(base64->key_offset, file->key_offset),
+            "\"base64\" and \"file\" stand in one body. Delete one of the two.");
+    } else if (base64 != nullptr) {
+      return ReadBase64(*base64);
+    } else if (file != nullptr) {
+      return ReadBodyFile(*file);
+    } else if (document_.Children(value).empty()) {
+      Error(value.offset, "\"body\" has no \"base64\". Write {\"base64\": \"...\"}, or a text.");
+    }
+    return {};
+  }
+
+  std::string ReadBase64(const JsonValue& value) {
+    if (!Is(JsonKind::kString, value, "\"base64\"")) {
       return {};
     }
-    if (!Is(JsonKind::kString, *base64, "\"base64\"")) {
-      return {};
-    }
-    const auto bytes = DecodeBase64(base64->text);
+    const auto bytes = DecodeBase64(value.text);
     if (!bytes) {
-      Error(base64->offset,
+      Error(value.offset,
             "\"base64\" is no base64. It has A to Z, a to z, 0 to 9, + and / in groups of four, of "
             "which = fills up the last.");
     }
     return bytes.value_or("");
+  }
+
+  std::string ReadBodyFile(const JsonValue& value) {
+    if (!Is(JsonKind::kString, value, "\"file\"")) {
+      return {};
+    }
+    if (!IsBodyFileName(value.text)) {
+      Error(value.offset,
+            "\"file\" is " + Quoted(value.text) +
+                ", but must be the name of a file in the recording's folder, without a path: "
+                "letters, digits, dots, hyphens and underscores, such as \"upload.body\".");
+      return {};
+    }
+    const auto path = folder_ / value.text;
+    std::error_code error;
+    // Others, a FIFO say, may never end.
+    const bool is_file = std::filesystem::is_regular_file(path, error);
+    auto bytes = is_file ? ReadBytes(path, limits_.body_file_bytes) : std::nullopt;
+    if (!bytes) {
+      Error(value.offset, "The file " + Quoted(path.string()) +
+                              " cannot be read. Put the body's file beside the recording, or write "
+                              "the body here.");
+    } else if (bytes->size() > limits_.body_file_bytes) {
+      Error(value.offset, "The file " + Quoted(path.string()) + " is larger than " +
+                              std::to_string(limits_.body_file_bytes) +
+                              " bytes, which no body is.");
+    } else {
+      return std::move(*bytes);
+    }
+    return {};
   }
 
   ExpectedResponse ReadResponse(const JsonValue& value) {
@@ -314,16 +356,28 @@ class Reader {
 
   const JsonDocument& document_;
   const mappings::TextLocator& locator_;
+  std::filesystem::path folder_;
+  const ReadLimits& limits_;
   std::vector<Problem>& problems_;
 };
 
 }  // namespace
 
-ReadResult ParseRecording(std::string_view text, std::string file) {
+bool IsBodyFileName(std::string_view name) {
+  const auto is_allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '.' || c == '-';
+  };
+  return !name.empty() && name.size() <= kMaxFileNameBytes && name.front() != '.' &&
+         name.front() != '-' && std::ranges::all_of(name, is_allowed);
+}
+
+ReadResult ParseRecording(std::string_view text, std::string file, const ReadLimits& limits) {
   ReadResult result;
+  auto folder = std::filesystem::path(file).parent_path();
   const mappings::TextLocator locator(text, std::move(file));
   if (const auto document = JsonDocument::Parse(text, locator, result.problems)) {
-    auto recording = Reader(*document, locator, result.problems).Read();
+    auto recording = Reader(*document, locator, std::move(folder), limits, result.problems).Read();
     if (result.problems.empty()) {
       result.recording = std::move(recording);
     }
@@ -335,20 +389,17 @@ ReadResult ParseRecording(std::string_view text, std::string file) {
 }
 
 ReadResult ReadRecording(const std::filesystem::path& file, const ReadLimits& limits) {
-  std::ifstream stream(file, std::ios::binary);
-  std::string text(limits.file_bytes + 1, '\0');
-  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(stream.gcount()));
+  const auto text = ReadBytes(file, limits.file_bytes);
   std::string refusal;
-  if (!stream && !stream.eof()) {
+  if (!text) {
     refusal = "The file cannot be read.";
-  } else if (text.size() > limits.file_bytes) {
+  } else if (text->size() > limits.file_bytes) {
     refusal = "The file is larger than " + std::to_string(limits.file_bytes) +
               " bytes, which no recording is.";
-  } else if (text.find_first_not_of(" \t\r\n") == std::string::npos) {
+  } else if (text->find_first_not_of(" \t\r\n") == std::string::npos) {
     refusal = "The file is empty. Write {\"version\": 1, \"request\": \"GET /hello.ashx\"}, say.";
   } else {
-    return ParseRecording(text, file.string());
+    return ParseRecording(*text, file.string(), limits);
   }
   return {std::nullopt, {{{file.string(), 0, 0}, Problem::Severity::kError, std::move(refusal)}}};
 }

@@ -91,6 +91,29 @@ TEST_CASE("ParseRecording: the short form becomes the parameters that a web serv
                                        {"HTTP_HOST", "localhost"}});
 }
 
+TEST_CASE("ParseRecording: the short form with a URL is a request to that server") {
+  const auto params = [](const std::string& members) {
+    return Read("{\"version\": 1, \"request\": \"GET " + members + "}").params;
+  };
+  const auto value = [](const Params& all, std::string_view name) {
+    const auto found = std::find_if(all.begin(), all.end(),
+                                    [&](const auto& param) { return param.first == name; });
+    return found == all.end() ? "none" : found->second;
+  };
+  const auto secure = params("https://shop.example.org/a?b\"");
+  CHECK(value(secure, "HTTPS") == "on");
+  CHECK(value(secure, "REQUEST_SCHEME") == "https");
+  CHECK(value(secure, "SERVER_PORT") == "443");
+  CHECK(value(secure, "SERVER_NAME") == "shop.example.org");
+  CHECK(value(secure, "HTTP_HOST") == "shop.example.org");
+  CHECK(value(secure, "REQUEST_URI") == "/a?b");
+  const auto plain = params("http://[::1]:8080/\", \"headers\": {\"Host\": \"a\"}");
+  CHECK(value(plain, "HTTPS") == "none");
+  CHECK(value(plain, "SERVER_PORT") == "8080");
+  CHECK(value(plain, "SERVER_NAME") == "a");
+  CHECK(value(plain, "HTTP_HOST") == "a");
+}
+
 TEST_CASE("ParseRecording: headers of the short form become parameters, those of one name joined") {
   const auto params = Read(R"({"version": 1, "request": "M-SEARCH /", "body": "1234", "headers": [
     ["host", "[::1]:8080"], ["Content-Type", "text/plain"], ["X-a_B", "1"], ["Cookie", "a=1"],
@@ -137,6 +160,55 @@ TEST_CASE("ParseRecording: a body in base64") {
   CHECK(body("Zm9vYmE=") == "fooba");
   CHECK(body("Zm9vYmFy") == "foobar");
   CHECK(body("+/+/") == "\xfb\xff\xbf");
+}
+
+TEST_CASE("ParseRecording: parameters and headers that are no text, in base64") {
+  const auto recording = Read(R"({"version": 1,
+    "params": [["A", {"base64": "/w=="}], [{"base64": "/w=="}, ""]],
+    "response": {"status": 200, "headers": {"B": {"base64": "/w=="}}}})");
+  CHECK(recording.params == Params{{"A", "\xff"}, {"\xff", ""}});
+  CHECK(recording.response->headers.Find("B") == "\xff");
+  CHECK(
+      ToldOfMember("\"params\": [[\"A\", {\"base64\": \"AA==\"}]]") ==
+      Lines{"f:1:28: error: The parameter \"A\" is malformed. A name is not empty and holds no =, "
+            "and neither name nor value holds NUL."});
+  CHECK(ToldOfMember("\"params\": [[\"A\", {\"base64\": \"=\"}]]").size() == 1);
+  CHECK(ToldOfMember("\"params\": [[\"A\", {\"file\": \"x\"}]]").size() == 1);
+}
+
+TEST_CASE("ReadRecording: a body in a file beside the recording") {
+  const weft::test::TemporaryFolder folder;
+  const auto told = [&](const std::string& name, std::size_t limit = 4) {
+    const auto file =
+        folder.Write("a.recording.json",
+                     R"({"version": 1, "request": "POST /", "body": {"file": ")" + name + "\"}}");
+    return Told(ReadRecording(file, {.body_file_bytes = limit}));
+  };
+  const std::string bytes("a\0\xff\n", 4);
+  const auto body = folder.Write("a.body", bytes).string();
+  const auto place = (folder / "a.recording.json").string() + ":1:54: error: ";
+  CHECK(told("a.body") == Lines());
+  CHECK(ReadRecording(folder / "a.recording.json").recording->body == bytes);
+  CHECK(told("a.body", 3) ==
+        Lines{place + "The file \"" + body + "\" is larger than 3 bytes, which no body is."});
+  const auto cannot_be_read = [&](std::string_view name) {
+    return Lines{place + "The file \"" + (folder / name).string() +
+                 "\" cannot be read. Put the body's file beside the recording, or write the body "
+                 "here."};
+  };
+  CHECK(told("no") == cannot_be_read("no"));
+  std::filesystem::create_directory(folder / "d");
+  CHECK(told("d") == cannot_be_read("d"));
+  for (const std::string name :
+       {"", ".", "..", ".a", "-a", "d/a", "/a", "../a.body", "a b", "\u00e4"}) {
+    CAPTURE(name);
+    CHECK(told(name) ==
+          Lines{place + "\"file\" is \"" + name +
+                "\", but must be the name of a file in the recording's folder, without a path: "
+                "letters, digits, dots, hyphens and underscores, such as \"upload.body\"."});
+  }
+  CHECK(ToldBesideRequest("\"body\": {\"base64\": \"\", \"file\": \"a\"}") ==
+        Lines{"f:2:24: error: \"base64\" and \"file\" stand in one body. Delete one of the two."});
 }
 
 TEST_CASE("ParseRecording: what is no base64") {
@@ -275,9 +347,27 @@ TEST_CASE("ParseRecording: names and values that no web server sends") {
 }
 
 TEST_CASE("ParseRecording: a request that is no method and path") {
-  for (const std::string request :
-       {"", "GET", "GET ", " /", "/", "get /", "GET  /", "GET a", "GET http://h/", "GET / HTTP/1.1",
-        "GET /#f", "GET /\\n", "GET /\\u007f", "OPTIONS *"}) {
+  for (const std::string request : {"",
+                                    "GET",
+                                    "GET ",
+                                    " /",
+                                    "/",
+                                    "get /",
+                                    "GET  /",
+                                    "GET a",
+                                    "GET http:///",
+                                    "GET http://h",
+                                    "GET ftp://h/",
+                                    "GET http://a b/",
+                                    "GET http://u@h/",
+                                    "GET http://h:/",
+                                    "GET http://h:123456/",
+                                    "GET http://[::1/",
+                                    "GET / HTTP/1.1",
+                                    "GET /#f",
+                                    "GET /\\n",
+                                    "GET /\\u007f",
+                                    "OPTIONS *"}) {
     CAPTURE(request);
     CHECK(
         ToldOfMember("\"request\": \"" + request + "\"") ==
@@ -322,13 +412,9 @@ TEST_CASE("ParseRecording: keys of a later version are refused with what to do i
           "everybody may see.",
           "f:5:1: error: \"clock\" is not known yet. Delete it: handlers see the time of the "
           "replay."});
-  CHECK(ToldBesideRequest("\"response\": {\"status\": 200, \"body\": {\"file\": \"a.png\"}}") ==
-        Lines{"f:2:38: error: \"file\" is not known yet. Write the body here, as a text or as "
-              "{\"base64\": \"...\"}."});
-  CHECK(
-      ToldBesideRequest("\"log\": {}") ==
-      Lines{"f:2:1: error: \"log\" is not known yet. HAR files are not read; write the request and "
-            "the response of an entry in here."});
+  CHECK(ToldBesideRequest("\"log\": {}") ==
+        Lines{"f:2:1: error: \"log\" is not known yet. This is a HAR file: have 'weft recording "
+              "import' write its recordings."});
 }
 
 TEST_CASE(
