@@ -160,11 +160,12 @@ class SyntaxErrorReader {
 class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
  public:
   TreeBuilder(std::string_view text, const std::size_t* consumed, const TextLocator& locator,
-              std::vector<Problem>& problems)
+              std::vector<Problem>& problems, std::size_t max_depth)
       : text_(text),
         consumed_(consumed),
         locator_(locator),
         problems_(problems),
+        max_depth_(max_depth),
         token_end_(text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0) {}
 
   bool null() override {
@@ -271,8 +272,8 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
   }
 
   bool Open(JsonKind kind) {
-    if (open_.size() == JsonDocument::kMaxDepth) {
-      Report(NextToken(), "This is nested deeper than " + std::to_string(JsonDocument::kMaxDepth) +
+    if (open_.size() == max_depth_) {
+      Report(NextToken(), "This is nested deeper than " + std::to_string(max_depth_) +
                               " levels, which no file needs.");
       return false;
     }
@@ -291,6 +292,7 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
   const std::size_t* consumed_;
   const TextLocator& locator_;
   std::vector<Problem>& problems_;
+  std::size_t max_depth_;
   std::vector<JsonValue> values_;
   std::vector<OpenContainer> open_;
   std::size_t token_end_;
@@ -352,7 +354,8 @@ std::string_view KindName(JsonKind kind) {
 }
 
 std::optional<JsonDocument> JsonDocument::Parse(std::string_view text, const TextLocator& locator,
-                                                std::vector<Problem>& problems) {
+                                                std::vector<Problem>& problems,
+                                                std::size_t max_depth) {
   // To nlohmann's lexer a NUL is the end of the text; what stands behind it would go unread.
   if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) {
     problems.push_back({locator.At(nul), Problem::Severity::kError,
@@ -361,7 +364,7 @@ std::optional<JsonDocument> JsonDocument::Parse(std::string_view text, const Tex
   }
   std::size_t consumed = 0;
   std::size_t unused = 0;
-  TreeBuilder builder(text, &consumed, locator, problems);
+  TreeBuilder builder(text, &consumed, locator, problems, max_depth);
   const bool good = nlohmann::json::sax_parse(CountingIterator(text.data(), &consumed),
                                               CountingIterator(text.data() + text.size(), &unused),
                                               &builder, nlohmann::json::input_format_t::json,
@@ -387,7 +390,7 @@ std::string JsonDocument::TextOf(const JsonValue& value) const {
   return text;
 }
 
-// Goes as deep as the document, which is at most kMaxDepth.
+// Goes as deep as the document, which is at most kMaxDepth where who parsed it has not said otherwise.
 void JsonDocument::AppendTo(std::string& text, const JsonValue& value) const {
   const auto append_quoted = [&text](const std::string& characters) {
     text += nlohmann::json(characters).dump();

@@ -70,10 +70,11 @@ class JsonDocument {
   /// the reading, and every key that stands twice in one object, of which the first is kept.
   /// Returns nothing after a syntax error.
   ///
-  /// Needs a text of less than 4 GiB.
+  /// Needs a text of less than 4 GiB. `max_depth`: for other programs' files; TextOf() goes as deep on the stack.
   [[nodiscard]] static std::optional<JsonDocument> Parse(std::string_view text,
                                                          const TextLocator& locator,
-                                                         std::vector<Problem>& problems);
+                                                         std::vector<Problem>& problems,
+                                                         std::size_t max_depth = kMaxDepth);
 
   [[nodiscard]] const JsonValue& Root() const { return values_.front(); }
 

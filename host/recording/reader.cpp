@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <fstream>
 #include <stdexcept>
 #include <tuple>
 #include <utility>
 
 #include "host/recording/encoding.hpp"
+#include "host/recording/file_bytes.hpp"
 #include "host/recording/short_form.hpp"
 #include "mappings/json_document.hpp"
 #include "mappings/wording.hpp"
@@ -40,24 +40,6 @@ constexpr std::pair<std::string_view, std::string_view> kLaterKeys[] = {
     {"clock", "Delete it: handlers see the time of the replay."},
     {"log", "This is a HAR file: have 'weft recording import' write its recordings."},
 };
-
-/// At most `limit` bytes and one more; absent where they cannot be read.
-std::optional<std::string> ReadBytes(const std::filesystem::path& file, std::size_t limit) {
-  std::ifstream stream(file, std::ios::binary);
-  std::string text;
-  // Grown as the file goes on: most are far smaller than what they may be.
-  constexpr std::size_t kStep = 65'536;
-  while (stream && text.size() <= limit) {
-    const auto begin = text.size();
-    text.resize(std::min(begin + std::max(begin, kStep), limit + 1));
-    stream.read(text.data() + begin, static_cast<std::streamsize>(text.size() - begin));
-    text.resize(begin + static_cast<std::size_t>(stream.gcount()));
-  }
-  if (!stream && !stream.eof()) {
-    return std::nullopt;
-  }
-  return text;
-}
 
 class Reader {
  public:
@@ -321,7 +303,7 @@ class Reader {
     std::error_code error;
     // Others, a FIFO say, may never end.
     const bool is_file = std::filesystem::is_regular_file(path, error);
-    auto bytes = is_file ? ReadBytes(path, limits_.body_file_bytes) : std::nullopt;
+    auto bytes = is_file ? ReadFileBytes(path, limits_.body_file_bytes) : std::nullopt;
     if (!bytes) {
       Error(value.offset, "The file " + Quoted(path.string()) +
                               " cannot be read. Put the body's file beside the recording, or write "
@@ -389,7 +371,7 @@ ReadResult ParseRecording(std::string_view text, std::string file, const ReadLim
 }
 
 ReadResult ReadRecording(const std::filesystem::path& file, const ReadLimits& limits) {
-  const auto text = ReadBytes(file, limits.file_bytes);
+  const auto text = ReadFileBytes(file, limits.file_bytes);
   std::string refusal;
   if (!text) {
     refusal = "The file cannot be read.";

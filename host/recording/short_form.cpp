@@ -66,22 +66,6 @@ std::string VariableName(std::string_view field) {
   return name == "HTTP_CONTENT_TYPE" || name == "HTTP_CONTENT_LENGTH" ? name.substr(5) : name;
 }
 
-/// "HTTP_ACCEPT_ENCODING" becomes "Accept-Encoding"; empty where it is no header's.
-std::string FieldName(std::string_view variable) {
-  if (variable == "CONTENT_TYPE" || variable == "CONTENT_LENGTH") {
-    return variable == "CONTENT_TYPE" ? "Content-Type" : "Content-Length";
-  }
-  if (!variable.starts_with("HTTP_")) {
-    return {};
-  }
-  std::string name;
-  for (const char c : variable.substr(5)) {
-    const bool is_first = name.empty() || name.back() == '-';
-    name += c == '_' ? '-' : (c >= 'A' && c <= 'Z' && !is_first) ? static_cast<char>(c + 32) : c;
-  }
-  return name;
-}
-
 const std::string* FindParam(const Params& params, std::string_view name) {
   const auto found = std::ranges::find(params, name, &Params::value_type::first);
   return found == params.end() ? nullptr : &found->second;
@@ -159,6 +143,21 @@ Params MakeParams(const RequestLine& line, const HttpHeaders& headers,
     }
   }
   return params;
+}
+
+std::string FieldName(std::string_view variable) {
+  if (variable == "CONTENT_TYPE" || variable == "CONTENT_LENGTH") {
+    return variable == "CONTENT_TYPE" ? "Content-Type" : "Content-Length";
+  }
+  if (!variable.starts_with("HTTP_")) {
+    return {};
+  }
+  std::string name;
+  for (const char c : variable.substr(5)) {
+    const bool is_first = name.empty() || name.back() == '-';
+    name += c == '_' ? '-' : (c >= 'A' && c <= 'Z' && !is_first) ? static_cast<char>(c + 32) : c;
+  }
+  return name;
 }
 
 std::optional<ShortForm> FindShortForm(const Recording& recording) {

@@ -34,6 +34,9 @@ struct RequestLine {
 Params MakeParams(const RequestLine& line, const HttpHeaders& headers,
                   std::optional<std::size_t> body_bytes);
 
+/// The header that a parameter is made of: "Accept-Encoding" of "HTTP_ACCEPT_ENCODING"; empty where there is none.
+[[nodiscard]] std::string FieldName(std::string_view variable);
+
 /// A request from which MakeParams() makes given parameters.
 struct ShortForm {
   std::string request;
