@@ -143,7 +143,8 @@ std::string WithoutSecrets(std::string_view text) {
         continue;
       }
       const auto end = std::min(text.find_first_of(kEndsOfValue, at + 1), text.size());
-      if (end == at + 1) {
+      // What is masked already stays as it is, whose last byte would be taken for what follows a value.
+      if (end == at + 1 || text.substr(at + 1).starts_with(kMasked)) {
         continue;
       }
       shown.append(text.substr(taken, at + 1 - taken)).append(kMasked);

@@ -11,10 +11,11 @@ namespace weft::host::options {
 /// |------|----------------------------------------------------------|-----------------------------|
 /// | 0    | done; for `serve`, stopped because it was asked to       | -                           |
 /// | 1    | `check`, `explain`: the mappings are wrong; `reload`:    | no, correct them            |
-/// |      | the old generation stays                                 |                             |
+/// |      | the old generation stays; `recording`: a file is wrong,  |                             |
+/// |      | or has nothing to write                                  |                             |
 /// | 3..7 | `explain`: what the request comes to, as below           | -                           |
 /// | 64   | wrong command, option, value, INI key or WEFT_* variable;| no, change the command line |
-/// |      | or nothing to listen on                                  |                             |
+/// |      | or nothing to listen on, or a file that is there already |                             |
 /// | 69   | an address is taken, a name does not resolve right now;  | yes, later                  |
 /// |      | for `status`, nobody answers                             |                             |
 /// | 70   | a fault of Weft itself, or a module that ends each       | perhaps; report it, or      |

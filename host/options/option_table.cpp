@@ -1013,6 +1013,36 @@ std::vector<Option> NewOptions() {
   return table;
 }
 
+std::vector<Option> RecordingOptions() {
+  constexpr std::string_view kBoth = "Import and export";
+  constexpr std::string_view kImport = "Import";
+  constexpr std::string_view kExport = "Export";
+  std::vector<Option> table;
+  const auto add_switch = [&table](std::string_view group, std::string_view name,
+                                   bool Settings::*field, std::string_view meaning) {
+    table.push_back(Special(group, name, "on|off", Settings{}.*field ? "on" : "off", meaning,
+                            [field](Settings& settings, std::string_view text) {
+                              settings.*field = ParseSwitch(text);
+                            }));
+    table.back().arity = Option::Arity::kSwitch;
+  };
+  table.push_back(Special(
+      kBoth, "output", "PATH",
+      "for an import a folder with the name of the file, here; for an export standard output",
+      "The folder for recordings, or the file for a HAR.",
+      [](Settings& settings, std::string_view text) { settings.output = NotEmpty(text); }));
+  add_switch(kBoth, "force", &Settings::force, "Files that are there already are replaced.");
+  Option host = HostOption();
+  host.group = kImport;
+  host.default_text = "all hosts";
+  host.meaning = "Requests to this host alone.";
+  table.push_back(std::move(host));
+  add_switch(kImport, "keep-secrets", &Settings::keep_secrets,
+             "Passwords, cookies, tokens and their like are written as they are, and not masked.");
+  add_switch(kExport, "har", &Settings::har, "As HTTP Archive 1.2, the one form that there is.");
+  return table;
+}
+
 std::vector<Option> PingOptions() {
   std::vector<Option> table;
   for (Option& option : OptionTable()) {

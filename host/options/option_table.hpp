@@ -59,6 +59,8 @@ struct Option {
 [[nodiscard]] Option HostOption();
 /// Those of `weft new`: `--output` and `--async`.
 [[nodiscard]] std::vector<Option> NewOptions();
+/// Those of `weft recording`.
+[[nodiscard]] std::vector<Option> RecordingOptions();
 /// Those of `weft ping`: `--listen`, which takes what that of `weft serve` does, `--timeout`, `--path`, `--host` and
 /// `--document-root`.
 [[nodiscard]] std::vector<Option> PingOptions();

@@ -28,6 +28,8 @@ namespace po = boost::program_options;
 
 constexpr unsigned kHelpColumns = 100;
 constexpr std::string_view kListSeparators = ", \t";
+/// Arguments that are files: far more than people write; a folder stands for more.
+constexpr std::size_t kMostFiles = 1000;
 constexpr std::string_view kSeeHelp = "see 'weft serve --help'";
 
 /// Ends the parsing with one line for standard error.
@@ -325,6 +327,25 @@ system refuses, 74 what to do next cannot be printed, 77 no permission.
         .most_arguments = 2,
         .verb = "make",
         .shares_options = false},
+    CommandEntry{
+        .command = Command::kRecording,
+        .name = "recording",
+        .summary = "make recorded requests of a browser's, and the other way",
+        .introduction =
+            "'import FILE.har' writes a recording, NAME.recording.json, of each request that a "
+            "browser has\nsaved in a HAR file, and prints their names. What cannot be replayed is "
+            "left out, and told.\n'export --har FILE|DIR...' makes one HAR file of recordings, "
+            "those of a folder in the order of\ntheir names.",
+        .epilogue = R"(
+Exit codes: 0 all is written, 1 a file is wrong or has nothing to write, 64 wrong options, or a file
+is there already, 71 the system refuses, 74 the output cannot be written, 77 no permission.
+)",
+        .options = RecordingOptions,
+        .arguments = " import|export FILE...",
+        .least_arguments = 2,
+        .most_arguments = kMostFiles,
+        .verb = "import or export",
+        .shares_options = false},
 };
 
 /// "see 'weft serve --help'"
@@ -381,6 +402,19 @@ struct CommandLine {
   std::vector<std::string> arguments;
 };
 
+/// Gives switches their value, where the library would take the argument behind one for it: `--har a.recording.json`.
+std::vector<std::string> WithSwitchesOn(const CommandEntry& command, const Table& table,
+                                        std::vector<std::string> arguments) {
+  if (command.most_arguments == 0) return arguments;
+  for (std::string& argument : arguments) {
+    if (argument == "--") break;
+    const Option* option =
+        argument.starts_with("--") ? FindOption(table, argument.substr(2)) : nullptr;
+    if (option != nullptr && option->arity == Option::Arity::kSwitch) argument += "=on";
+  }
+  return arguments;
+}
+
 CommandLine ReadCommandLine(const CommandEntry& command, const Table& table,
                             const std::vector<std::string>& arguments) {
   po::options_description all = Describe(table);
@@ -389,7 +423,7 @@ CommandLine ReadCommandLine(const CommandEntry& command, const Table& table,
   po::parsed_options parsed(&all);
   try {
     namespace style = po::command_line_style;
-    parsed = po::command_line_parser(arguments)
+    parsed = po::command_line_parser(WithSwitchesOn(command, table, arguments))
                  .options(all)
                  .style(style::allow_long | style::long_allow_adjacent | style::long_allow_next |
                         style::allow_short | style::allow_dash_for_short | style::short_allow_next)

@@ -24,7 +24,8 @@ enum class Command {
   kStacks,
   kPing,
   kLogLevel,
-  kNew
+  kNew,
+  kRecording
 };
 
 /// An INI file as it was read.

@@ -397,15 +397,25 @@ struct Settings {
   /// Where the site's files are, for `weft explain` and `weft check`. Empty: where `document_root_mappings` has them, else
   /// nothing exists. `weft serve` is told by the web server.
   std::filesystem::path document_root;
-  /// Whose files these are, for `weft check`; whom `weft ping --path` asks. Empty: the site for all other hosts.
+  /// Whose files these are, for `weft check`; whom `weft ping --path` asks; to whom the requests went that `weft recording` imports. Empty: the site
+  /// for all other hosts, or all.
   std::string host;
 
   // `weft new`.
 
-  /// The folder of the project; empty: the module's name, here.
+  /// The folder of the project; empty: the module's name, here. Of `weft recording`, what is written: a folder, or a file.
   std::filesystem::path output;
   /// The handler runs on a fiber. Off: what blocks is right in it, too.
   bool new_async = false;
+
+  // `weft recording`.
+
+  /// The form that recordings are exported in is HAR: the one there is, said so that another can be added.
+  bool har = false;
+  /// What is there is replaced. Off: recordings are edited by hand, and an import is soon done twice.
+  bool force = false;
+  /// Secrets stay in what is imported. Off: recordings are meant for repositories.
+  bool keep_secrets = false;
 
   // `weft ping`.
 

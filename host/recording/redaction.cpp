@@ -55,7 +55,8 @@ std::string MaskedForm(std::string_view form, Names& names) {
     const auto equals = std::min(pair.find('='), pair.size());
     const auto name = pair.substr(0, equals);
     // The whole value, whatever it holds.
-    if (equals + 1 < pair.size() && (IsSecretName(name) || observe::WithoutSecrets(pair) != pair)) {
+    if (equals + 1 < pair.size() && pair.substr(equals + 1) != kMasked &&
+        (IsSecretName(name) || observe::WithoutSecrets(pair) != pair)) {
       masked.append(name).append("=").append(kMasked);
       names.emplace(name);
     } else {
@@ -79,7 +80,8 @@ std::string MaskedUri(std::string_view uri, Names& names) {
 void MaskJson(ordered_json& value, Names& names) {
   for (const auto& item : value.items()) {
     auto& part = item.value();
-    if (value.is_object() && IsSecretName(item.key()) && !part.is_null() && part != "") {
+    if (value.is_object() && IsSecretName(item.key()) && !part.is_null() && part != "" &&
+        part != kMasked) {
       part = std::string(kMasked);
       names.insert(item.key());
     } else if (part.is_structured()) {
@@ -145,9 +147,10 @@ std::string MaskedMultipart(std::string_view body, std::string_view type, Names&
                                lf == std::string_view::npos ? lf : lf + 2);
     const auto name =
         head == std::string_view::npos ? std::string_view() : PartName(part.substr(0, head));
-    if (!name.empty() && IsSecretName(name)) {
-      const auto end =
-          part.ends_with("\r\n") ? part.size() - 2 : part.size() - part.ends_with('\n');
+    const auto end =
+        part.ends_with("\r\n") ? part.size() - 2 : part.size() - (part.ends_with('\n') ? 1 : 0);
+    if (!name.empty() && IsSecretName(name) &&
+        part.substr(head, end - std::min(head, end)) != kMasked) {
       masked.append(part.substr(0, head)).append(kMasked);
       masked += part.substr(std::max(head, end));
       names.emplace(name);

@@ -15,7 +15,7 @@ namespace weft::host::recording {
 /// not compared: header fields, and the body as a whole. A text that is neither form nor JSON is searched for URLs with
 /// secrets, except code (JavaScript, CSS), in which assignments look like them.
 ///
-/// Not found are secrets in other places: in files that were uploaded, in paths, in images.
+/// Done again, it changes nothing more. Not found are secrets in other places: in files that were uploaded, in paths, in images.
 std::set<std::string> Redact(Recording& recording);
 
 }  // namespace weft::host::recording

@@ -82,6 +82,7 @@ Values ValuesOf(const Option& option) {
 struct Argument {
   std::string name;
   bool is_optional = false;
+  bool is_repeatable = false;
   std::vector<std::string_view> words{};
   Kind kind = Kind::kOther;
 };
@@ -89,8 +90,19 @@ struct Argument {
 /// A word in small letters is written as it stands.
 bool IsLiteral(std::string_view name) { return name.front() >= 'a' && name.front() <= 'z'; }
 
+/// "import|export": either.
+std::vector<std::string_view> WordsBetweenBars(std::string_view name) {
+  std::vector<std::string_view> words;
+  while (true) {
+    const auto bar = name.find('|');
+    words.push_back(name.substr(0, bar));
+    if (bar == std::string_view::npos) return words;
+    name.remove_prefix(bar + 1);
+  }
+}
+
 std::vector<std::string_view> WordsOfArgument(std::string_view name) {
-  if (name == "handler") return {"handler"};
+  if (IsLiteral(name)) return WordsBetweenBars(name);
   if (name == "METHOD") return {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
   if (name == "LEVEL") {
     for (const Option& option : options::OptionTable()) {
@@ -102,12 +114,17 @@ std::vector<std::string_view> WordsOfArgument(std::string_view name) {
 
 std::vector<Argument> ArgumentsOf(const CommandEntry& command) {
   std::vector<Argument> arguments;
-  std::istringstream words{std::string(command.arguments)};
-  for (std::string word; words >> word;) {
+  for (std::string_view rest = command.arguments; !rest.empty();) {
+    rest.remove_prefix(rest.find_first_not_of(' '));
+    auto word = rest.substr(0, rest.find(' '));
+    rest.remove_prefix(word.size());
     const bool is_optional = word.starts_with('[');
     if (is_optional) word = word.substr(1, word.size() - 2);
+    const bool is_repeatable = word.ends_with("...");
+    if (is_repeatable) word.remove_suffix(3);
     const Kind kind = IsLiteral(word) ? Kind::kOther : KindOf(word);
-    arguments.push_back({word, is_optional, WordsOfArgument(word), kind});
+    arguments.push_back(
+        {std::string(word), is_optional, is_repeatable, WordsOfArgument(word), kind});
   }
   return arguments;
 }
@@ -228,6 +245,12 @@ std::string BashCompletion() {
       const Argument& first = arguments.front();
       if (!first.words.empty()) script += "      words='" + Joined(first.words) + "'\n";
       if (first.kind == Kind::kProcess) script += "      words=$(pgrep -x weft 2>/dev/null)\n";
+      if (arguments.size() > 1 && arguments[1].kind == Kind::kFile) {
+        script += "      for word in " + Joined(first.words) +
+                  "; do\n        if [[ $cur != -* && \" ${COMP_WORDS[*]:2:COMP_CWORD-2} \" == *\" "
+                  "$word \"* ]]; "
+                  "then words='' && compopt -o default; fi\n      done\n";
+      }
     }
     script += "      ;;\n";
   }
@@ -367,7 +390,7 @@ std::string ZshCompletion() {
     }
     std::size_t number = 0;
     for (const Argument& argument : ArgumentsOf(command)) {
-      script += " \\\n            '" + std::to_string(++number) +
+      script += " \\\n            '" + (argument.is_repeatable ? "*" : std::to_string(++number)) +
                 (argument.is_optional ? "::" : ":") + argument.name + ":" +
                 (argument.words.empty() ? std::string(ZshAction(argument.kind))
                                         : "(" + Joined(argument.words) + ")") +

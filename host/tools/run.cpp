@@ -6,6 +6,7 @@
 #include "host/tools/list_modules.hpp"
 #include "host/tools/new_handler.hpp"
 #include "host/tools/ping.hpp"
+#include "host/tools/recordings.hpp"
 #include "host/tools/reload.hpp"
 #include "host/tools/stacks.hpp"
 #include "host/tools/status.hpp"
@@ -32,6 +33,8 @@ int Run(const options::ParseResult& parsed) {
       return Ping(*parsed.settings);
     case options::Command::kNew:
       return New(*parsed.settings, parsed.arguments);
+    case options::Command::kRecording:
+      return Recordings(*parsed.settings, parsed.arguments);
     case options::Command::kServe:
     case options::Command::kTrial:
       break;  // the supervisor's

@@ -95,6 +95,8 @@ def test_every_command_and_every_option_of_it(shell, build_dir):
     ("serve --user roo", {"root"}),
     ("serve --socket-group=roo", {"root"}),
     ("explain P", {"POST", "PUT", "PATCH"}),
+    ("recording ", {"import", "export"}),
+    ("recording export --ha", {"--har"}),
 ])
 def test_values_that_are_words(shell, line, words):
     assert shell.complete(line) == words
@@ -116,6 +118,8 @@ def test_files_and_folders_where_an_option_takes_them(shell):
         assert shell.complete(f"serve {option} ") == folders
     assert shell.complete("serve --access-log ") == {"off", "-"} | files
     assert shell.complete("explain --document-root ") == folders
+    assert shell.complete("recording import ") == files
+    assert shell.complete("recording export --har weft.ini ") == files
 
 
 def test_processes_of_running_hosts(shell, start, processes):

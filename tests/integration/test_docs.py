@@ -435,7 +435,7 @@ def test_every_cause_is_listed_and_no_other():
 
 def test_every_option_that_a_document_names_exists_and_every_file_that_it_links_to(build_dir):
     help_text = "".join(run([build_dir / "bin" / "weft", command, "--help"]).stdout for command in ("serve", "modules", "check", "explain",
-                                                                                           "status", "reload", "ping", "new"))
+                                                                                           "status", "reload", "ping", "new", "recording"))
     of_other_programs = {"--prefix", "--component", "--cflags", "--libs", "--variable"}  # CMake's, pkg-config's
     of_our_scripts = {"--server", "--port", "--preset", "--test", "--help", "--version", "--build", "--install"}
     for document in DOCUMENTS:

@@ -16,8 +16,10 @@
 #include "host/options/settings.hpp"
 #include "host/pipeline/pipeline.hpp"
 #include "host/recording/compare.hpp"
+#include "host/recording/har_reader.hpp"
 #include "host/recording/reader.hpp"
 #include "host/recording/replay.hpp"
+#include "host/recording/writer.hpp"
 #include "host/runtime/runtime.hpp"
 #include "mappings/loader.hpp"
 #include "mappings/type_name.hpp"
@@ -96,6 +98,23 @@ TEST_CASE("tests/recordings: the sample site answers as it is recorded") {
       for (const auto& difference : recording::Compare(*read.recording->response, answer)) {
         FAIL_CHECK(file.string() << ": " << difference.ToString());
       }
+    }
+  }
+}
+
+TEST_CASE("tests/recordings: the sample site answers as a browser has saved it") {
+  std::filesystem::current_path(WEFT_SOURCE_FOLDER);
+  observe::SetLogLevel(observe::Level::kError);
+  const auto import = recording::ReadHar("tests/recordings/visit.har", {.host = "localhost"});
+  REQUIRE(import.recordings.size() == 3);
+  for (const auto& imported : import.recordings) {
+    const auto written = recording::WriteRecording(imported, "a");
+    CAPTURE(written.text);
+    const auto read = recording::ParseRecording(written.text, "a");
+    REQUIRE(read.recording);
+    for (const auto& difference :
+         recording::Compare(*read.recording->response, AnswerOf(*read.recording))) {
+      FAIL_CHECK(difference.ToString());
     }
   }
 }

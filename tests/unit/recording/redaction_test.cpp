@@ -39,6 +39,9 @@ Recording Request(std::string_view line, const Fields& fields = {}, const std::s
 std::pair<std::string, Names> Redacted(const std::string& type, const std::string& body) {
   auto recording = Request("POST /", {{"Content-Type", type}}, body);
   auto names = Redact(recording);
+  const auto before = recording.body;
+  CHECK(Redact(recording).empty());
+  CHECK(recording.body == before);
   CHECK(ValueOf(recording, "CONTENT_LENGTH") == std::to_string(recording.body.size()));
   return {recording.body, names};
 }
@@ -69,6 +72,9 @@ TEST_CASE("Redact: header fields, and the query where it stands") {
   CHECK(ValueOf(recording, "QUERY_STRING") == "password=(masked)&b=2");
   CHECK(ValueOf(recording, "REQUEST_URI") == "/a?password=(masked)&b=2");
   CHECK(FindShortForm(recording));
+  const auto before = recording.params;
+  CHECK(Redact(recording).empty());
+  CHECK(recording.params == before);
 }
 
 TEST_CASE("Redact: what has no secrets stays as it is") {
