@@ -4,12 +4,21 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <string_view>
 #include <utility>
 
 #include "host/observe/log.hpp"
 
 namespace weft::host::observe {
+
+namespace {
+
+/// Lines of so long are written together: nobody sees that they come later, and a busy worker writes 500 times a second instead of
+/// for each request.
+constexpr std::chrono::milliseconds kGather{2};
+
+}  // namespace
 
 void AccessLog::Check(const std::string& target) {
   if (target.empty() || target == "-") {
@@ -38,6 +47,7 @@ AccessLog::AccessLog(const std::string& target, options::AccessFormat format,
           .name = "the access log " + target,
           .tell_dropped = [this,
                            target](std::uint64_t dropped) { return TellDropped(target, dropped); },
+          .gather = kGather,
           .is_last_resort = is_standard_error});
 }
 

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 #include <utility>
@@ -14,6 +15,8 @@ namespace weft::host::observe {
 namespace {
 
 constexpr int kNobodyReads = 0;  // in place of an error of the system
+/// So many bytes are written without waiting for more: what the longest log line and a good write(2) have.
+constexpr std::size_t kGatheredBytes = 65'536;
 
 }  // namespace
 
@@ -43,9 +46,11 @@ void LineWriter::Write(std::string_view line) noexcept {
       }
       return;
     }
-    const bool idle = waiting_.empty();
+    const auto before = waiting_.size();
     waiting_.append(line).push_back('\n');
-    if (idle) {
+    const bool wakes =
+        gathers_ ? before < kGatheredBytes && waiting_.size() >= kGatheredBytes : before == 0;
+    if (wakes) {
       wake_.notify_one();
     }
   } catch (...) {
@@ -55,6 +60,8 @@ void LineWriter::Write(std::string_view line) noexcept {
 
 void LineWriter::Flush() noexcept {
   std::unique_lock lock(mutex_);
+  flushes_ = !waiting_.empty();
+  wake_.notify_one();
   written_.wait_for(lock, kFarewell, [this] { return waiting_.empty() && !writing_; });
 }
 
@@ -98,6 +105,7 @@ void LineWriter::RunThread() {
     if (waiting_.empty() && dropped_ == 0 && !reopens) {
       break;
     }
+    flushes_ = false;
     std::string lines = std::exchange(waiting_, {});
     const auto dropped = std::exchange(dropped_, 0);
     writing_ = true;
@@ -122,9 +130,22 @@ void LineWriter::RunThread() {
     lock.lock();
     writing_ = false;
     written_.notify_all();
+    Gather(lock);
   }
   lock.unlock();
   TellOfLoss();
+}
+
+void LineWriter::Gather(std::unique_lock<std::mutex>& lock) {
+  if (options_.gather.count() == 0) {
+    return;
+  }
+  gathers_ = true;
+  const auto until = std::min(Clock::now() + options_.gather, timer_);
+  wake_.wait_until(lock, until, [this] {
+    return stopping_ || flushes_ || reopens_ || dropped_ != 0 || waiting_.size() >= kGatheredBytes;
+  });
+  gathers_ = false;
 }
 
 void LineWriter::OpenAnew() noexcept {

@@ -275,6 +275,42 @@ TEST_CASE("LineWriter: Flush comes back although nobody reads") {
   writer.Flush();
 }
 
+TEST_CASE("LineWriter: lines that follow one another closely are written together") {
+  Pipe pipe;
+  LineWriter writer(LineSink::ToDescriptor(pipe.Writer()), {.gather = std::chrono::hours(1)});
+  writer.Write("after a silence");
+  CHECK(pipe.ReadLine() == "after a silence");
+  std::string gathered;
+  SUBCASE("until they are wanted") {
+    writer.Write("first");
+    writer.Write("second");
+    writer.Flush();
+    gathered = "first\nsecond\n";
+  }
+  SUBCASE("until there are many") {
+    const std::string line(1'023, 'x');
+    for (int count = 0; count < 64; ++count) {
+      writer.Write(line);
+      gathered += line + "\n";
+    }
+  }
+  for (std::string line; !gathered.empty(); gathered.erase(0, line.size() + 1)) {
+    line = pipe.ReadLine();
+    CHECK(gathered.starts_with(line + "\n"));
+  }
+}
+
+TEST_CASE("LineWriter: lines that gather are written at its end") {
+  Pipe pipe;
+  {
+    LineWriter writer(LineSink::ToDescriptor(pipe.Writer()), {.gather = std::chrono::hours(1)});
+    writer.Write("first");
+    CHECK(pipe.ReadLine() == "first");
+    writer.Write("last");
+  }
+  CHECK(pipe.ReadLine() == "last");
+}
+
 TEST_CASE("LineWriter: the lines of two writers to one pipe are not mixed") {
   Pipe pipe;
   LineWriter one(pipe.Writer());
